@@ -1,0 +1,141 @@
+"""Reading a mapping that somebody wrote: each key is taken once, checked, and what is left over is an error."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from pilot import units
+from pilot.errors import InvalidInput
+
+
+class Fields:
+    """One mapping at one path. Problems are collected, so that a person sees all of them at once."""
+
+    def __init__(self, values: Any, where: str, problems: List[InvalidInput]) -> None:
+        self.where = where
+        self.problems = problems
+        self.known: List[str] = []
+        self.left: Dict[str, Any] = {}
+        if isinstance(values, Mapping):
+            self.left = {str(key): value for key, value in values.items()}
+        elif values is not None:
+            self.problem("", f"expected a mapping, got {values!r}")
+
+    def path(self, key: str) -> str:
+        """The path of a key, as problems name it."""
+        return f"{self.where}.{key}" if self.where and key else self.where or key
+
+    def problem(self, key: str, text: str) -> None:
+        self.problems.append(InvalidInput(self.path(key), text))
+
+    def take(self, key: str, default: Any) -> Any:
+        """The raw value of a key, or the default where it is absent or null."""
+        self.known.append(key)
+        value = self.left.pop(key, None)
+        return default if value is None else value
+
+    def text(
+        self, key: str, default: Optional[str], *, most: int = 1024, choices: Sequence[str] = ()
+    ) -> Optional[str]:
+        value = self.take(key, default)
+        if value is default:
+            return default
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or not value or "\0" in value or len(value) > most:
+            self.problem(key, f"expected a text of 1 to {most} characters, got {_shown(value)}")
+            return default
+        if choices and value not in choices:
+            self.problem(key, f"expected one of {', '.join(choices)}, got {value!r}")
+            return default
+        return value
+
+    def whole(self, key: str, default: int, *, least: int, most: int) -> int:
+        return self.check_whole(key, self.take(key, default), least, most)
+
+    def check_whole(self, key: str, value: Any, least: int, most: int, otherwise: str = "") -> int:
+        """A whole number within bounds, else a problem and the lower bound."""
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            self.problem(key, f"expected a whole number from {least} to {most} {otherwise}".rstrip() + f", got {_shown(value)}")
+            return least
+        return value
+
+    def size(self, key: str) -> units.Size:
+        """A size in bytes, zero where absent."""
+        value = self.take(key, 0)
+        try:
+            if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+                raise InvalidInput("", f"expected a size like 2 GB, got {_shown(value)}")
+            return units.size(value, "")
+        except InvalidInput as problem:
+            self.problem(key, problem.problem)
+            return units.Size()
+
+    def duration(self, key: str, default: int, *, least: int = 0) -> int:
+        """A duration in seconds."""
+        value = self.take(key, default)
+        try:
+            if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+                raise InvalidInput("", f"expected a duration like 4h, got {_shown(value)}")
+            seconds = units.duration(value, "")
+            if seconds < least:
+                raise InvalidInput("", f"expected at least {least} s, got {_shown(value)}")
+            return seconds
+        except InvalidInput as problem:
+            self.problem(key, problem.problem)
+            return default
+
+    def section(self, key: str) -> Fields:
+        """A mapping inside this one, empty where absent."""
+        return Fields(self.take(key, {}), self.path(key), self.problems)
+
+    def listed(self, key: str, *, most: int) -> Sequence[Any]:
+        """A list; a single text counts as a list of one."""
+        value = self.take(key, ())
+        if isinstance(value, str):
+            return (value,)
+        if not isinstance(value, (list, tuple)):
+            self.problem(key, f"expected a list, got {_shown(value)}")
+            return ()
+        if len(value) > most:
+            self.problem(key, f"expected at most {most} entries, got {len(value)}")
+            return ()
+        return value
+
+    def finish(self) -> None:
+        """Whatever nobody took is a mistake, most likely of spelling."""
+        for key in self.left:
+            self.problem(key, f"unknown key; expected one of {', '.join(sorted(self.known))}")
+
+
+def strings(
+    fields: Fields,
+    key: str,
+    *,
+    most: int,
+    each: Optional[Callable[[str, str], str]] = None,
+    empty_is_wrong: bool = False,
+) -> Tuple[str, ...]:
+    """A list of texts. `each` checks and rewrites one, raising `InvalidInput`."""
+    present = fields.left.get(key) is not None
+    result: List[str] = []
+    values = fields.listed(key, most=most)
+    if empty_is_wrong and present and not values:
+        fields.problem(key, "expected at least one entry: an empty list does not mean all; leave it out")
+    for index, value in enumerate(values):
+        spot = f"{key}[{index}]"
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)
+        if not isinstance(value, str) or "\0" in value:
+            fields.problem(spot, f"expected a text, got {_shown(value)}")
+            continue
+        try:
+            result.append(each(value, fields.path(spot)) if each else value)
+        except InvalidInput as problem:
+            fields.problems.append(problem)
+    return tuple(result)
+
+
+def _shown(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:77] + "..."

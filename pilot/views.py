@@ -1,0 +1,285 @@
+"""What people and programs send to the central and read from it: jobs, attempts, pilots, queues, explanations.
+
+Times here are seconds since the epoch by the central's clock; a reader turns them into local time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Literal, Optional, Tuple
+
+from pilot.protocol import VERSION, Needs, OutputFile, Usage
+from pilot.states import JobState, Outcome, OrderVerb, Phase, PilotReason, PilotState
+
+
+@dataclass(frozen=True)
+class SubmitRequest:
+    """`POST /v1/jobs`: documents as `pilot/jobfile.py` reads them, each with the digests of its inputs in `files`."""
+
+    jobs: Tuple[Dict[str, Any], ...]
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class JobRange:
+    """The jobs that one document became: ids `first` to `first + count - 1`."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True)
+class SubmitReply:
+    jobs: Tuple[JobRange, ...]
+    warnings: Tuple[str, ...] = ()  # as: no configured queue can ever satisfy jobs[0]
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A job as its owner sees it."""
+
+    id: int
+    name: str
+    state: JobState
+    community: str
+    group: str
+    owner: str
+    priority: int
+    attempt: int  # the current one; 0 before the first
+    submitted: float
+    changed: float
+    outcome: Optional[Outcome] = None  # of the last attempt that ended
+    exit_code: Optional[int] = None
+    reason: str = ""  # a sentence: why it failed, is held, went back to the queue
+    site: str = ""
+    pilot: str = ""  # stamp
+    parent: Optional[int] = None  # the job that this one is a reschedule of
+    parameters: Dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class JobDetail:
+    """One job whole: what was submitted, as it is run."""
+
+    job: JobView
+    command: Tuple[str, ...]
+    needs: Needs
+    retries: int
+    retries_used: int
+    blameless_ends: int
+    inputs: Tuple[str, ...] = ()
+    outputs: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobPage:
+    jobs: Tuple[JobView, ...]
+    next: Optional[str] = None  # cursor of the next page
+    counts: Dict[str, int] = field(default_factory=dict)  # state → number, of the whole selection, when asked for
+
+
+@dataclass(frozen=True)
+class Event:
+    """A change in the life of an attempt."""
+
+    time: float
+    phase: Phase
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class AttemptView:
+    job: int
+    attempt: int
+    pilot: str
+    site: str
+    phase: Phase
+    cores: int
+    started: float
+    ended: Optional[float] = None
+    outcome: Optional[Outcome] = None
+    exit_code: Optional[int] = None
+    signal: Optional[int] = None
+    limit: Optional[str] = None
+    message: str = ""
+    tail: str = ""
+    usage: Usage = Usage()
+    outputs: Tuple[OutputFile, ...] = ()
+    undelivered: Tuple[str, ...] = ()
+    log_sizes: Dict[str, int] = field(default_factory=dict)
+    history: Tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which jobs a bulk request is about: by ids, or all that fit every field given."""
+
+    ids: Tuple[int, ...] = ()
+    states: Tuple[JobState, ...] = ()
+    owner: Optional[str] = None
+    group: Optional[str] = None
+    name: Optional[str] = None  # as a prefix
+
+
+JobVerb = Literal["kill", "hold", "release", "reschedule", "priority"]
+
+
+@dataclass(frozen=True)
+class VerbRequest:
+    """`POST /v1/jobs/{verb}`. `priority` counts for that verb alone; `reason` is kept with what it changes."""
+
+    selection: Selection
+    priority: Optional[int] = None
+    reason: str = ""
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class VerbResult:
+    """What became of one job: `changed`, with its state now, or why not. A reschedule names the new job."""
+
+    job: int
+    changed: bool
+    state: Optional[JobState] = None
+    problem: str = ""
+    new_job: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class VerbReply:
+    results: Tuple[VerbResult, ...]
+
+
+@dataclass(frozen=True)
+class StepView:
+    number: int
+    command: str
+    outcome: Optional[str]
+    seconds: float
+    message: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True)
+class PilotView:
+    stamp: str
+    state: PilotState
+    site: str
+    queue: str
+    communities: Tuple[str, ...]
+    created: float
+    enrolled: Optional[float] = None
+    last_seen: Optional[float] = None
+    ended: Optional[float] = None
+    reason: Optional[PilotReason] = None
+    message: str = ""
+    exit_code: Optional[int] = None
+    reference: str = ""  # its name at the computing element
+    epoch: int = 0
+    host: str = ""
+    cores: int = 0
+    running: int = 0  # leases held
+    alarm: str = ""  # why it gets no new work until somebody has looked
+
+
+@dataclass(frozen=True)
+class PilotDetail:
+    pilot: PilotView
+    steps: Tuple[StepView, ...] = ()
+    facts: Dict[str, str] = field(default_factory=dict)  # name → value and source
+    leases: Tuple[AttemptView, ...] = ()
+    streams: Dict[str, int] = field(default_factory=dict)  # log stream → bytes
+
+
+@dataclass(frozen=True)
+class PilotPage:
+    pilots: Tuple[PilotView, ...]
+    next: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class OrderRequest:
+    """`POST /v1/pilots/{stamp}/orders`."""
+
+    verb: OrderVerb
+    argument: str = ""
+    reason: str = ""
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class OrderReply:
+    order: int
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """A configured queue: what it offers, what it has, what the director last decided and why."""
+
+    name: str
+    site: str
+    kind: str
+    slots: int
+    pilots: Dict[str, int]  # state → number
+    demand: int = 0  # waiting jobs that its offer would match
+    decision: str = ""
+
+
+@dataclass(frozen=True)
+class NeedFailure:
+    """A need of a job that some pilots or queues do not meet."""
+
+    need: str  # cores, memory, disk, gpus, wall_time, tags, sites, platform, isolation, community, required_tags
+    asked: str
+    pilots: int  # live pilots that fail it
+    queues: int  # configured queues that fail it
+    example: str = ""  # the nearest: who offers what
+
+
+@dataclass(frozen=True)
+class JobExplanation:
+    """Why a job waits: by the same predicates as the match."""
+
+    job: int
+    state: JobState
+    summary: str  # a sentence or two
+    pilots: int = 0  # live pilots that were looked at
+    queues: int = 0  # configured queues that were looked at
+    fitting_pilots: int = 0
+    fitting_queues: int = 0
+    failures: Tuple[NeedFailure, ...] = ()
+    nearest: str = ""  # the fit that lacks least, as a sentence
+    ahead: Optional[int] = None  # waiting jobs before it among those that compete for a pilot that fits
+    no_pilot: Tuple[str, ...] = ()  # per fitting queue: why no pilot was sent
+
+
+@dataclass(frozen=True)
+class PilotExplanation:
+    """Why a pilot got nothing."""
+
+    stamp: str
+    state: PilotState
+    summary: str
+    waiting: int = 0  # jobs that wait, of all communities it serves
+    fitting: int = 0  # of these, jobs that would fit what it offers
+    failures: Tuple[NeedFailure, ...] = ()  # need → jobs, in `queues`: task queues that fail it
+
+
+@dataclass(frozen=True)
+class SandboxReply:
+    stored: bool  # False: it was there already
+    sha256: str
+    size: int
+    next: int = 0  # when sent in parts: the offset expected next
+
+
+@dataclass(frozen=True)
+class WhoAmI:
+    """`GET /v1/whoami`."""
+
+    user: str
+    community: str
+    group: str
+    role: str
+    server_version: str = ""
