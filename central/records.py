@@ -1,0 +1,221 @@
+"""What the store keeps and hands out: frozen rows, and what the verbs of the store take and give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pilot.protocol import (
+    Fact,
+    InputFile,
+    JobSpec,
+    Needs,
+    Offer,
+    Usage,
+)
+from pilot.states import JobState, Phase, PilotReason, PilotState
+from pilot.views import VerbResult
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who asks: a person's token as declared in the settings. Every row that a person makes carries these."""
+
+    user: str
+    community: str
+    group: str
+    role: str  # member, group-admin, community-admin, operator
+
+
+@dataclass(frozen=True)
+class TaskQueue:
+    """All waiting jobs of one owner and group with equal needs."""
+
+    id: int
+    community: str
+    group: str
+    owner: str
+    needs: Needs
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How many jobs wait in a queue, by priority, and the lowest job id among them."""
+
+    queue: TaskQueue
+    counts: Mapping[int, int]  # priority → jobs
+    oldest: int
+
+
+@dataclass(frozen=True)
+class NewJobs:
+    """One document to be stored: a template and its members (parameters, and inputs where these differ)."""
+
+    spec: JobSpec  # with placeholders, inputs included only when all members share them
+    members: Sequence[tuple[Mapping[str, str], tuple[InputFile, ...] | None]]
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """Ids of each document's jobs, and what was added to which queue. `again`: an Idempotency-Key seen before."""
+
+    first_ids: tuple[tuple[int, int], ...]  # (first id, count)
+    added: tuple[Waiting, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Pick:
+    """So many jobs out of one queue, with the cores that each is granted, please."""
+
+    queue: int
+    count: int
+    cores: int
+
+
+@dataclass(frozen=True)
+class Leased:
+    """One job claimed for a pilot."""
+
+    job: int
+    attempt: int
+    queue: int
+    priority: int
+    cores: int
+    spec: JobSpec  # filled in
+    community: str
+    group: str
+    owner: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to a claim: what was won. `reason` when the pilot itself may not have any."""
+
+    leases: tuple[Leased, ...]
+    reason: str | None = None  # "draining", "banned" (alarm, revoked, not enrolled)
+
+
+@dataclass(frozen=True)
+class Requeued:
+    """A job that went back to its queue: the matcher counts it again."""
+
+    queue: int
+    job: int
+    priority: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a report, a kill, a sweep or a goodbye did to one job."""
+
+    job: int
+    attempt: int
+    state: JobState
+    requeued: Requeued | None = None
+
+
+@dataclass(frozen=True)
+class NewPilot:
+    """A director's intent, written down before anything is submitted."""
+
+    stamp: str
+    site: str
+    queue: str
+    communities: tuple[str, ...]
+    secret_hash: str  # hex SHA-256
+    secret_ttl: float  # seconds
+    lease: int  # seconds that a lease lasts without a word of the pilot
+    end_of_life: float | None  # seconds; None: no end
+
+
+@dataclass(frozen=True)
+class PilotRow:
+    """A pilot as stored."""
+
+    stamp: str
+    state: PilotState
+    site: str
+    queue: str
+    communities: tuple[str, ...]
+    created: float
+    secret_hash: str
+    secret_expires: float
+    lease: int
+    ends: float | None  # end of life, by the database's clock
+    key_hash: str | None  # hex SHA-256 of the session key
+    instance: str
+    epoch: int
+    sequence: int  # of the last heartbeat
+    enrolled: float | None
+    last_seen: float | None
+    ended: float | None
+    reason: PilotReason | None
+    message: str
+    exit_code: int | None
+    reference: str
+    alarm: str
+    offer: Offer | None  # the last one made
+    facts: tuple[Fact, ...]
+    leases: int = 0  # how many it was ever given
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What one heartbeat or match request leaves behind; written in batches."""
+
+    stamp: str
+    seen: float
+    sequence: int | None = None
+    offer: Offer | None = None
+    facts: tuple[Fact, ...] = ()
+    usage: Mapping[tuple[int, int], Usage] = field(default_factory=dict)  # (job, attempt) → usage
+
+
+@dataclass(frozen=True)
+class OrderRow:
+    id: int
+    stamp: str
+    epoch: int
+    verb: str
+    job: int | None
+    attempt: int | None
+    argument: str
+    reason: str
+    who: str
+    created: float
+    received: float | None
+    done: float | None
+    result: str
+
+
+@dataclass(frozen=True)
+class LiveAttempt:
+    """An attempt that is out on a pilot: what a job token opens."""
+
+    job: int
+    attempt: int
+    stamp: str
+    community: str
+    phase: Phase
+    request: int
+    agent: int
+    cores: int
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep of silent pilots found."""
+
+    silent: tuple[str, ...]  # stamps that are shown as silent now
+    ended: tuple[Ended, ...]  # attempts whose lease ran out
+
+
+@dataclass(frozen=True)
+class Changed:
+    """What a verb of people did: a result a job, and what it means for the matcher and the pilots."""
+
+    results: tuple[VerbResult, ...]
+    added: tuple[Waiting, ...] = ()  # to queues: released, rescheduled, new priority
+    removed: tuple[Requeued, ...] = ()  # from queues: killed or held while waiting, old priority
+    ordered: tuple[str, ...] = ()  # stamps of pilots for which an order was written

@@ -1,0 +1,1 @@
+"""Where jobs, attempts and pilots are kept: one port, and the stores behind it."""

@@ -1,0 +1,225 @@
+"""The port that every store implements; `tests/contract/test_store.py` is its meaning.
+
+Verbs of the domain, each one durable transaction when it returns. Times are the database's. States change by
+compare-and-set; what cannot be done raises a `pilot.errors.Refusal`. Everything about people's jobs takes the
+community (None: an operator, who sees all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from central.records import (
+    Beat,
+    Changed,
+    Claim,
+    Ended,
+    Identity,
+    Leased,
+    LiveAttempt,
+    NewJobs,
+    NewPilot,
+    OrderRow,
+    Pick,
+    PilotRow,
+    Requeued,
+    Submitted,
+    Swept,
+    Waiting,
+)
+from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
+from pilot.states import OrderVerb, PilotReason, PilotState
+from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
+
+
+class Store(Protocol):
+    """All that must survive."""
+
+    # -- life ---------------------------------------------------------------------------------------------------
+    async def open(self) -> None:
+        """Connect, migrate the schema when it is older, refuse when it is newer."""
+
+    async def close(self) -> None: ...
+
+    async def now(self) -> float:
+        """The database's time, seconds since the epoch."""
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy while serving. Restoring is opening it."""
+
+    async def lead(self, duty: str, holder: str, seconds: float) -> int | None:
+        """Take or keep the leadership of a duty for so long. Returns the epoch, None when somebody else has it."""
+
+    # -- jobs, by people ----------------------------------------------------------------------------------------
+    async def submit(self, who: Identity, jobs: Sequence[NewJobs], key: str | None, digest: str) -> Submitted:
+        """Store all or nothing. A known `key` with the same `digest` gives the first answer, with another refuses."""
+
+    async def job(self, community: str | None, job: int) -> JobDetail:
+        """Raises the refusal ``not-found``, as for a job of another community."""
+
+    async def jobs(
+        self, community: str | None, selection: Selection, cursor: str | None, limit: int, counts: bool
+    ) -> JobPage:
+        """Newest first."""
+
+    async def attempts(self, community: str | None, job: int) -> tuple[AttemptView, ...]:
+        """In order, with their history."""
+
+    async def task_queue(self, job: int) -> Waiting | None:
+        """The task queue that a job belongs to, with what waits in it."""
+
+    async def ahead(self, job: int, queues: Sequence[int]) -> int:
+        """How many waiting jobs of these queues go before this one by priority and age."""
+
+    async def change(
+        self,
+        who: Identity,
+        community: str | None,
+        verb: JobVerb,
+        selection: Selection,
+        *,
+        priority: int | None = None,
+        reason: str = "",
+    ) -> Changed:
+        """Kill, hold, release, reschedule or re-prioritise, one result a job.
+
+        A leased job that is killed becomes ``killed`` at once, and a kill order for its attempt is written for its
+        pilot; the attempt stays in `held` until that pilot has reported its end or ended itself.
+        """
+
+    # -- matching -----------------------------------------------------------------------------------------------
+    async def waiting(self) -> tuple[Waiting, ...]:
+        """Everything that waits, for a matcher that starts: one row per queue."""
+
+    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
+        """Lease up to so many jobs of each queue to a pilot that may have them, oldest of the highest priority first.
+
+        Concurrent claims share a commit. A request number that was answered with leases before gives those of them
+        that are still held (see `answered`), never more.
+        """
+
+    async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
+        """The leases that this request number was given and that are still held; None when it was never given any."""
+
+    async def return_unseen(
+        self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]
+    ) -> tuple[Requeued, ...]:
+        """Put back, uncharged, leases of answers up to those numbers (agent → request) that the pilot does not list."""
+
+    async def held(self, stamp: str) -> tuple[LiveAttempt, ...]:
+        """What a pilot has leased now."""
+
+    async def live_attempt(self, job: int, attempt: int) -> LiveAttempt:
+        """Raises ``stale-attempt`` unless it is the current attempt and leased."""
+
+    async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
+        """Advance an attempt. The same report again is accepted and changes nothing (None); so is an older phase.
+
+        Raises ``stale-attempt`` or ``not-yours``. An end decides the job's next state by `pilot.states.after`; a blameless
+        end that reaches the bound holds the job with that reason. The end of an attempt whose job was killed is
+        accepted, adds its usage and last lines, and leaves the job killed.
+        """
+
+    async def release(self, stamp: str, leases: Sequence[tuple[int, int]], why: str) -> tuple[Requeued, ...]:
+        """Give back leases that were never started: uncharged, the attempt is closed."""
+
+    async def sweep(self, silent_after: float) -> Swept:
+        """End as ``lost`` every attempt of a pilot not heard for longer than its lease; show pilots as silent."""
+
+    # -- pilots -------------------------------------------------------------------------------------------------
+    async def plan_pilot(self, pilot: NewPilot) -> None:
+        """Journal an intent (state ``planned``)."""
+
+    async def submitting(self, stamp: str, duty: str, epoch: int) -> bool:
+        """planned or submitting → submitting, only while that epoch leads. False: somebody else has taken over, or the
+        pilot has enrolled or is over."""
+
+    async def renew_secret(self, stamp: str, secret_hash: str, ttl: float) -> None:
+        """Replace the one-time secret before a second submission of the same stamp; only before it enrolled."""
+
+    async def submitted(self, stamp: str, reference: str) -> None:
+        """The computing element has it, under this name. A pilot that already enrolled stays as it is."""
+
+    async def end_pilot(
+        self, stamp: str, state: PilotState, reason: PilotReason, message: str = ""
+    ) -> tuple[Ended, ...]:
+        """Close a pilot that somebody else says is over; what it held ends as node-fault. No effect on a final one."""
+
+    async def pilot(self, stamp: str) -> PilotRow:
+        """Raises ``not-found``."""
+
+    async def find_pilots(self, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
+        """Those of these stamps that are known, in any order."""
+
+    async def pilots(
+        self,
+        community: str | None,
+        *,
+        states: Sequence[PilotState] = (),
+        queue: str | None = None,
+        cursor: str | None = None,
+        limit: int = 1000,
+    ) -> tuple[tuple[PilotRow, ...], str | None]:
+        """Newest first, with the cursor of the next page."""
+
+    async def enrol(self, stamp: str, secret_hash: str, key_hash: str, request: EnrolRequest) -> PilotRow:
+        """Trade the secret. Same secret and key: the same row again. Another key: alarm, and ``secret-used``.
+
+        Raises ``secret-used``, ``secret-expired``, ``superseded`` (the secret was replaced) or ``revoked`` (the pilot
+        is over); an unknown stamp or secret is ``unauthorized``.
+        """
+
+    async def resume(self, stamp: str, key_hash: str, epoch: int, instance: str) -> tuple[PilotRow, tuple[Ended, ...]]:
+        """Raise the epoch; what ran before ends as node-fault. The same epoch again gives the same answer."""
+
+    async def beat(self, beats: Sequence[Beat]) -> None:
+        """Write what was seen of pilots since the last time; a silent pilot that was seen is running again."""
+
+    async def drain(self, stamp: str) -> None:
+        """running or silent → draining, after the order to drain was given or the pilot said so itself."""
+
+    async def goodbye(self, stamp: str, request: GoodbyeRequest) -> tuple[Ended, ...]:
+        """The pilot ends; a fault makes it ``failed``. What it still held ends as node-fault, or preempted by signal."""
+
+    async def step(self, stamp: str, step: StepReport) -> None:
+        """Keep the newest word on one step."""
+
+    async def steps(self, stamp: str) -> tuple[StepView, ...]: ...
+
+    # -- orders -------------------------------------------------------------------------------------------------
+    async def order(
+        self,
+        stamp: str,
+        verb: OrderVerb,
+        *,
+        who: str,
+        job: int | None = None,
+        attempt: int | None = None,
+        argument: str = "",
+        reason: str = "",
+    ) -> int:
+        """Write an order for the pilot's present epoch. Raises ``conflict`` when the pilot is over."""
+
+    async def open_orders(self) -> tuple[OrderRow, ...]:
+        """Every order not yet received, of live pilots and live attempts: what a central that starts must deliver."""
+
+    async def orders(self, stamp: str) -> tuple[OrderRow, ...]:
+        """Those still to be delivered to one pilot: of its epoch, and of attempts that are still leased to it or were
+        killed under it."""
+
+    async def acknowledge(self, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
+        """Mark orders as received or done; unknown ones and repeats are no error."""
+
+    # -- sandboxes ----------------------------------------------------------------------------------------------
+    async def sandbox(self, community: str, sha256: str) -> int | None:
+        """The size of a stored file that this community has, else None."""
+
+    async def add_sandbox(self, community: str, sha256: str, size: int) -> None: ...
+
+    # -- figures ------------------------------------------------------------------------------------------------
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """For the metrics: {"jobs": {state: n}, "pilots": {state: n}}."""
+
+
