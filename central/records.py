@@ -170,6 +170,7 @@ class Beat:
     offer: Offer | None = None
     facts: tuple[Fact, ...] = ()
     usage: Mapping[tuple[int, int], Usage] = field(default_factory=dict)  # (job, attempt) → usage
+    epoch: int | None = None  # that `sequence` belongs to, so that one from before a resume is not taken for a new one
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Dict, Optional, Tuple
+from typing import Optional
 
 
 class PilotageError(Exception):
@@ -28,7 +28,7 @@ class InvalidInput(PilotageError):
 class InvalidJob(PilotageError):
     """A job document that cannot be accepted, with every problem found in it, not only the first."""
 
-    def __init__(self, problems: Tuple[InvalidInput, ...]) -> None:
+    def __init__(self, problems: tuple[InvalidInput, ...]) -> None:
         super().__init__("; ".join(str(problem) for problem in problems))
         self.problems = problems
 
@@ -49,7 +49,7 @@ class Refusal(PilotageError):
         server_time: Optional[float] = None,
         expected: Optional[str] = None,
         got: Optional[str] = None,
-        problems: Tuple[InvalidInput, ...] = (),
+        problems: tuple[InvalidInput, ...] = (),
     ) -> None:
         super().__init__(detail)
         self.type = type
@@ -76,7 +76,7 @@ class RefusalKind:
     transient: bool = False
 
 
-REFUSALS: Dict[str, RefusalKind] = {
+REFUSALS: dict[str, RefusalKind] = {
     "invalid": RefusalKind(422, "The request does not fit its schema", "correct it; every problem is listed"),
     "unauthorized": RefusalKind(401, "Nobody that is known here", "send a valid token"),
     "forbidden": RefusalKind(403, "Not allowed", "ask somebody who may"),
@@ -97,7 +97,9 @@ REFUSALS: Dict[str, RefusalKind] = {
     "secret-used": RefusalKind(403, "The one-time secret was used with another session key", "exit"),
     "secret-expired": RefusalKind(403, "The one-time secret is too old", "exit"),
     "superseded": RefusalKind(409, "Something newer has taken this place", "exit, or use the newer request's answer"),
-    "stale-attempt": RefusalKind(409, "The attempt is not the current one of its job", "stop the payload, keep nothing"),
+    "stale-attempt": RefusalKind(
+        409, "The attempt is not the current one of its job", "stop the payload, keep nothing"
+    ),
     "not-yours": RefusalKind(403, "The attempt is leased to another pilot", "stop the payload"),
     "draining": RefusalKind(409, "The pilot takes no new jobs", "finish what runs, then exit"),
     "gap": RefusalKind(409, "Bytes are missing before this offset", "send from the offset in `expected`", True),

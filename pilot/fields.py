@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Callable, Optional
 
 from pilot import units
 from pilot.errors import InvalidInput
@@ -11,11 +12,11 @@ from pilot.errors import InvalidInput
 class Fields:
     """One mapping at one path. Problems are collected, so that a person sees all of them at once."""
 
-    def __init__(self, values: Any, where: str, problems: List[InvalidInput]) -> None:
+    def __init__(self, values: Any, where: str, problems: list[InvalidInput]) -> None:
         self.where = where
         self.problems = problems
-        self.known: List[str] = []
-        self.left: Dict[str, Any] = {}
+        self.known: list[str] = []
+        self.left: dict[str, Any] = {}
         if isinstance(values, Mapping):
             self.left = {str(key): value for key, value in values.items()}
         elif values is not None:
@@ -34,9 +35,7 @@ class Fields:
         value = self.left.pop(key, None)
         return default if value is None else value
 
-    def text(
-        self, key: str, default: Optional[str], *, most: int = 1024, choices: Sequence[str] = ()
-    ) -> Optional[str]:
+    def text(self, key: str, default: Optional[str], *, most: int = 1024, choices: Sequence[str] = ()) -> Optional[str]:
         value = self.take(key, default)
         if value is default:
             return default
@@ -56,7 +55,9 @@ class Fields:
     def check_whole(self, key: str, value: Any, least: int, most: int, otherwise: str = "") -> int:
         """A whole number within bounds, else a problem and the lower bound."""
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            self.problem(key, f"expected a whole number from {least} to {most} {otherwise}".rstrip() + f", got {_shown(value)}")
+            self.problem(
+                key, f"expected a whole number from {least} to {most} {otherwise}".rstrip() + f", got {_shown(value)}"
+            )
             return least
         return value
 
@@ -115,22 +116,21 @@ def strings(
     most: int,
     each: Optional[Callable[[str, str], str]] = None,
     empty_is_wrong: bool = False,
-) -> Tuple[str, ...]:
+) -> tuple[str, ...]:
     """A list of texts. `each` checks and rewrites one, raising `InvalidInput`."""
     present = fields.left.get(key) is not None
-    result: List[str] = []
+    result: list[str] = []
     values = fields.listed(key, most=most)
     if empty_is_wrong and present and not values:
         fields.problem(key, "expected at least one entry: an empty list does not mean all; leave it out")
     for index, value in enumerate(values):
         spot = f"{key}[{index}]"
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = str(value)
-        if not isinstance(value, str) or "\0" in value:
+        text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        if not isinstance(text, str) or "\0" in text:
             fields.problem(spot, f"expected a text, got {_shown(value)}")
             continue
         try:
-            result.append(each(value, fields.path(spot)) if each else value)
+            result.append(each(text, fields.path(spot)) if each else text)
         except InvalidInput as problem:
             fields.problems.append(problem)
     return tuple(result)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Optional
 
 from pilot import tags, units
 from pilot.errors import InvalidInput, InvalidJob
@@ -36,10 +37,10 @@ class JobDocument:
     """A checked document: a job whose strings may hold ``{name}`` for each name of its sweep."""
 
     spec: JobSpec  # without inputs: they are below, by name
-    inputs: Tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
     executable: Optional[str] = None  # the one of the inputs that must be executable
-    files: Dict[str, InputFile] = field(default_factory=dict)  # known digests, by name
-    sweep: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
+    files: dict[str, InputFile] = field(default_factory=dict)  # known digests, by name
+    sweep: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -52,7 +53,7 @@ class JobDocument:
 
 def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocument:
     """Check a whole document. Raises `InvalidJob` with every problem; `most` bounds the sweep."""
-    problems: List[InvalidInput] = []
+    problems: list[InvalidInput] = []
     if not isinstance(document, dict):
         raise InvalidJob((InvalidInput(where, f"expected a job (a mapping), got {type(document).__name__}"),))
     fields = Fields(document, where, problems)
@@ -84,7 +85,7 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
     return JobDocument(spec, inputs, shipped, files, sweep)
 
 
-def members(document: JobDocument) -> Iterator[Dict[str, str]]:
+def members(document: JobDocument) -> Iterator[dict[str, str]]:
     """The values of each job of the sweep, in order; one empty mapping when there is no sweep."""
     for values in itertools.product(*document.sweep.values()):
         yield dict(zip(document.sweep, values))
@@ -99,7 +100,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return text
 
 
-def fill_spec(spec: JobSpec, values: Mapping[str, str], inputs: Tuple[InputFile, ...]) -> JobSpec:
+def fill_spec(spec: JobSpec, values: Mapping[str, str], inputs: tuple[InputFile, ...]) -> JobSpec:
     """The job of one member, with its inputs."""
     if not values:
         return replace(spec, inputs=inputs)
@@ -131,7 +132,7 @@ def _shipped(executable: Optional[str]) -> Optional[str]:
     return relative_path(executable, "executable")
 
 
-def _command(fields: Fields, executable: Optional[str]) -> Tuple[str, ...]:
+def _command(fields: Fields, executable: Optional[str]) -> tuple[str, ...]:
     command = strings(fields, "command", most=MAX_ARGUMENTS)
     arguments = strings(fields, "arguments", most=MAX_ARGUMENTS)
     if executable:
@@ -184,7 +185,7 @@ def _needs(fields: Fields) -> Needs:
     return result
 
 
-def _cores(needs: Fields) -> Tuple[int, int, bool]:
+def _cores(needs: Fields) -> tuple[int, int, bool]:
     value = needs.take("cores", 1)
     if value == "whole-node":
         return 1, MAX_CORES, True
@@ -200,7 +201,7 @@ def _cores(needs: Fields) -> Tuple[int, int, bool]:
     return cores, cores, False
 
 
-def _gpus(needs: Fields) -> Tuple[int, int]:
+def _gpus(needs: Fields) -> tuple[int, int]:
     value = needs.take("gpus", 0)
     if isinstance(value, dict):
         inside = Fields(value, needs.path("gpus"), needs.problems)
@@ -239,8 +240,8 @@ def _platform(needs: Fields) -> Platform:
     return Platform(arch, int(level[1]) if level else None, (int(libc[1]), int(libc[2])) if libc else None)
 
 
-def _outputs(fields: Fields) -> Tuple[OutputRule, ...]:
-    rules: List[OutputRule] = []
+def _outputs(fields: Fields) -> tuple[OutputRule, ...]:
+    rules: list[OutputRule] = []
     for index, value in enumerate(fields.listed("outputs", most=1000)):
         where = fields.path(f"outputs[{index}]")
         entry = Fields({"pattern": value} if isinstance(value, str) else value, where, fields.problems)
@@ -257,9 +258,9 @@ def _outputs(fields: Fields) -> Tuple[OutputRule, ...]:
     return tuple(rules)
 
 
-def _environment(fields: Fields) -> Dict[str, str]:
+def _environment(fields: Fields) -> dict[str, str]:
     section = fields.section("environment")
-    result: Dict[str, str] = {}
+    result: dict[str, str] = {}
     for name in list(section.left):
         if not _ENVIRONMENT_NAME.fullmatch(name):
             section.problem(name, "expected a name of letters, digits and underscores")
@@ -270,9 +271,9 @@ def _environment(fields: Fields) -> Dict[str, str]:
     return result
 
 
-def _files(fields: Fields) -> Dict[str, InputFile]:
+def _files(fields: Fields) -> dict[str, InputFile]:
     section = fields.section("files")
-    result: Dict[str, InputFile] = {}
+    result: dict[str, InputFile] = {}
     for name in list(section.left):
         entry = section.section(name)
         digest = entry.text("sha256", "") or ""
@@ -285,9 +286,9 @@ def _files(fields: Fields) -> Dict[str, InputFile]:
     return result
 
 
-def _sweep(fields: Fields, most: int) -> Dict[str, Tuple[str, ...]]:
+def _sweep(fields: Fields, most: int) -> dict[str, tuple[str, ...]]:
     section = fields.section("sweep")
-    result: Dict[str, Tuple[str, ...]] = {}
+    result: dict[str, tuple[str, ...]] = {}
     total = 1
     for name in list(section.left):
         value = section.take(name, ())
@@ -297,7 +298,7 @@ def _sweep(fields: Fields, most: int) -> Dict[str, Tuple[str, ...]]:
         if found:
             first, last = int(found[1]), int(found[2])
             total *= max(0, last - first + 1)
-            values: Tuple[str, ...] = ()
+            values: tuple[str, ...] = ()
             if 0 < total <= most:
                 values = tuple(str(number) for number in range(first, last + 1))
         elif isinstance(value, (list, tuple)) and all(isinstance(v, (str, int, float)) for v in value):

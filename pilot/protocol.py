@@ -11,7 +11,7 @@ Both sides build on these records: the central decodes into them with a validati
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Literal, Optional, Tuple, Union
+from typing import Literal, Optional, Union
 
 from pilot.states import OrderVerb, Outcome, Phase, PilotReason, PilotState
 
@@ -39,7 +39,7 @@ class Platform:
 
     arch: Optional[str] = None  # as uname says: x86_64, aarch64
     microarch: Optional[int] = None  # x86-64 level 1 to 4; in needs, the least
-    glibc: Optional[Tuple[int, int]] = None  # in needs, the least
+    glibc: Optional[tuple[int, int]] = None  # in needs, the least
     os: Optional[str] = None  # ID and VERSION_ID of os-release, as "debian 12"; only in offers
 
 
@@ -57,8 +57,8 @@ class Needs:
     gpu_memory: int = 0  # bytes, of each GPU
     wall_time: int = 86400  # seconds
     tags: str = ""  # a boolean expression in canonical form, see pilot/tags.py
-    sites: Optional[Tuple[str, ...]] = None  # None: anywhere. Never empty
-    not_sites: Tuple[str, ...] = ()
+    sites: Optional[tuple[str, ...]] = None  # None: anywhere. Never empty
+    not_sites: tuple[str, ...] = ()
     platform: Platform = Platform()
     isolation: bool = False  # only where the pilot proved it
 
@@ -81,14 +81,14 @@ class Offer:
     cores: int = 0
     memory: Amount = None  # bytes
     disk: Amount = None  # bytes
-    gpus: Tuple[Gpu, ...] = ()
+    gpus: tuple[Gpu, ...] = ()
     seconds_left: Amount = None
     power: Optional[float] = None  # benchmark units per core
     platform: Platform = Platform()
-    tags: Tuple[str, ...] = ()
-    unknown_tags: Tuple[str, ...] = ()  # the probe failed: neither the tag nor its negation holds
-    required_tags: Tuple[str, ...] = ()  # a job must name all of these to be let in
-    communities: Tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    unknown_tags: tuple[str, ...] = ()  # the probe failed: neither the tag nor its negation holds
+    required_tags: tuple[str, ...] = ()  # a job must name all of these to be let in
+    communities: tuple[str, ...] = ()
     isolation: bool = False  # proved on this node
     empty: bool = True  # nothing else runs here: a whole-node job may start
 
@@ -108,24 +108,24 @@ class OutputRule:
     """What to bring home: a glob in the job's directory, and where to, in order. No destination: the sandbox store."""
 
     pattern: str
-    to: Tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class JobSpec:
     """A job as the pilot runs it: nothing left to fill in."""
 
-    command: Tuple[str, ...]
+    command: tuple[str, ...]
     needs: Needs = Needs()
     name: str = ""
-    inputs: Tuple[InputFile, ...] = ()
-    outputs: Tuple[OutputRule, ...] = ()
-    environment: Dict[str, str] = field(default_factory=dict)
+    inputs: tuple[InputFile, ...] = ()
+    outputs: tuple[OutputRule, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
     container: Optional[str] = None
     retries: int = 0
     priority: int = 5  # 0 (only when idle) to 10
-    checkpoint: Tuple[str, ...] = ()
-    credentials: Tuple[str, ...] = ()
+    checkpoint: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
     grace: int = 10  # seconds between the request to stop and the kill
 
 
@@ -142,7 +142,7 @@ class Lease:
     community: str = ""
     owner: str = ""
     group: str = ""
-    credentials: Dict[str, str] = field(default_factory=dict)
+    credentials: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class OutputFile:
     name: str
     size: int
     sha256: str
-    where: Tuple[str, ...] = ()  # "sandbox" or URLs
+    where: tuple[str, ...] = ()  # "sandbox" or URLs
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class EnrolRequest:
     version: int = VERSION
     instance: str = ""  # boot id or cloud instance id of the machine
     restarts: int = 0  # how often the computing element started this submission before
-    facts: Tuple[Fact, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -197,16 +197,16 @@ class Bundle:
 
     name: str
     sha256: str
-    urls: Tuple[str, ...]
+    urls: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Settings:
     """How this pilot is to behave. Seconds and bytes."""
 
-    communities: Tuple[str, ...] = ()
-    pipeline: Tuple[str, ...] = ()  # empty: the standard one
-    bundles: Tuple[Bundle, ...] = ()
+    communities: tuple[str, ...] = ()
+    pipeline: tuple[str, ...] = ()  # empty: the standard one
+    bundles: tuple[Bundle, ...] = ()
     lease: int = 600
     beat: float = 60.0
     idle: int = 300  # ends after so long without any job
@@ -217,6 +217,7 @@ class Settings:
     log_interval: float = 3.0  # between pushes of a stream that nobody follows
     spool_bound: int = 1024 * 1024 * 1024
     min_disk: int = 100 * 1024 * 1024  # free, or the node is not fit
+    default_disk: int = 10_000_000_000  # most that an attempt may write that asks for no disk
     margin: int = 30  # kept back of the remaining lifetime, once
     isolation: str = "none"
 
@@ -235,7 +236,7 @@ class EnrolReply:
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """`POST …/resume`: the same pilot after a reboot or a restart of its monitor. What ran before ends as node-fault."""
+    """`POST …/resume`: the same pilot after a reboot, or a restart of its monitor. What ran before is a node-fault."""
 
     epoch: int
     instance: str = ""
@@ -280,7 +281,7 @@ NoMatch = Literal["nothing-waits", "nothing-fits", "draining", "banned", "limit"
 @dataclass(frozen=True)
 class MatchReply:
     number: int
-    leases: Tuple[Lease, ...] = ()
+    leases: tuple[Lease, ...] = ()
     reason: Optional[NoMatch] = None
     detail: str = ""  # a sentence; with nothing-fits it names the nearest miss
     retry_after: float = 0.0  # seconds
@@ -323,11 +324,11 @@ class HeartbeatRequest:
     epoch: int
     sequence: int
     state: PilotState
-    matched_through: Dict[str, int] = field(default_factory=dict)  # agent number → match request number
-    leases: Tuple[LeaseReport, ...] = ()
-    facts: Tuple[Fact, ...] = ()
+    matched_through: dict[str, int] = field(default_factory=dict)  # agent number → match request number
+    leases: tuple[LeaseReport, ...] = ()
+    facts: tuple[Fact, ...] = ()
     spool: Spool = Spool()
-    acknowledgements: Tuple[Acknowledgement, ...] = ()
+    acknowledgements: tuple[Acknowledgement, ...] = ()
     version: int = VERSION
 
 
@@ -357,10 +358,10 @@ class Order:
 @dataclass(frozen=True)
 class HeartbeatReply:
     sequence: int
-    leases: Tuple[LeaseRenewal, ...] = ()
-    orders: Tuple[Order, ...] = ()
+    leases: tuple[LeaseRenewal, ...] = ()
+    orders: tuple[Order, ...] = ()
     next_beat: float = 60.0  # seconds
-    followed: Tuple[str, ...] = ()  # streams that somebody reads now
+    followed: tuple[str, ...] = ()  # streams that somebody reads now
     token: Optional[str] = None
     token_life: int = 0
     server_time: float = 0.0
@@ -378,10 +379,10 @@ class AttemptReport:
     limit: Optional[str] = None  # which: wall_time, memory, disk, cores, processes
     message: str = ""  # a sentence for the owner
     usage: Usage = Usage()
-    outputs: Tuple[OutputFile, ...] = ()
-    undelivered: Tuple[str, ...] = ()
+    outputs: tuple[OutputFile, ...] = ()
+    undelivered: tuple[str, ...] = ()
     tail: str = ""  # the last lines of its standard error, else of its standard output
-    log_sizes: Dict[str, int] = field(default_factory=dict)  # stream → bytes it will have when all is pushed
+    log_sizes: dict[str, int] = field(default_factory=dict)  # stream → bytes it will have when all is pushed
     version: int = VERSION
 
 
@@ -403,7 +404,7 @@ class AttemptId:
 class ReleaseRequest:
     """`POST …/release`: leases that were not started and go back to the queue, uncharged."""
 
-    leases: Tuple[AttemptId, ...]
+    leases: tuple[AttemptId, ...]
     why: str = ""
     version: int = VERSION
 
@@ -437,7 +438,7 @@ class GoodbyeRequest:
     reason: PilotReason
     exit_code: int = 0
     message: str = ""
-    ledger: Dict[str, float] = field(default_factory=dict)  # cause → core-seconds
+    ledger: dict[str, float] = field(default_factory=dict)  # cause → core-seconds
     version: int = VERSION
 
 
@@ -453,7 +454,7 @@ class Problem:
     server_time: Optional[float] = None
     expected: Optional[str] = None
     got: Optional[str] = None
-    problems: Tuple[Dict[str, str], ...] = ()  # where, problem
+    problems: tuple[dict[str, str], ...] = ()  # where, problem
     version: int = VERSION
 
 

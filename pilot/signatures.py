@@ -11,8 +11,8 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Dict, Mapping
 
 from pilot.errors import Refusal
 
@@ -52,7 +52,7 @@ def _mac(key: bytes, method: str, target: str, digest: str, authorization: str, 
 
 def sign(
     key: bytes, method: str, target: str, body: bytes, authorization: str, *, keyid: str, created: int, nonce: str
-) -> Dict[str, str]:
+) -> dict[str, str]:
     """Return the headers that sign a request. `target` is path and query as sent; `nonce` must be new each time."""
     digest = content_digest(body)
     parameters = f'{_COMPONENTS};created={created};nonce="{nonce}";keyid="{keyid}";alg="{ALGORITHM}"'
@@ -72,7 +72,7 @@ def read(headers: Mapping[str, str]) -> Signed:
     if not value or parameters.get("alg") != ALGORITHM or not parameters.keys() >= {"created", "nonce", "keyid"}:
         raise Refusal(
             "bad-signature",
-            f"the request must be signed as {LABEL} with {ALGORITHM} over {', '.join(COVERED)}, created, nonce and keyid",
+            f"expected a signature {LABEL}, {ALGORITHM} over {', '.join(COVERED)}, with created, nonce and keyid",
         )
     return Signed(
         created=int(parameters["created"]),
@@ -83,12 +83,12 @@ def read(headers: Mapping[str, str]) -> Signed:
     )
 
 
-def _parameters(header: str) -> Dict[str, str]:
+def _parameters(header: str) -> dict[str, str]:
     """The parameters of our signature, in whatever order; empty when it covers anything else than it must."""
     opening = f"{LABEL}={_COMPONENTS}"
     if not header.startswith(opening) or len(header) > 1024:
         return {}
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     at = len(opening)
     while at < len(header):
         parameter = _PARAMETER.match(header, at)

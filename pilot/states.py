@@ -5,8 +5,8 @@ This file is the whole of the state machines; stores change a state by compare-a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import FrozenSet, Mapping
 
 
 class JobState(str, Enum):
@@ -23,11 +23,11 @@ class JobState(str, Enum):
 
 
 #: States in which an attempt is out on a pilot.
-LEASED: FrozenSet[JobState] = frozenset({JobState.MATCHED, JobState.RUNNING, JobState.COMPLETING})
-FINAL: FrozenSet[JobState] = frozenset({JobState.DONE, JobState.FAILED, JobState.KILLED})
+LEASED: frozenset[JobState] = frozenset({JobState.MATCHED, JobState.RUNNING, JobState.COMPLETING})
+FINAL: frozenset[JobState] = frozenset({JobState.DONE, JobState.FAILED, JobState.KILLED})
 
 _ENDS = frozenset({JobState.DONE, JobState.FAILED, JobState.KILLED})
-JOB_TRANSITIONS: Mapping[JobState, FrozenSet[JobState]] = {
+JOB_TRANSITIONS: Mapping[JobState, frozenset[JobState]] = {
     JobState.WAITING: frozenset({JobState.MATCHED, JobState.HELD, JobState.KILLED, JobState.FAILED}),
     JobState.HELD: frozenset({JobState.WAITING, JobState.KILLED, JobState.FAILED}),
     # A short job may report its end before anybody heard that it ran: matched → done is one message.
@@ -67,9 +67,9 @@ class Outcome(str, Enum):
 
 
 #: The payload is not to blame: these never use up the user's retries and have a bound of their own.
-BLAMELESS: FrozenSet[Outcome] = frozenset({Outcome.LOST, Outcome.PREEMPTED, Outcome.NODE_FAULT})
+BLAMELESS: frozenset[Outcome] = frozenset({Outcome.LOST, Outcome.PREEMPTED, Outcome.NODE_FAULT})
 #: These are what a user's ``retries: n`` is for.
-CHARGED: FrozenSet[Outcome] = frozenset(
+CHARGED: frozenset[Outcome] = frozenset(
     {Outcome.PAYLOAD_ERROR, Outcome.LIMIT_EXCEEDED, Outcome.INPUT_ERROR, Outcome.OUTPUT_ERROR}
 )
 #: How often blameless ends may send one job back to the queue before it is held for a person to look at.
@@ -107,7 +107,7 @@ class PilotState(str, Enum):
 
 
 #: Every state in which a pilot may still turn up or be working: it counts as supply.
-LIVE_PILOT: FrozenSet[PilotState] = frozenset(
+LIVE_PILOT: frozenset[PilotState] = frozenset(
     {
         PilotState.PLANNED,
         PilotState.SUBMITTING,
@@ -118,10 +118,10 @@ LIVE_PILOT: FrozenSet[PilotState] = frozenset(
     }
 )
 #: States in which a pilot may hold leases.
-ENROLLED: FrozenSet[PilotState] = frozenset({PilotState.RUNNING, PilotState.SILENT, PilotState.DRAINING})
+ENROLLED: frozenset[PilotState] = frozenset({PilotState.RUNNING, PilotState.SILENT, PilotState.DRAINING})
 
 _GONE = frozenset({PilotState.FAILED, PilotState.LOST, PilotState.CANCELLED})
-PILOT_TRANSITIONS: Mapping[PilotState, FrozenSet[PilotState]] = {
+PILOT_TRANSITIONS: Mapping[PilotState, frozenset[PilotState]] = {
     PilotState.PLANNED: _GONE | {PilotState.SUBMITTING},
     # A pilot may call back before the computing element's answer arrived.
     PilotState.SUBMITTING: _GONE | {PilotState.SUBMITTED, PilotState.RUNNING, PilotState.PLANNED},
@@ -157,7 +157,7 @@ class PilotReason(str, Enum):
 
 
 #: The reason codes that speak for a fault, so that the pilot ends as failed and not as done.
-FAULTS: FrozenSet[PilotReason] = frozenset(
+FAULTS: frozenset[PilotReason] = frozenset(
     {
         PilotReason.UNFIT,
         PilotReason.COMMAND_FAILED,

@@ -1,14 +1,15 @@
 """Boolean expressions over tags: ``cvmfs & (avx2 | arm) & ~slow-disk``.
 
-A tag is a name; ``~`` negates, ``&`` binds tighter than ``|``. Expressions are kept with negations at the tags alone, so
-that three values fall out by themselves: of a tag whose probe failed, neither the tag nor its negation holds.
+A tag is a name; ``~`` negates, ``&`` binds tighter than ``|``. Expressions are kept with negations at the tags
+alone, so that three values fall out by themselves: of a tag whose probe failed, neither the tag nor its negation holds.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Callable, Collection, FrozenSet, List, Tuple, Union
+from typing import Callable, Union
 
 from pilot.errors import InvalidInput
 
@@ -35,7 +36,7 @@ class Tag:
 class All:
     """Every part holds. Without parts it always holds: the empty expression."""
 
-    parts: Tuple[Expression, ...] = ()
+    parts: tuple[Expression, ...] = ()
 
     def __str__(self) -> str:
         return " & ".join(f"({part})" if isinstance(part, Any) else str(part) for part in self.parts)
@@ -45,7 +46,7 @@ class All:
 class Any:
     """At least one part holds."""
 
-    parts: Tuple[Expression, ...]
+    parts: tuple[Expression, ...]
 
     def __str__(self) -> str:
         return " | ".join(str(part) for part in self.parts)
@@ -66,14 +67,14 @@ def holds(expression: Expression, tags: Collection[str], unknown: Collection[str
     return any(holds(part, tags, unknown) for part in expression.parts)
 
 
-def names(expression: Expression) -> FrozenSet[str]:
+def names(expression: Expression) -> frozenset[str]:
     """Every tag that the expression mentions."""
     if isinstance(expression, Tag):
         return frozenset({expression.name})
     return frozenset(name for part in expression.parts for name in names(part))
 
 
-def demanded(expression: Expression) -> FrozenSet[str]:
+def demanded(expression: Expression) -> frozenset[str]:
     """The tags without which the expression cannot hold: what a job that may enter a reserved place must name."""
     if isinstance(expression, Tag):
         return frozenset({expression.name}) if expression.wanted else frozenset()
@@ -137,7 +138,7 @@ class _Parser:
         self,
         sign: str,
         part: Callable[[bool, int], Expression],
-        join: Callable[[List[Expression]], Expression],
+        join: Callable[[list[Expression]], Expression],
         wanted: bool,
         depth: int,
     ) -> Expression:
@@ -176,17 +177,17 @@ class _Parser:
         return InvalidInput(self.where, f"{problem}, at character {self.at + 1}: {shown}")
 
 
-def _flat(kind: Callable[[Tuple[Expression, ...]], Expression], parts: List[Expression]) -> Expression:
-    inner: List[Expression] = []
+def _flat(kind: Callable[[tuple[Expression, ...]], Expression], parts: list[Expression]) -> Expression:
+    inner: list[Expression] = []
     for part in parts:
         inner.extend(part.parts if type(part) is kind else (part,))  # type: ignore[union-attr]
     unique = sorted(set(inner), key=str)
     return unique[0] if len(unique) == 1 else kind(tuple(unique))
 
 
-def _all(parts: List[Expression]) -> Expression:
+def _all(parts: list[Expression]) -> Expression:
     return _flat(All, parts)
 
 
-def _any(parts: List[Expression]) -> Expression:
+def _any(parts: list[Expression]) -> Expression:
     return _flat(Any, parts)

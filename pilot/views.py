@@ -6,17 +6,17 @@ Times here are seconds since the epoch by the central's clock; a reader turns th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Literal, Optional, Tuple
+from typing import Any, Literal, Optional
 
 from pilot.protocol import VERSION, Needs, OutputFile, Usage
-from pilot.states import JobState, Outcome, OrderVerb, Phase, PilotReason, PilotState
+from pilot.states import JobState, OrderVerb, Outcome, Phase, PilotReason, PilotState
 
 
 @dataclass(frozen=True)
 class SubmitRequest:
     """`POST /v1/jobs`: documents as `pilot/jobfile.py` reads them, each with the digests of its inputs in `files`."""
 
-    jobs: Tuple[Dict[str, Any], ...]
+    jobs: tuple[dict[str, Any], ...]
     version: int = VERSION
 
 
@@ -30,8 +30,8 @@ class JobRange:
 
 @dataclass(frozen=True)
 class SubmitReply:
-    jobs: Tuple[JobRange, ...]
-    warnings: Tuple[str, ...] = ()  # as: no configured queue can ever satisfy jobs[0]
+    jobs: tuple[JobRange, ...]
+    warnings: tuple[str, ...] = ()  # as: no configured queue can ever satisfy jobs[0]
     version: int = VERSION
 
 
@@ -55,7 +55,7 @@ class JobView:
     site: str = ""
     pilot: str = ""  # stamp
     parent: Optional[int] = None  # the job that this one is a reschedule of
-    parameters: Dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,20 +63,20 @@ class JobDetail:
     """One job whole: what was submitted, as it is run."""
 
     job: JobView
-    command: Tuple[str, ...]
+    command: tuple[str, ...]
     needs: Needs
     retries: int
     retries_used: int
     blameless_ends: int
-    inputs: Tuple[str, ...] = ()
-    outputs: Tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class JobPage:
-    jobs: Tuple[JobView, ...]
+    jobs: tuple[JobView, ...]
     next: Optional[str] = None  # cursor of the next page
-    counts: Dict[str, int] = field(default_factory=dict)  # state → number, of the whole selection, when asked for
+    counts: dict[str, int] = field(default_factory=dict)  # state → number, of the whole selection, when asked for
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,43 @@ class AttemptView:
     message: str = ""
     tail: str = ""
     usage: Usage = Usage()
-    outputs: Tuple[OutputFile, ...] = ()
-    undelivered: Tuple[str, ...] = ()
-    log_sizes: Dict[str, int] = field(default_factory=dict)
-    history: Tuple[Event, ...] = ()
+    outputs: tuple[OutputFile, ...] = ()
+    undelivered: tuple[str, ...] = ()
+    log_sizes: dict[str, int] = field(default_factory=dict)
+    history: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True)
+class AttemptPage:
+    """`GET /v1/jobs/{id}/attempts`: all of them, in order."""
+
+    attempts: tuple[AttemptView, ...]
+
+
+@dataclass(frozen=True)
+class JobOutputs:
+    """`GET /v1/jobs/{id}/outputs`: what an attempt brought home, and what it could not."""
+
+    attempt: int
+    outputs: tuple[OutputFile, ...] = ()
+    undelivered: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """The data of the event ``end`` of a log that is followed: nothing more will come."""
+
+    size: int  # bytes of the whole stream
+    attempt: Optional[int] = None
+    outcome: Optional[Outcome] = None
 
 
 @dataclass(frozen=True)
 class Selection:
     """Which jobs a bulk request is about: by ids, or all that fit every field given."""
 
-    ids: Tuple[int, ...] = ()
-    states: Tuple[JobState, ...] = ()
+    ids: tuple[int, ...] = ()
+    states: tuple[JobState, ...] = ()
     owner: Optional[str] = None
     group: Optional[str] = None
     name: Optional[str] = None  # as a prefix
@@ -148,7 +173,7 @@ class VerbResult:
 
 @dataclass(frozen=True)
 class VerbReply:
-    results: Tuple[VerbResult, ...]
+    results: tuple[VerbResult, ...]
 
 
 @dataclass(frozen=True)
@@ -167,7 +192,7 @@ class PilotView:
     state: PilotState
     site: str
     queue: str
-    communities: Tuple[str, ...]
+    communities: tuple[str, ...]
     created: float
     enrolled: Optional[float] = None
     last_seen: Optional[float] = None
@@ -186,15 +211,15 @@ class PilotView:
 @dataclass(frozen=True)
 class PilotDetail:
     pilot: PilotView
-    steps: Tuple[StepView, ...] = ()
-    facts: Dict[str, str] = field(default_factory=dict)  # name → value and source
-    leases: Tuple[AttemptView, ...] = ()
-    streams: Dict[str, int] = field(default_factory=dict)  # log stream → bytes
+    steps: tuple[StepView, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)  # name → value and source
+    leases: tuple[AttemptView, ...] = ()
+    streams: dict[str, int] = field(default_factory=dict)  # log stream → bytes
 
 
 @dataclass(frozen=True)
 class PilotPage:
-    pilots: Tuple[PilotView, ...]
+    pilots: tuple[PilotView, ...]
     next: Optional[str] = None
 
 
@@ -221,9 +246,31 @@ class QueueView:
     site: str
     kind: str
     slots: int
-    pilots: Dict[str, int]  # state → number
+    pilots: dict[str, int]  # state → number
     demand: int = 0  # waiting jobs that its offer would match
     decision: str = ""
+
+
+@dataclass(frozen=True)
+class QueuePage:
+    """`GET /v1/queues`."""
+
+    queues: tuple[QueueView, ...]
+
+
+@dataclass(frozen=True)
+class SiteView:
+    """A site and its queues."""
+
+    name: str
+    queues: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SitePage:
+    """`GET /v1/sites`."""
+
+    sites: tuple[SiteView, ...]
 
 
 @dataclass(frozen=True)
@@ -235,6 +282,7 @@ class NeedFailure:
     pilots: int  # live pilots that fail it
     queues: int  # configured queues that fail it
     example: str = ""  # the nearest: who offers what
+    jobs: int = 0  # where a pilot is explained: waiting jobs whose need it does not meet
 
 
 @dataclass(frozen=True)
@@ -248,10 +296,10 @@ class JobExplanation:
     queues: int = 0  # configured queues that were looked at
     fitting_pilots: int = 0
     fitting_queues: int = 0
-    failures: Tuple[NeedFailure, ...] = ()
+    failures: tuple[NeedFailure, ...] = ()
     nearest: str = ""  # the fit that lacks least, as a sentence
     ahead: Optional[int] = None  # waiting jobs before it among those that compete for a pilot that fits
-    no_pilot: Tuple[str, ...] = ()  # per fitting queue: why no pilot was sent
+    no_pilot: tuple[str, ...] = ()  # per fitting queue: why no pilot was sent
 
 
 @dataclass(frozen=True)
@@ -263,7 +311,7 @@ class PilotExplanation:
     summary: str
     waiting: int = 0  # jobs that wait, of all communities it serves
     fitting: int = 0  # of these, jobs that would fit what it offers
-    failures: Tuple[NeedFailure, ...] = ()  # need → jobs, in `queues`: task queues that fail it
+    failures: tuple[NeedFailure, ...] = ()  # by need: `jobs` that have it, in so many task `queues`
 
 
 @dataclass(frozen=True)
@@ -283,3 +331,12 @@ class WhoAmI:
     group: str
     role: str
     server_version: str = ""
+
+
+@dataclass(frozen=True)
+class Health:
+    """`GET /healthz`."""
+
+    status: str
+    version: str
+    uptime: float  # seconds

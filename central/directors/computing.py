@@ -1,14 +1,14 @@
 """The port of every outer computing element: what a director submits pilots to.
 
-One contract (`tests/contract/test_computing.py`): submissions are told apart by stamp, which can be found at the computing
-element; an answer that did not come is unknown and never taken for "gone"; failures are per item.
+One contract (`tests/contract/test_computing.py`): submissions are told apart by stamp, which can be found at the
+computing element; an answer that did not come is unknown and never taken for "gone"; failures are per item.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Protocol
 
 from pilot.errors import PilotageError
@@ -22,7 +22,7 @@ class ComputingError(PilotageError):
         self.transient = transient
 
 
-class Standing(str, Enum):
+class Standing(StrEnum):
     """Where a submission stands at the computing element."""
 
     QUEUED = "queued"
@@ -54,7 +54,7 @@ class Listed:
 
 
 class ComputingElement(Protocol):
-    """What every adapter does. `lag`: seconds for which a submission may be missing from `list` though it was taken."""
+    """What every adapter does. `lag`: seconds for which a submission that was taken may be missing from `listing`."""
 
     @property
     def lag(self) -> float: ...
@@ -62,7 +62,7 @@ class ComputingElement(Protocol):
     async def submit(self, submissions: Sequence[Submission]) -> Mapping[str, str | ComputingError]:
         """Hand pilots over. Returns the reference of each stamp, or why it was not taken."""
 
-    async def list(self) -> Sequence[Listed]:
+    async def listing(self) -> Sequence[Listed]:
         """Everything of ours that the computing element still knows. Raises `ComputingError` when it cannot tell."""
 
     async def cancel(self, references: Sequence[str]) -> Mapping[str, ComputingError]:

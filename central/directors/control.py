@@ -89,7 +89,9 @@ def wanted(demand: Demand, supply: Supply, limits: Limits, history: Sequence[Pil
     if open_cores <= 0:
         if supply.coming:
             return Decision(0, f"{supply.coming} pilots on their way are enough for the {demand.jobs} jobs that wait")
-        return Decision(0, f"the running pilots have {supply.idle_cores} cores free for the {demand.jobs} jobs that wait")
+        return Decision(
+            0, f"the running pilots have {supply.idle_cores} cores free for the {demand.jobs} jobs that wait"
+        )
     bad = bad_ends(history)
     remaining = history[0].ended + pause(bad) - now if bad else 0.0
     if remaining > 0:

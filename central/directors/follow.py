@@ -41,7 +41,7 @@ NOTHING = Action(Step.NOTHING)
 
 
 def follow(row: PilotRow | None, listed: Listed | None, now: float, lag: float) -> Action:
-    """Decide on one pilot. `row` is None for a submission of ours that nobody knows; `listed` is None when the computing
+    """Decide on one pilot. `row` is None for a submission of ours that nobody knows, `listed` when the computing
     element's list does not have it; `lag` is how late that list may be, in seconds."""
     if row is None:
         return Action(Step.CANCEL if listed and listed.standing is not Standing.ENDED else Step.FORGET)

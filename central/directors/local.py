@@ -57,10 +57,10 @@ class LocalHost:
         self.children[submission.stamp] = child
         return submission.stamp
 
-    async def list(self) -> Sequence[Listed]:
-        return await asyncio.to_thread(self._list)
+    async def listing(self) -> Sequence[Listed]:
+        return await asyncio.to_thread(self._listing)
 
-    def _list(self) -> list[Listed]:
+    def _listing(self) -> list[Listed]:
         for stamp in [stamp for stamp, child in self.children.items() if child.poll() is not None]:
             del self.children[stamp]
         try:

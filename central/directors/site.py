@@ -1,8 +1,8 @@
 """The site director of one queue: journal the intent, submit, follow, and never double after a crash.
 
-Every cycle reads what is stored and what the computing element lists, so that a cycle of a central that has just started is
-the same as any other. External effects happen only while this central leads, and each pilot's submission is fenced by
-the leader's epoch in the store.
+Every cycle reads what is stored and what the computing element lists, so that a cycle of a central that has just
+started is the same as any other. External effects happen only while this central leads, and each submission is fenced
+by the leader's epoch in the store.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from central.directors.computing import ComputingElement, ComputingError, Listed, Submission
 from central.directors.control import Decision, Demand, Limits, PilotEnd, Supply, wanted
-from central.directors.follow import Action, Step, follow
+from central.directors.follow import Step, follow
 from central.records import Ended, NewPilot, PilotRow
 from central.store.port import Store
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
@@ -52,9 +52,9 @@ class SiteDirector:
         *,
         duty: str,
         demand: Callable[[], Demand],
-        idle_cores: Callable[[Sequence[PilotRow]], Awaitable[int]],
+        idle_cores: Callable[[Sequence[str]], int],  # free on pilots with these stamps
         script: Callable[[str], str],
-        ended: Callable[[Sequence[Ended]], None],
+        over: Callable[[PilotRow, PilotState, PilotReason, Sequence[Ended]], None],
     ) -> None:
         self.plan = plan
         self.store = store
@@ -63,14 +63,14 @@ class SiteDirector:
         self.demand = demand
         self.idle_cores = idle_cores
         self.script = script  # stamp → the wrapper's text
-        self.ended = ended
+        self.over = over  # told of every pilot that the director closes
         self.decision = Decision(0, "the director has not looked yet")
 
     async def cycle(self, epoch: int) -> None:
         """One turn: follow what is out, then submit what is missing. `epoch` is that of the leadership."""
         now = await self.store.now()
         try:
-            listed = {entry.stamp: entry for entry in await self.computing.list()}
+            listed = {entry.stamp: entry for entry in await self.computing.listing()}
         except ComputingError as error:
             self.decision = Decision(0, f"the computing element could not be asked: {error}")
             return
@@ -88,16 +88,19 @@ class SiteDirector:
             await self._submit([row.stamp], epoch, fresh=False)
         elif action.step is Step.CANCEL:
             await self._cancel(row.reference or (entry.reference if entry else ""))
-        elif action.step is Step.END:
-            await self._end(row, entry, action)
+        elif action.step is Step.END and action.state and action.reason:
+            await self._end(row, entry, action.state, action.reason)
 
-    async def _end(self, row: PilotRow, entry: Listed | None, action: Action) -> None:
-        assert action.state and action.reason
+    async def _end(self, row: PilotRow, entry: Listed | None, state: PilotState, reason: PilotReason) -> None:
         output = await self.computing.output(row.reference or row.stamp)
         words = output.decode("utf-8", "replace").strip()[-LAST_WORDS:]
         code = f"exit code {entry.exit_code}" if entry and entry.exit_code is not None else "no exit code"
-        message = f"{action.reason.value}, {code}; its last words: {words or 'none'}"
-        self.ended(await self.store.end_pilot(row.stamp, action.state, action.reason, message))
+        message = f"{reason.value}, {code}; its last words: {words or 'none'}"
+        await self._close(row, state, reason, message)
+
+    async def _close(self, row: PilotRow, state: PilotState, reason: PilotReason, message: str) -> None:
+        log.warning("Pilot %s of queue %s is %s: %s", row.stamp, self.plan.name, state.value, message)
+        self.over(row, state, reason, await self.store.end_pilot(row.stamp, state, reason, message))
 
     async def _clear(self, live: set[str], listed: dict[str, Listed], now: float) -> None:
         """What the computing element has and no live pilot answers to: ended ones are forgotten, unknown ones ended."""
@@ -130,8 +133,8 @@ class SiteDirector:
             reverse=True,
         )
         coming = sum(row.enrolled is None for row in live)
-        running = [row for row in live if row.state is PilotState.RUNNING]
-        supply = Supply(len(live), coming, await self.idle_cores(running))
+        running = [row.stamp for row in live if row.state is PilotState.RUNNING]
+        supply = Supply(len(live), coming, self.idle_cores(running))
         self.decision = wanted(self.demand(), supply, self.plan.limits, history, now)
         stamps = [secrets.token_hex(16) for _ in range(self.decision.pilots)]
         if stamps:
@@ -154,8 +157,8 @@ class SiteDirector:
             if not isinstance(result, ComputingError):
                 await self.store.submitted(stamp, result)
             elif not result.transient:
-                reason = PilotReason.SUBMIT_FAILED
-                self.ended(await self.store.end_pilot(stamp, PilotState.FAILED, reason, str(result)))
+                row = await self.store.pilot(stamp)
+                await self._close(row, PilotState.FAILED, PilotReason.SUBMIT_FAILED, str(result))
             else:  # it stays in the journal, and the next cycle looks for it before it submits again
                 log.warning("queue %s: %s", self.plan.name, result)
 

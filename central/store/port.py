@@ -115,11 +115,12 @@ class Store(Protocol):
         """Raises ``stale-attempt`` unless it is the current attempt and leased."""
 
     async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
-        """Advance an attempt. The same report again is accepted and changes nothing (None); so is an older phase.
+        """Advance an attempt; what its end did to the job, None when it has not ended.
 
-        Raises ``stale-attempt`` or ``not-yours``. An end decides the job's next state by `pilot.states.after`; a blameless
-        end that reaches the bound holds the job with that reason. The end of an attempt whose job was killed is
-        accepted, adds its usage and last lines, and leaves the job killed.
+        The same report again is accepted and changes nothing (None); so is an older phase.
+        Raises ``stale-attempt`` or ``not-yours``. An end decides the job's next state by `pilot.states.after`; a
+        blameless end that reaches the bound holds the job with that reason. The end of an attempt whose job was killed
+        is accepted, adds its usage and last lines, and leaves the job killed.
         """
 
     async def release(self, stamp: str, leases: Sequence[tuple[int, int]], why: str) -> tuple[Requeued, ...]:
@@ -181,7 +182,7 @@ class Store(Protocol):
         """running or silent → draining, after the order to drain was given or the pilot said so itself."""
 
     async def goodbye(self, stamp: str, request: GoodbyeRequest) -> tuple[Ended, ...]:
-        """The pilot ends; a fault makes it ``failed``. What it still held ends as node-fault, or preempted by signal."""
+        """The pilot ends; a fault makes it ``failed``. What it held ends as node-fault, or preempted by signal."""
 
     async def step(self, stamp: str, step: StepReport) -> None:
         """Keep the newest word on one step."""
@@ -221,5 +222,3 @@ class Store(Protocol):
     # -- figures ------------------------------------------------------------------------------------------------
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         """For the metrics: {"jobs": {state: n}, "pilots": {state: n}}."""
-
-

@@ -27,7 +27,7 @@ def element(folder: Path) -> Iterator[ComputingElement]:
     """A local host whose processes are gone afterwards, whatever the test did."""
     element = LocalHost(folder)
     yield element
-    running = [entry.reference for entry in asyncio.run(element.list()) if entry.standing is Standing.RUNNING]
+    running = [entry.reference for entry in asyncio.run(element.listing()) if entry.standing is Standing.RUNNING]
     asyncio.run(element.cancel(running))
     until(element, lambda listed: all(entry.standing is Standing.ENDED for entry in listed))
 
@@ -35,7 +35,7 @@ def element(folder: Path) -> Iterator[ComputingElement]:
 def until(element: ComputingElement, wanted: Callable[[Sequence[Listed]], bool], seconds: float = 10.0) -> None:
     """Ask for the list until it is as wanted."""
     end = time.monotonic() + seconds
-    while not wanted(listed := asyncio.run(element.list())):
+    while not wanted(listed := asyncio.run(element.listing())):
         assert time.monotonic() < end, f"still {listed}"
         time.sleep(0.02)
 
@@ -45,7 +45,7 @@ def submission(number: int, script: str) -> Submission:
 
 
 def standing(element: ComputingElement, stamp: str) -> Standing | None:
-    return next((entry.standing for entry in asyncio.run(element.list()) if entry.stamp == stamp), None)
+    return next((entry.standing for entry in asyncio.run(element.listing()) if entry.stamp == stamp), None)
 
 
 def test_each_gets_a_reference_and_is_listed(element: ComputingElement) -> None:
@@ -54,7 +54,7 @@ def test_each_gets_a_reference_and_is_listed(element: ComputingElement) -> None:
     references = asyncio.run(element.submit(submissions))
     assert len(set(references.values())) == 3
     until(element, lambda listed: sum(entry.standing is Standing.RUNNING for entry in listed) == 3)
-    assert {entry.stamp for entry in asyncio.run(element.list())} == {item.stamp for item in submissions}
+    assert {entry.stamp for entry in asyncio.run(element.listing())} == {item.stamp for item in submissions}
 
 
 def test_a_fresh_adapter_finds_them(element: ComputingElement, folder: Path) -> None:
@@ -93,7 +93,7 @@ def test_forgotten(element: ComputingElement) -> None:
     assert isinstance(reference, str)
     until(element, lambda listed: all(entry.standing is Standing.ENDED for entry in listed))
     asyncio.run(element.forget(reference))
-    assert asyncio.run(element.list()) == []
+    assert asyncio.run(element.listing()) == []
 
 
 def test_failures_are_per_item(element: ComputingElement, folder: Path) -> None:

@@ -50,7 +50,7 @@ def at(standing: Standing, exit_code: int | None = None) -> Listed:
 
 @pytest.mark.parametrize("state", [PilotState.PLANNED, PilotState.SUBMITTING])
 def test_a_submission_cut_short_is_looked_for_first(state: PilotState) -> None:
-    """After a crash the stamp is adopted when the computing element has it, and submitted again only when it does not."""
+    """After a crash the stamp is adopted where the computing element has it, and submitted again only if not."""
     row = replace(ROW, state=state)
     assert follow(row, at(Standing.RUNNING), 1001.0, 0.0).step is Step.ADOPT
     assert follow(row, None, 1001.0, 0.0).step is Step.RESUBMIT

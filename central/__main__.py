@@ -1,0 +1,106 @@
+"""``python -m central``: make the folder of an embedded central, serve it, back it up and restore it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from central.folder import Folder
+from pilot.errors import PilotageError
+
+Verb = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0 done, 1 not done and why is said, 2 wrong command line."""
+    options = _parser().parse_args(arguments)
+    run: Verb = options.run
+    try:
+        run(options)
+    except PilotageError as error:
+        print(f"central: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m central", description="The central of Pilotage.")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    init = _verb(verbs, "init", _init, "make the folder of a central, or what is missing in it")
+    init.add_argument("--port", type=_port, help="to listen on; 0 picks a free one (default: 9618)")
+    init.add_argument("--pilot", type=Path, help="the pilot.pyz that pilots are started from")
+    _verb(verbs, "serve", _serve, "serve until SIGTERM or SIGINT")
+    backup = _verb(verbs, "backup", _backup, "copy the database, also while it is served")
+    backup.add_argument("target", type=Path, help="the file to write")
+    restore = _verb(verbs, "restore", _restore, "put a copy in the place of the database, which is kept beside it")
+    restore.add_argument("source", type=Path, help="a file that `backup` wrote")
+    interface = verbs.add_parser("openapi", help="print the OpenAPI document")
+    interface.set_defaults(run=_openapi)
+    return parser
+
+
+def _verb(verbs: Any, name: str, run: Verb, help: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = verbs.add_parser(name, help=help, description=help)
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--folder",
+        type=lambda text: Folder(Path(text).expanduser().absolute()),
+        default=os.environ.get("PILOTAGE_FOLDER", "~/.pilotage"),
+        help="where the central keeps everything (default: $PILOTAGE_FOLDER, else ~/.pilotage)",
+    )
+    return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {port}")
+    return port
+
+
+# Each verb imports what it needs: `init` starts in the time that the certificates take, `openapi` needs no database.
+
+
+def _init(options: argparse.Namespace) -> None:
+    from central.init import init
+
+    init(options.folder, options.port, options.pilot, time.time(), print)
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from central.serve import log_to_stderr, serve
+
+    log_to_stderr()
+    serve(options.folder)
+
+
+def _backup(options: argparse.Namespace) -> None:
+    from central.copies import backup
+
+    backup(options.folder, options.target.absolute())
+    print(f"wrote {options.target}; `restore` or opening it puts it back into use")
+
+
+def _restore(options: argparse.Namespace) -> None:
+    from central.copies import restore
+
+    kept = restore(options.folder, options.source.absolute())
+    print(f"restored {options.source}" + (f"; the database before is {kept}" if kept else ""))
+
+
+def _openapi(options: argparse.Namespace) -> None:
+    import msgspec
+
+    from central.openapi import document
+    from central.routes import TABLE
+
+    print(msgspec.json.format(msgspec.json.encode(document(TABLE))).decode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

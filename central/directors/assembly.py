@@ -1,0 +1,133 @@
+"""The directors of a central: one for each queue of its settings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from central import aftermath
+from central.app import Central
+from central.directors.computing import ComputingElement
+from central.directors.control import Demand, Limits
+from central.directors.local import LocalHost
+from central.directors.site import QueuePlan, SiteDirector
+from central.duties import Cycle
+from central.records import Ended, PilotRow
+from central.seal import Ticket
+from central.settings import Queue
+from pilot.errors import PilotageError
+from pilot.protocol import Amount
+from pilot.states import PilotReason, PilotState
+from wrappers.render import Bootstrap, render
+
+#: What is led by one central at a time.
+DUTY = "central"
+#: Seconds between two turns of a director.
+INTERVAL = 2.0
+
+
+def directors(central: Central) -> tuple[SiteDirector, ...]:
+    """One for each queue. Raises `PilotageError` when there is nothing to start pilots from."""
+    if not central.settings.queues:
+        return ()
+    file = central.folder.pilot(central.settings.service)
+    try:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PilotageError(
+            f"{file}: the file that pilots are started from cannot be read ({error.strerror}); put it there with"
+            " `python -m central init --pilot PATH`"
+        ) from error
+    authority = central.folder.certificates(central.settings.service).authority_file.read_text(encoding="ascii")
+    return tuple(_director(central, queue, digest, authority) for queue in central.settings.queues)
+
+
+def cycles(central: Central) -> tuple[Cycle, ...]:
+    """What the leader does for each queue, again and again."""
+    return tuple(_cycle(central, director) for director in directors(central))
+
+
+def _cycle(central: Central, director: SiteDirector) -> Cycle:
+    async def turn(epoch: int) -> None:
+        await director.cycle(epoch)
+        central.decisions[director.plan.name] = director.decision.why
+
+    return Cycle(f"the director of queue {director.plan.name}", INTERVAL, turn)
+
+
+def _director(central: Central, queue: Queue, digest: str, authority: str) -> SiteDirector:
+    computing = _computing(queue, central.folder.pilots)
+    offer = queue.offer()
+
+    def demand() -> Demand:
+        return Demand(*central.dispatcher.queues.demand(offer))
+
+    def script(stamp: str) -> str:
+        return render(_bootstrap(central, queue, computing, stamp, digest, authority))
+
+    def over(row: PilotRow, state: PilotState, reason: PilotReason, ends: Sequence[Ended]) -> None:
+        aftermath.ended(central, row.stamp, row.communities, ends)
+        aftermath.gone(central, row, state, reason)
+
+    return SiteDirector(
+        _plan(queue),
+        central.store,
+        computing,
+        duty=DUTY,
+        demand=demand,
+        idle_cores=central.dispatcher.idle_cores,
+        script=script,
+        over=over,
+    )
+
+
+def _computing(queue: Queue, pilots: Path) -> ComputingElement:
+    """The adapter for the queue's kind; each queue has a folder of its own."""
+    if queue.kind == "local":
+        return LocalHost(pilots / queue.name)
+    raise PilotageError(f"queue {queue.name}: there is no computing element of the kind {queue.kind}")
+
+
+def _plan(queue: Queue) -> QueuePlan:
+    return QueuePlan(
+        name=queue.name,
+        site=queue.site,
+        communities=queue.communities,
+        limits=Limits(queue.slots, queue.max_submit, queue.cores),
+        lease=queue.lease,
+        secret_ttl=queue.secret_ttl,
+        life=_seconds(queue.wall_time),
+    )
+
+
+def _seconds(amount: Amount) -> float | None:
+    return float(amount) if isinstance(amount, int) else None
+
+
+def _bootstrap(
+    central: Central, queue: Queue, computing: ComputingElement, stamp: str, digest: str, authority: str
+) -> Bootstrap:
+    url = central.settings.service.url
+    return Bootstrap(
+        stamp=stamp,
+        urls=[f"{url}/v1/pilot/{digest}"],
+        sha256=digest,
+        central=[url],
+        ticket=central.ring.seal(Ticket(stamp)),
+        secret_file=computing.secret_file(stamp),
+        site=queue.site,
+        queue=queue.name,
+        ca_pem=authority,
+        work_base=computing.work_base(stamp) or "",
+        exit_file=computing.exit_file(stamp) or "",
+        settings={
+            "cores": queue.cores,
+            "memory": queue.memory,
+            "disk": queue.disk,
+            "wall_time": queue.wall_time,
+            "tags": list(queue.tags),
+            "required_tags": list(queue.required_tags),
+            "communities": list(queue.communities),
+        },
+    )

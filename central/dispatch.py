@@ -1,0 +1,252 @@
+"""Gives waiting jobs to pilots that ask: chooses in memory, claims in the store, and holds requests that nothing fits.
+
+A choice is reserved at once, and put right with what the claim really won. Requests of one agent are worked on one
+after another. What is claimed for a client that has gone stays leased until the pilot's heartbeat shows that it never
+saw the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from central.clock import Clock
+from central.explain import nothing_for
+from central.held import Answer, Held, HeldRequests
+from central.intake import Intake
+from central.matcher import Free
+from central.presence import Presence
+from central.records import PilotRow, Requeued, Waiting
+from central.store.port import Store
+from central.task_queues import Choice, TaskQueues
+from pilot.errors import Refusal
+from pilot.protocol import MatchRequest, NoMatch, Offer
+from pilot.states import PilotState
+
+#: Seconds that a request is held at most, whatever it asks for; half a lease is the other bound.
+MAX_WAIT = 60.0
+#: Seconds until a pilot asks again, about: when its request was not held, and when it will get nothing anyway.
+POLL = 10.0
+BARRED = 60.0
+#: Claims that one request may lose in a row; each puts a count right.
+ROUNDS = 10
+#: Different needs that are looked at for the nearest miss.
+LOOKED_AT = 100
+#: Seconds until jobs that could not be claimed because the store was in trouble are offered to others.
+RECOVERY = 2.0
+#: Seconds after which a queue without jobs, and an agent that has not asked, are forgotten.
+EMPTY_FOR = 600.0
+UNUSED_FOR = 3600.0
+
+_DETAIL: dict[str, str] = {
+    "draining": "the pilot takes no new jobs",
+    "banned": "the pilot may have no jobs until somebody has looked at its alarm",
+    "superseded": "a newer request of the same agent has taken this one's place",
+}
+
+
+@dataclass(eq=False)
+class _Seat:
+    """One agent: its newest request, and what that is doing."""
+
+    epoch: int
+    number: int = 0
+    ask_store: bool = True  # the number may have been answered before
+    leaving: bool = False  # it drains
+    used: float = 0.0
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    held: Held | None = None
+    claim: asyncio.Task[Answer | None] | None = None
+
+
+class Dispatcher:
+    """Answers match requests. `jitter` gives numbers from 0 to 1, so that pilots do not all ask again at once."""
+
+    def __init__(
+        self,
+        store: Store,
+        presence: Presence,
+        clock: Clock,
+        max_held: int,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.queues = TaskQueues()
+        self._store = store
+        self._presence = presence
+        self._clock = clock
+        self._max_held = max_held
+        self._jitter = jitter
+        self._held = HeldRequests(self.queues, clock)
+        self._seats: dict[tuple[str, int], _Seat] = {}
+        self._intake = Intake(store, self.queues, self._held)
+        self._closed = False
+
+    # -- life -------------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Read what waits."""
+        await self._intake.load()
+
+    async def refresh(self) -> None:
+        """Read all counts anew: corrects what drifted, and finds what other centrals added."""
+        await self._intake.load()
+
+    def tidy(self) -> None:
+        """Forget queues that have long been empty, and agents that have long not asked."""
+        now = self._clock.now()
+        self.queues.prune(now, EMPTY_FOR)
+        for key, seat in list(self._seats.items()):
+            if now - seat.used > UNUSED_FOR and not seat.lock.locked():
+                del self._seats[key]
+
+    def close(self) -> None:
+        """Answer everybody who waits; hold nobody from now on."""
+        self._closed = True
+        self._held.end_all(self._busy("the central is stopping"))
+
+    # -- what others tell -------------------------------------------------------------------------------------------
+    def jobs_added(self, added: Sequence[Waiting]) -> None:
+        """Jobs were submitted, released, or given another priority."""
+        self._intake.added(added)
+
+    def jobs_removed(self, removed: Sequence[Requeued]) -> None:
+        """Jobs that waited were killed or held, or left one priority for another."""
+        self._intake.removed(removed)
+
+    def jobs_requeued(self, requeued: Sequence[Requeued]) -> None:
+        """Attempts ended, and their jobs wait again."""
+        self._intake.requeued(requeued)
+
+    def draining(self, stamp: str) -> None:
+        """The pilot takes no new jobs, or is over: answer what it has asked."""
+        for (known, _), seat in self._seats.items():
+            if known == stamp:
+                seat.leaving = True
+        for held in self._held.of(stamp):
+            held.end(self._barred("draining"))
+
+    def idle_cores(self, stamps: Sequence[str]) -> int:
+        """Cores that these pilots have left and that some waiting job could use; others are no supply."""
+        free = [free.offer for stamp in stamps for free in self._presence.free(stamp)]
+        return sum(max(0, offer.cores) for offer in free if self.queues.any_fits(offer))
+
+    # -- a request --------------------------------------------------------------------------------------------------
+    async def match(self, pilot: PilotRow, request: MatchRequest) -> Answer:
+        """Give jobs that fit the offer, at once or within the seconds that the request may wait.
+
+        `pilot` is its row, seconds old at most: site, queue and communities are taken from there, whatever the offer
+        says. Raises ``busy`` when too many requests wait already. When it is cancelled nothing is lost.
+        """
+        seat = self._seat(pilot, request)
+        if seat is None:
+            return self._barred("superseded")
+        if pilot.state is PilotState.DRAINING or seat.leaving:
+            return self._barred("draining")
+        if pilot.alarm:
+            return self._barred("banned")
+        async with seat.lock:
+            if seat.claim is not None:  # perhaps of a request whose client has gone
+                await asyncio.wait({seat.claim})
+            if request.number < seat.number:
+                return self._barred("superseded")
+            if seat.ask_store:
+                seat.ask_store = False
+                before = await self._store.answered(pilot.stamp, request.agent, request.number)
+                if before is not None:
+                    return Answer(before) if before else self._barred("superseded")
+            return await self._serve(seat, pilot, request)
+
+    def _seat(self, pilot: PilotRow, request: MatchRequest) -> _Seat | None:
+        """The agent's seat, with this as its newest request; None when a newer one was heard."""
+        key = (pilot.stamp, request.agent)
+        seat = self._seats.get(key)
+        if seat is None or seat.epoch < pilot.epoch:
+            if seat is not None and seat.held is not None:
+                seat.held.end(self._barred("superseded"))
+            seat = self._seats[key] = _Seat(pilot.epoch)
+        if pilot.epoch < seat.epoch or request.number < seat.number:
+            return None
+        seat.ask_store = seat.ask_store or request.number == seat.number
+        seat.number = request.number
+        seat.used = self._clock.now()
+        if seat.held is not None:
+            seat.held.end(self._barred("superseded"))
+        return seat
+
+    async def _serve(self, seat: _Seat, pilot: PilotRow, request: MatchRequest) -> Answer:
+        offer = replace(request.offer, site=pilot.site, queue=pilot.queue, communities=pilot.communities)
+        self._presence.offered(pilot.stamp, request.agent, offer)
+        wait = max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
+        held = seat.held = Held(pilot.stamp, offer, request.most, self._clock.now() + wait)
+        try:
+            choice = self.queues.choose(offer, request.most)
+            for _ in range(ROUNDS):
+                if not choice.picks:
+                    outcome = await self._hold(seat, held)
+                    if isinstance(outcome, Answer):
+                        return outcome
+                    choice = outcome
+                if answer := await self._claim(seat, request, held, choice):
+                    return answer
+                choice = self.queues.choose(offer, request.most)
+            self._held.give_back(choice)
+            return self._nothing(offer)
+        finally:
+            seat.held = None
+            self._held.leave(held)
+
+    async def _hold(self, seat: _Seat, held: Held) -> Choice | Answer:
+        if seat.leaving:
+            return self._barred("draining")
+        if held.deadline <= self._clock.now():
+            return self._nothing(held.offer)
+        if self._closed:
+            raise self._busy("the central is stopping")
+        if len(self._held) >= self._max_held:
+            raise self._busy(f"{self._max_held:,} match requests wait already")
+        return await self._held.wait(held, lambda: self._nothing(held.offer, waited=True))
+
+    # -- a claim ----------------------------------------------------------------------------------------------------
+    async def _claim(self, seat: _Seat, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
+        """Claim what was chosen; None when others had all of it. Goes on to its end when the request is cancelled."""
+        seat.claim = asyncio.create_task(self._claimed(request, held, choice))
+        return await asyncio.shield(seat.claim)
+
+    async def _claimed(self, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
+        try:
+            claim = await self._store.claim(held.stamp, request.agent, request.number, choice.picks)
+        except BaseException:
+            self.queues.settle(choice, None)
+            # Not at once: the next would run into the same trouble, and so on through all that wait.
+            self._clock.later(RECOVERY, self._held.serve_all)
+            raise
+        if claim.reason is not None:
+            self._held.give_back(choice)
+            return self._barred("draining" if claim.reason == "draining" else "banned")
+        picked = {pick.queue for pick in choice.picks}
+        if any(lease.queue not in picked for lease in claim.leases):
+            self._held.give_back(choice)  # another central had answered this number
+        else:
+            self.queues.settle(choice, claim.leases)
+        if not claim.leases:
+            return None
+        free = Free.of(held.offer)
+        for lease in claim.leases:
+            free.take(lease.spec.needs, lease.cores, 1)
+        self._presence.granted(held.stamp, request.agent, free.left_of(held.offer))
+        return Answer(claim.leases)
+
+    # -- empty answers ----------------------------------------------------------------------------------------------
+    def _nothing(self, offer: Offer, *, waited: bool = False) -> Answer:
+        reason, detail = nothing_for(offer, self.queues.samples(offer.communities, LOOKED_AT))
+        return Answer((), reason, detail, self._jitter() if waited else self._about(POLL))
+
+    def _barred(self, reason: NoMatch) -> Answer:
+        return Answer((), reason, _DETAIL[reason], 0.0 if reason == "superseded" else self._about(BARRED))
+
+    def _busy(self, why: str) -> Refusal:
+        return Refusal("busy", f"{why}; ask again later", retry_after=self._about(POLL))
+
+    def _about(self, seconds: float) -> float:
+        return seconds * (0.5 + self._jitter())

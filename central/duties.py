@@ -1,0 +1,204 @@
+"""What the central does beside answering: leads, writes down who was heard, sweeps, tidies, and runs the directors.
+
+Each duty is a loop of its own, so that one that hangs holds up none of the others. A turn that fails for a reason that
+may pass is logged and tried again. A loop that ends any other way than by the stop event ends `run` with an error, and
+with it the central.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from central.clock import Clock
+from central.dispatch import Dispatcher
+from central.presence import Presence
+from central.records import Swept
+from central.store.port import Store
+from pilot.errors import PilotageError
+
+log = logging.getLogger(__name__)
+
+#: Seconds that turns under way may take to end when the central stops.
+GRACE = 5.0
+
+
+class DutyDied(PilotageError):
+    """A loop that must run for as long as the central does has ended."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How often, in seconds."""
+
+    beat: float = 10.0  # what pilots were told; the sweep waits for two of these after a start
+    silent_after: float = 180.0
+    lead: float = 30.0  # how long a leadership lasts that is not renewed; it is renewed three times as often
+    flush: float = 1.0
+    sweep: float = 5.0
+    tidy: float = 60.0
+    refresh: float = 600.0  # between readings of all counts
+    forget: float = 86400.0  # pilots not heard for so long are no longer remembered
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """Something that the leader does again and again, as a director. `run` gets the epoch of the leadership."""
+
+    name: str
+    interval: float  # seconds from the end of one turn to the next
+    run: Callable[[int], Awaitable[None]]
+    patience: float = 1800.0  # seconds after which a turn that hangs is given up
+
+
+class Duties:
+    """The background of one central.
+
+    `duty` is what it leads; `holder` names it among other centrals, and is the same after a restart; `swept` is told
+    what every sweep found.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        presence: Presence,
+        dispatcher: Dispatcher,
+        clock: Clock,
+        *,
+        duty: str,
+        holder: str,
+        times: Times = Times(),
+        cycles: Sequence[Cycle] = (),
+        swept: Callable[[Swept], None] = lambda swept: None,
+    ) -> None:
+        self._store = store
+        self._presence = presence
+        self._dispatcher = dispatcher
+        self._clock = clock
+        self._duty = duty
+        self._holder = holder
+        self._times = times
+        self._cycles = cycles
+        self._swept = swept
+        self._epoch = 0
+        self._leads_until = float("-inf")
+
+    @property
+    def epoch(self) -> int | None:
+        """The epoch of the leadership; None while this central does not lead."""
+        return self._epoch if self._clock.now() < self._leads_until else None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Do every duty until the event is set. Raises `DutyDied` when one of them cannot go on."""
+        started = self._clock.now()
+        loops = {
+            "lead": self._every(stop, self._times.lead / 3, self._lead),
+            "flush": self._every(stop, self._times.flush, self._flush),
+            "sweep": self._every(stop, self._times.sweep, lambda: self._sweep(started)),
+            "tidy": self._every(stop, self._times.tidy, self._tidy),
+            "refresh": self._every(stop, self._times.refresh, self._dispatcher.refresh, at_once=False),
+            **{cycle.name: self._every(stop, cycle.interval, self._turn(cycle)) for cycle in self._cycles},
+        }
+        tasks = {name: asyncio.create_task(loop) for name, loop in loops.items()}
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopping, *tasks.values()}, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.is_set():
+                raise _died(tasks)
+            await self._within(GRACE, asyncio.gather(*tasks.values(), return_exceptions=True))
+        finally:
+            await _end(stopping, *tasks.values())
+
+    async def _every(
+        self,
+        stop: asyncio.Event,
+        interval: float,
+        turn: Callable[[], Awaitable[object]],
+        *,
+        at_once: bool = True,
+    ) -> None:
+        """Take turns until the event is set."""
+        if not at_once:
+            await self._within(interval, stop.wait())
+        while not stop.is_set():
+            try:
+                await turn()
+            except (PilotageError, OSError) as error:
+                log.warning("%s; it is tried again in %.0f s", error, interval)
+            await self._within(interval, stop.wait())
+
+    async def _within(self, seconds: float, work: Awaitable[object]) -> bool:
+        """Wait for something, and cancel it after so many seconds. Returns whether it ended; raises its error."""
+        task = asyncio.ensure_future(work)
+        patience = asyncio.create_task(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait({task, patience}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                return False
+            task.result()
+            return True
+        finally:
+            await _end(task, patience)
+
+    # -- the duties -------------------------------------------------------------------------------------------------
+    async def _lead(self) -> None:
+        # Counted from before the question, so that this central never believes longer than the store does.
+        asked = self._clock.now()
+        epoch = await self._store.lead(self._duty, self._holder, self._times.lead)
+        if epoch is None:
+            self._leads_until = float("-inf")
+            return
+        if epoch != self._epoch:
+            log.info("This central leads, in epoch %d", epoch)
+        self._epoch = epoch
+        self._leads_until = asked + self._times.lead
+
+    async def _flush(self) -> None:
+        await self._presence.flush(self._store)
+
+    async def _sweep(self, started: float) -> None:
+        if self.epoch is None or self._clock.now() - started < 2 * self._times.beat:
+            return
+        await self._presence.flush(self._store)
+        swept = await self._store.sweep(self._times.silent_after)
+        if swept.silent or swept.ended:
+            log.info("%d pilots are silent, %d attempts are lost with theirs", len(swept.silent), len(swept.ended))
+        self._dispatcher.jobs_requeued([end.requeued for end in swept.ended if end.requeued])
+        self._swept(swept)
+
+    async def _tidy(self) -> None:
+        self._dispatcher.tidy()
+        self._presence.drop(self._times.forget)
+
+    def _turn(self, cycle: Cycle) -> Callable[[], Awaitable[None]]:
+        async def turn() -> None:
+            epoch = self.epoch
+            if epoch is None:
+                return
+            try:
+                if not await self._within(cycle.patience, cycle.run(epoch)):
+                    log.warning("%s took more than %.0f s and was given up", cycle.name, cycle.patience)
+            except PilotageError as error:
+                log.warning("%s: %s; it is tried again in %.0f s", cycle.name, error, cycle.interval)
+            except Exception:  # a director calls other people's systems through other people's libraries
+                log.exception("%s failed; it is tried again in %.0f s", cycle.name, cycle.interval)
+
+        return turn
+
+
+def _died(tasks: Mapping[str, asyncio.Task[None]]) -> DutyDied:
+    name, task = next((name, task) for name, task in tasks.items() if task.done())
+    error = None if task.cancelled() else task.exception()
+    log.critical("The duty %s has died: the central stops", name, exc_info=error)
+    died = DutyDied(f"the duty {name} has died ({error!r}); the log says more")
+    died.__cause__ = error
+    return died
+
+
+async def _end(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,145 @@
+"""Match requests that wait because nothing fitted them, and which of them is served when something is added."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from central.clock import Clock
+from central.matcher import Free, kind_fits, room
+from central.records import Leased, TaskQueue
+from central.task_queues import Choice, TaskQueues
+from pilot.protocol import NoMatch, Offer
+
+#: With more queues than this added at once, looking at each for every request costs more than a choice.
+MANY = 20
+
+
+class Answer(NamedTuple):
+    """What a match request gets: leases, or none and why, and when to ask again (seconds)."""
+
+    leases: tuple[Leased, ...]
+    reason: NoMatch | None = None
+    detail: str = ""
+    retry_after: float = 0.0
+
+
+@dataclass(eq=False)
+class Held:
+    """One request that may wait until `deadline`, by the clock. It waits while `turn` is there and open."""
+
+    stamp: str
+    offer: Offer
+    most: int
+    deadline: float
+    turn: asyncio.Future[Choice | Answer] | None = None
+    free: Free = field(init=False)
+    kind: tuple[object, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        offer = self.offer
+        self.free = Free.of(offer)
+        self.kind = (
+            offer.site,
+            offer.communities,
+            offer.tags,
+            offer.unknown_tags,
+            offer.required_tags,
+            offer.platform,
+            offer.isolation,
+        )
+
+    @property
+    def waiting(self) -> bool:
+        return self.turn is not None and not self.turn.done()
+
+    def end(self, outcome: Choice | Answer | Exception) -> None:
+        """Let it go on, with jobs reserved for it or with its answer."""
+        if self.turn is None or self.turn.done():
+            return
+        if isinstance(outcome, Exception):
+            self.turn.set_exception(outcome)
+        else:
+            self.turn.set_result(outcome)
+
+
+class HeldRequests:
+    """The requests that wait, the longest waiting first."""
+
+    def __init__(self, queues: TaskQueues, clock: Clock) -> None:
+        self._queues = queues
+        self._clock = clock
+        self._held: dict[Held, None] = {}  # in the order in which they came
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    async def wait(self, held: Held, otherwise: Callable[[], Answer]) -> Choice | Answer:
+        """Wait for jobs that fit, or for `otherwise` at the deadline. Whoever waits again keeps the earlier place."""
+        self._held.setdefault(held)
+        turn: asyncio.Future[Choice | Answer] = asyncio.get_running_loop().create_future()
+        held.turn = turn
+        timer = self._clock.later(held.deadline - self._clock.now(), lambda: held.end(otherwise()))
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # its turn came as it left
+                outcome = turn.result()
+                if isinstance(outcome, Choice):
+                    self.give_back(outcome)
+            raise
+        finally:
+            timer.cancel()
+
+    def leave(self, held: Held) -> None:
+        """The request is answered or given up."""
+        self._held.pop(held, None)
+
+    def of(self, stamp: str) -> Iterator[Held]:
+        """Those of one pilot."""
+        return (held for held in self._held if held.stamp == stamp)
+
+    def give_back(self, choice: Choice) -> None:
+        """Jobs reserved for a request that is gone go to those that wait."""
+        self._queues.settle(choice, None)
+        self.serve([task for pick in choice.picks if (task := self._queues.task(pick.queue))])
+
+    def serve(self, added: Sequence[TaskQueue]) -> None:
+        """Jobs have come to wait in these queues: choose for the requests that they fit, the longest waiting first."""
+        left = self._still(added)
+        right_kind: dict[tuple[object, ...], list[TaskQueue]] = {}  # of the queues left, by the kind of offer
+        for held in self._held:
+            if not left:
+                return
+            if not held.waiting:
+                continue
+            if len(left) <= MANY:
+                if held.kind not in right_kind:
+                    right_kind[held.kind] = [task for task in left if kind_fits(task, held.offer)]
+                if not any(room(task.needs, held.free) for task in right_kind[held.kind]):
+                    continue
+            choice = self._queues.choose(held.offer, held.most)
+            if choice.picks:
+                held.end(choice)
+                still = self._still(left)
+                if len(still) < len(left):
+                    left = still
+                    right_kind.clear()
+
+    def serve_all(self) -> None:
+        """The counts were set anew: choose for every request that waits."""
+        for held in self._held:
+            if held.waiting:
+                choice = self._queues.choose(held.offer, held.most)
+                if choice.picks:
+                    held.end(choice)
+
+    def end_all(self, outcome: Answer | Exception) -> None:
+        """Nobody waits any longer."""
+        for held in self._held:
+            held.end(outcome)
+
+    def _still(self, tasks: Sequence[TaskQueue]) -> list[TaskQueue]:
+        return [task for task in tasks if self._queues.waits(task.id)]

@@ -1,0 +1,225 @@
+"""Every request's way: the route, who calls, the message, the handler, the answer.
+
+A route is a record in a table (`central/routes/`); the table makes the router, holds authorisation (whom a route does
+not name is refused), and becomes the OpenAPI document. This is the one place where an error becomes an HTTP status.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as RouterEntry
+from starlette.types import Receive, Scope, Send
+
+from central import bodies, rules, versions
+from central.records import Identity
+from central.rules import Caller, PilotCaller, Who
+from central.seal import PilotToken
+from pilot.errors import REFUSALS, InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
+from pilot.protocol import MAX_MESSAGE, VERSION, Problem
+
+if TYPE_CHECKING:
+    from central.app import Central
+
+log = logging.getLogger(__name__)
+M = TypeVar("M")
+Q = TypeVar("Q")
+
+
+@dataclass(frozen=True)
+class Call(Generic[M]):
+    """One request, admitted and understood."""
+
+    central: Central
+    request: Request
+    caller: Caller
+    message: M
+
+    @property
+    def person(self) -> Identity:
+        """The person who asks, on routes for people."""
+        return cast(Identity, self.caller)
+
+    @property
+    def pilot(self) -> PilotToken:
+        """What the calling pilot's token says, on routes for pilots."""
+        return cast(PilotCaller, self.caller).token
+
+    def text(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params[name])
+
+    def number(self, name: str) -> int:
+        """A part of the path that is a number."""
+        return int(self.request.path_params[name])
+
+    def query(self, kind: type[Q]) -> Q:
+        """The query as a record. Raises ``invalid``."""
+        return bodies.query(self.request.query_params.multi_items(), kind)
+
+    def chunks(self, bound: int) -> AsyncIterator[bytes]:
+        """The body as it arrives, at most so many bytes, on routes that stream."""
+        return bodies.chunks(self.request, bound)
+
+
+@dataclass(frozen=True)
+class Route(Generic[M]):
+    """One thing to ask for. `message` is the record in the body, or ``bytes``; `reply` the record in the answer."""
+
+    method: str
+    path: str
+    handler: Callable[[Call[M]], Awaitable[object]]
+    who: tuple[Who, ...]
+    summary: str
+    message: type[M] | None = None
+    reply: type | None = None  # None: bytes, or nothing
+    query: type | None = None
+    bound: int = MAX_MESSAGE  # bytes of the body
+    streams: bool = False  # the handler reads the body itself
+    media: str = "application/json"  # of the answer
+    status: int = 200
+
+
+class _Endpoint:
+    """A route at work, as an ASGI application."""
+
+    def __init__(self, route: Route[Any], central: Central) -> None:
+        self._route = route
+        self._central = central
+        kind = route.message
+        self._decoder = None if kind is None or kind is bytes else bodies.MessageDecoder(kind)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        started = time.perf_counter()
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        except PilotageError as error:
+            response = problem(error)
+        except Exception:  # a fault of ours must not look like a refusal, nor end the server
+            log.exception("A request failed inside the central", extra={"fields": {"route": self._route.path}})
+            response = problem(Refusal("internal", "the central failed on this request; its log says why"))
+        self._central.metrics.request(self._route, response.status_code, time.perf_counter() - started)
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        route = self._route
+        caller = self._central.callers.claimed(request.headers.get("authorization"))
+        rules.admit(route.who, caller)
+        body = b"" if route.streams else await bodies.whole(request, route.bound)
+        if isinstance(caller, PilotCaller):
+            stamp = request.path_params.get("stamp")
+            self._central.callers.verify(caller, stamp, request.method, _target(request), body, request.headers)
+        message: Any = body if route.message is bytes else None
+        version = VERSION
+        if self._decoder is not None:
+            message, version = self._decoder.decode(body)
+        reply = await route.handler(Call(self._central, request, caller, message))
+        return _response(route, reply, version)
+
+
+def _target(request: Request) -> str:
+    """Path and query, as they were sent."""
+    query = request.scope["query_string"]
+    return (request.scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
+
+
+def _response(route: Route[Any], reply: object, version: int) -> Response:
+    if isinstance(reply, Response):
+        return reply
+    if version != VERSION:
+        reply = versions.downgrade(version, type(reply), cast(versions.Plain, msgspec.to_builtins(reply)))
+    return Response(msgspec.json.encode(reply), route.status, media_type="application/json")
+
+
+def refusal_of(error: PilotageError) -> Refusal:
+    """Any error that people or programs can act on, as a row of the table of refusals."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, InvalidJob):
+        return Refusal("invalid", f"{len(error.problems)} problems in what was sent", problems=error.problems)
+    if isinstance(error, InvalidInput):
+        return Refusal("invalid", str(error), problems=(error,))
+    if isinstance(error, TransportError):
+        return Refusal("busy", str(error), retry_after=5.0)
+    return Refusal("internal", str(error))
+
+
+def problem(error: PilotageError) -> Response:
+    """The answer that an error becomes."""
+    refusal = refusal_of(error)
+    kind = REFUSALS.get(refusal.type, REFUSALS["internal"])
+    body = Problem(
+        type=refusal.type,
+        title=kind.title,
+        status=kind.status,
+        detail=refusal.detail,
+        retry_after=refusal.retry_after,
+        server_time=refusal.server_time,
+        expected=refusal.expected,
+        got=refusal.got,
+        problems=tuple({"where": found.where, "problem": found.problem} for found in refusal.problems),
+    )
+    headers = {}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
+    if kind.status == 401:
+        headers["WWW-Authenticate"] = "Bearer, Pilot, Job, Ticket"
+    return Response(msgspec.json.encode(body), kind.status, headers, "application/problem+json")
+
+
+async def _unrouted(request: Request, error: Exception) -> Response:
+    """What the router itself refuses."""
+    if isinstance(error, HTTPException) and error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        refusal = Refusal("not-found", f"{request.url.path} does not take {request.method}", expected=allowed)
+        response = problem(refusal)
+        response.status_code = 405
+        response.headers["Allow"] = allowed
+        return response
+    return problem(Refusal("not-found", f"there is nothing at {request.url.path[:200]}"))
+
+
+class _Pattern(Convertor[str]):
+    """A part of a path that must look so; anything else is not found."""
+
+    def __init__(self, regex: str) -> None:
+        self.regex = regex  # type: ignore[misc]
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+#: What parts of paths look like: ``{stamp:stamp}``.
+PATTERNS = {
+    "stamp": "[0-9a-f]{32}",
+    "sha256": "[0-9a-f]{64}",
+    "number": "[1-9][0-9]{0,14}",
+    "name": "[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
+    "verb": "[a-z]{1,20}",
+}
+PART = re.compile(r"\{(?P<name>\w+)(?::(?P<pattern>\w+))?\}")
+
+
+def application(routes: Sequence[Route[Any]], central: Central) -> Starlette:
+    """The ASGI application that answers these routes."""
+    for name, regex in PATTERNS.items():
+        register_url_convertor(name, _Pattern(regex))
+    entries = [RouterEntry(route.path, _Endpoint(route, central), methods=[route.method]) for route in routes]
+    return Starlette(routes=entries, exception_handlers={HTTPException: _unrouted})

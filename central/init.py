@@ -1,0 +1,175 @@
+"""Making the folder of an embedded central: settings for this machine, certificates, keys, and a token for its owner.
+
+What is there already is kept: running it again mends what is missing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from central import settings_file
+from central.folder import Folder
+from central.seal import load_ring, write_secret
+from central.settings import DEFAULT_PORT, CentralSettings
+from pilot.errors import PilotageError
+
+COMMUNITY, GROUP, SITE, QUEUE = "local", "users", "here", "local"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the settings of the local queue say about this machine."""
+
+    user: str
+    cores: int
+    memory: int  # bytes
+    disk: int  # bytes free where the folder is
+    arch: str
+
+
+def look(path: Path) -> Machine:
+    """Ask the system."""
+    user = re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser()).lstrip("._-") or "owner"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = len(os.sched_getaffinity(0))
+    return Machine(user, cores, memory, shutil.disk_usage(path).free, platform.machine())
+
+
+def init(folder: Folder, port: int | None, pilot: Path | None, now: float, say: Callable[[str], None]) -> None:
+    """Make what is missing; `port` 0 picks a free one, `pilot` is the file that pilots are started from."""
+    umask = os.umask(0o077)
+    try:
+        for path in (folder.path, folder.private, folder.pilots):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings = _settings(folder, port, say)
+        _pilot(folder.pilot(settings.service), pilot, say)
+        certificates = folder.certificates(settings.service)
+        today = datetime.datetime.fromtimestamp(now, datetime.UTC)
+        if certificates.make(today):
+            say(f"made {certificates.authority_file}, the authority that clients and pilots trust")
+        certificates.refresh(today)
+        load_ring(folder.key_ring, now)
+        _client(folder, settings, say)
+    finally:
+        os.umask(umask)
+
+
+def _settings(folder: Folder, port: int | None, say: Callable[[str], None]) -> CentralSettings:
+    if not folder.settings.exists():
+        chosen = DEFAULT_PORT if port is None else port or free_port()
+        folder.settings.write_text(render(look(folder.path), chosen), encoding="utf-8")
+        say(f"made {folder.settings}, the settings of a central on port {chosen}")
+    settings = settings_file.load(folder.settings)
+    if port not in (None, 0, settings.service.port):
+        say(f"kept {folder.settings}: it says port {settings.service.port}, not {port}; change it there")
+    return settings
+
+
+def _pilot(target: Path, source: Path | None, say: Callable[[str], None]) -> None:
+    """Put the pilot's file into place, whole or not at all."""
+    if source is None:
+        return
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise PilotageError(f"{source}: the pilot's file cannot be read ({error})") from error
+    if target.exists() and target.read_bytes() == content:
+        return
+    temporary = target.with_name(f".{target.name}.new")
+    temporary.write_bytes(content)
+    temporary.replace(target)
+    say(f"put {source} into place as {target}, SHA-256 {hashlib.sha256(content).hexdigest()}")
+
+
+def _client(folder: Folder, settings: CentralSettings, say: Callable[[str], None]) -> None:
+    """A token for the owner of the folder: here in the clear, in the settings as its digest."""
+    if folder.client.exists():
+        return
+    token = secrets.token_urlsafe(32)
+    names = {known.name for known in settings.tokens}
+    owner = look(folder.path).user
+    name = next(name for name in (owner, *(f"{owner}-{n}" for n in range(2, 10_000))) if name not in names)
+    community, group = _home(settings)
+    entry = (
+        f'\n[[tokens]]\nname = "{name}"\nuser = "{owner}"\ncommunity = "{community}"\ngroup = "{group}"\n'
+        f'role = "operator"\nsha256 = "{hashlib.sha256(token.encode()).hexdigest()}"\n'
+    )
+    with folder.settings.open("a", encoding="utf-8") as file:
+        file.write(entry)
+    settings_file.load(folder.settings)
+    lines = (
+        f"url = {json.dumps(settings.service.url)}",
+        f"ca = {json.dumps(str(folder.certificates(settings.service).authority_file.resolve()))}",
+        f"token = {json.dumps(token)}",
+    )
+    write_secret(folder.client, ("\n".join(lines) + "\n").encode())
+    say(f"made {folder.client}, the address and token of {owner}; keep it private")
+
+
+def _home(settings: CentralSettings) -> tuple[str, str]:
+    for community in settings.communities:
+        if community.groups:
+            return community.name, community.groups[0].name
+    raise PilotageError("central.toml: expected a community with a group, for the owner's token to belong to")
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def render(machine: Machine, port: int) -> str:
+    """The settings of a new central on one machine."""
+    return f"""\
+# The settings of this central. Unknown keys are errors; a running central reads them when it starts.
+
+[central]
+bind = "127.0.0.1"
+port = {port}
+url = "https://localhost:{port}"  # as clients and pilots reach it
+database = "central.db"
+objects = "objects"               # logs and sandboxes: a folder, or a URL such as s3://bucket/path
+pilot = "pilot.pyz"
+lease = "10 min"                  # a pilot silent for so long loses its jobs to others
+beat = "10 s"
+silent_after = "3 min"
+log_bound = "10 MB"               # kept of one log: its head and its tail
+
+[[communities]]
+name = "{COMMUNITY}"
+share = 1.0
+groups = [{{name = "{GROUP}", share = 1.0}}]
+
+[[sites]]
+name = "{SITE}"
+
+# One pilot on this machine, which fills it.
+[[queues]]
+name = "{QUEUE}"
+site = "{SITE}"
+kind = "local"
+slots = 1
+cores = {machine.cores}
+memory = {machine.memory}
+disk = {machine.disk}
+wall_time = "unlimited"
+platform = {{arch = "{machine.arch}"}}
+communities = ["{COMMUNITY}"]
+idle = "2 min"
+
+# Tokens are kept as their SHA-256. Roles: member, group-admin, community-admin, operator.
+"""

@@ -1,0 +1,148 @@
+"""Named bytes behind fsspec: a local folder by default, anything that fsspec has a URL for.
+
+Plain blocking calls, to be made off the event loop. What is written appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, BinaryIO
+
+import fsspec  # type: ignore[import-untyped]
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+
+_COPY = 1024 * 1024
+#: Names that start so are not finished yet.
+UNFINISHED = ".part-"
+
+
+class Objects:
+    """A tree of objects; names are paths with slashes below the root."""
+
+    def __init__(self, filesystem: fsspec.AbstractFileSystem, root: str) -> None:
+        self._files: Any = filesystem
+        self._root = root.rstrip("/")
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write one object."""
+        with self.writing(name) as file:
+            file.write(content)
+
+    def begin(self, name: str) -> Unfinished:
+        """Start to write an object that appears when it is whole."""
+        folder, _, last = name.rpartition("/")
+        return Unfinished(self, f"{folder}/{UNFINISHED}{last[:20]}-{secrets.token_hex(6)}", name)
+
+    @contextmanager
+    def writing(self, name: str, durable: bool = False) -> Iterator[Unfinished]:
+        """An object to write to, which appears when the block ends well and vanishes otherwise."""
+        unfinished = self.begin(name)
+        try:
+            yield unfinished
+            unfinished.keep(durable)
+        except BaseException:
+            unfinished.discard()
+            raise
+
+    def create(self, name: str) -> BinaryIO:
+        """Open an object for writing, in place."""
+        file: BinaryIO = self._files.open(self._path(name), "wb")
+        return file
+
+    def open(self, name: str) -> BinaryIO:
+        """Open an object for reading, seekable. Raises `FileNotFoundError`."""
+        file: BinaryIO = self._files.open(self._path(name), "rb")
+        return file
+
+    def read(self, name: str, start: int, length: int) -> bytes:
+        """Some bytes of an object."""
+        with self.open(name) as file:
+            file.seek(start)
+            return file.read(length)
+
+    def move(self, old: str, new: str) -> None:
+        self._files.mv(self._path(old), self._path(new))
+
+    def join(self, names: Sequence[str], target: str) -> None:
+        """Write one object out of several, in order."""
+        with self.writing(target) as file:
+            for name in names:
+                with self.open(name) as part:
+                    while block := part.read(_COPY):
+                        file.write(block)
+
+    def sizes(self, folder: str) -> Mapping[str, int]:
+        """The objects directly in a folder: last part of the name → bytes. Empty when there is no such folder."""
+        return {name: entry["size"] for name, entry in self._entries(folder).items() if entry["type"] == "file"}
+
+    def folders(self, folder: str) -> Sequence[str]:
+        """The folders directly in a folder."""
+        return [name for name, entry in self._entries(folder).items() if entry["type"] == "directory"]
+
+    def _entries(self, folder: str) -> Mapping[str, Mapping[str, Any]]:
+        try:
+            entries = self._files.ls(self._path(folder), detail=True, refresh=True)
+        except FileNotFoundError:
+            return {}
+        return {entry["name"].rstrip("/").rpartition("/")[2]: entry for entry in entries}
+
+    def size(self, name: str) -> int | None:
+        """The bytes of one object, None where there is none."""
+        try:
+            return int(self._files.info(self._path(name))["size"])
+        except FileNotFoundError:
+            return None
+
+    def remove(self, names: Sequence[str]) -> None:
+        """Remove objects; one that is not there is no error."""
+        for name in names:
+            try:
+                self._files.rm_file(self._path(name))
+            except FileNotFoundError:
+                pass
+
+
+class Unfinished:
+    """An object that is being written. Ends by `keep` or `discard`."""
+
+    def __init__(self, objects: Objects, temporary: str, name: str) -> None:
+        self._objects = objects
+        self._temporary = temporary
+        self._name = name
+        self._file = objects.create(temporary)
+
+    def write(self, block: bytes) -> None:
+        self._file.write(block)
+
+    def keep(self, durable: bool) -> None:
+        """It is whole: give it its name. `durable`: on the disk first, where there is one."""
+        if durable:
+            self._file.flush()
+            _sync(self._file)
+        self._file.close()
+        self._objects.move(self._temporary, self._name)
+
+    def discard(self) -> None:
+        """It came to nothing."""
+        self._file.close()
+        self._objects.remove([self._temporary])
+
+
+def open_objects(location: str) -> Objects:
+    """The objects at a folder or URL."""
+    options: dict[str, Any] = {} if "://" in location else {"auto_mkdir": True}
+    filesystem, root = url_to_fs(location, **options)
+    return Objects(filesystem, root)
+
+
+def _sync(file: BinaryIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except (OSError, AttributeError):
+        pass

@@ -1,0 +1,153 @@
+"""A pilot becomes known, comes back, and goes: enrol, resume, renew, bye."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import replace
+
+from central import aftermath
+from central.events import PilotChanged
+from central.http import Call, Route
+from central.records import PilotRow
+from central.rules import Who
+from central.seal import PilotToken
+from pilot import protocol
+from pilot.errors import InvalidInput, Refusal
+from pilot.protocol import (
+    UNLIMITED,
+    Accepted,
+    EnrolReply,
+    EnrolRequest,
+    GoodbyeRequest,
+    RenewReply,
+    RenewRequest,
+    ResumeRequest,
+)
+from pilot.states import FAULTS, PilotState
+
+KEY_BYTES = 32
+#: Reports and renewals are heard for so long after a pilot's end of life.
+HEARD_AFTER = 86400.0
+
+
+async def enrol(call: Call[EnrolRequest]) -> EnrolReply:
+    """Trade the one-time secret for a token. The session key itself is kept nowhere but in the token."""
+    central, request = call.central, call.message
+    key = _session_key(request.session_key)
+    secret_hash = hashlib.sha256(request.secret.encode()).hexdigest()
+    stamp = call.text("stamp")
+    row = await central.store.enrol(stamp, secret_hash, hashlib.sha256(key).hexdigest(), request)
+    central.roster.put(row)
+    central.presence.touch(stamp, facts=request.facts)
+    central.hub.publish(row.communities, PilotChanged(stamp, row.state))
+    return _reply(call, row, key)
+
+
+async def resume(call: Call[ResumeRequest]) -> EnrolReply:
+    """The same pilot again, after a reboot or a restart of its monitor. What ran before ends as node-fault."""
+    central, token = call.central, call.pilot
+    key_hash = hashlib.sha256(token.key).hexdigest()
+    row, ended = await central.store.resume(token.stamp, key_hash, call.message.epoch, call.message.instance)
+    central.roster.put(row)
+    central.presence.touch(token.stamp)
+    await central.orders.reload(token.stamp)
+    aftermath.ended(central, token.stamp, row.communities, ended)
+    return _reply(call, row, token.key)
+
+
+async def renew(call: Call[RenewRequest]) -> RenewReply:
+    """A fresh token, also after the end of the old one."""
+    central, token = call.central, call.pilot
+    row = await central.roster.speaking(token)
+    central.presence.touch(token.stamp)
+    return RenewReply(seal(call, row, token.key), central.settings.service.token_life, central.wall())
+
+
+async def bye(call: Call[GoodbyeRequest]) -> Accepted:
+    """The pilot ends and says why. What it still held goes back to the queue."""
+    central, stamp = call.central, call.pilot.stamp
+    row = await central.roster.row(stamp)
+    ended = await central.store.goodbye(stamp, call.message)
+    state = PilotState.FAILED if call.message.reason in FAULTS else PilotState.DONE
+    aftermath.ended(central, stamp, row.communities, ended)
+    aftermath.gone(central, row, state, call.message.reason)
+    return Accepted()
+
+
+def seal(call: Call[object], row: PilotRow, key: bytes) -> str:
+    """A new token for a pilot."""
+    now = call.central.wall()
+    heard_until = None if row.ends is None else row.ends + HEARD_AFTER
+    life = call.central.settings.service.token_life
+    return call.central.ring.seal(PilotToken(row.stamp, row.epoch, key, now, now + life, heard_until))
+
+
+def _reply(call: Call[object], row: PilotRow, key: bytes) -> EnrolReply:
+    service = call.central.settings.service
+    now = call.central.wall()
+    return EnrolReply(row.epoch, seal(call, row, key), service.token_life, now, _settings(call, row, now))
+
+
+def _settings(call: Call[object], row: PilotRow, now: float) -> protocol.Settings:
+    """How the pilot is to behave: by its queue's settings, for the communities that it was started for."""
+    queue = call.central.settings.queue(row.queue)
+    settings = queue.settings if queue else protocol.Settings(beat=call.central.settings.service.beat)
+    return replace(
+        settings,
+        communities=row.communities,
+        lease=row.lease,
+        end_of_life=UNLIMITED if row.ends is None else max(0, int(row.ends - now)),
+    )
+
+
+def _session_key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        problem = InvalidInput("session_key", f"expected {KEY_BYTES} bytes in base64")
+        raise Refusal("invalid", str(problem), problems=(problem,))
+    return key
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/enrol",
+        enrol,
+        (Who.ANYBODY,),
+        "Trade the one-time secret for a token",
+        message=EnrolRequest,
+        reply=EnrolReply,
+    ),
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/resume",
+        resume,
+        (Who.AGED_PILOT,),
+        "Come back after a reboot or a restart",
+        message=ResumeRequest,
+        reply=EnrolReply,
+    ),
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/renew",
+        renew,
+        (Who.AGED_PILOT,),
+        "Get a fresh token",
+        message=RenewRequest,
+        reply=RenewReply,
+    ),
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/bye",
+        bye,
+        (Who.AGED_PILOT,),
+        "End, and say why",
+        message=GoodbyeRequest,
+        reply=Accepted,
+    ),
+)

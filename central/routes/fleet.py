@@ -1,0 +1,215 @@
+"""What people ask of pilots, queues and sites, and the orders that operators give."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from central import explain
+from central.events import PilotChanged
+from central.http import Call, Route
+from central.records import LiveAttempt, PilotRow
+from central.rules import Who, community_of, may_see_pilot
+from central.settings import Queue
+from pilot.errors import InvalidInput, Refusal
+from pilot.protocol import Fact
+from pilot.states import ENROLLED, OrderVerb, PilotState
+from pilot.views import (
+    AttemptView,
+    OrderReply,
+    OrderRequest,
+    PilotDetail,
+    PilotExplanation,
+    PilotPage,
+    PilotView,
+    QueuePage,
+    QueueView,
+    SitePage,
+    SiteView,
+)
+
+MAX_PAGE = 1000
+#: Orders that a person may give to a pilot; a payload is killed by way of its job.
+_GIVEN = frozenset({OrderVerb.DRAIN, OrderVerb.HALT, OrderVerb.FLUSH, OrderVerb.SET})
+
+
+@dataclass(frozen=True)
+class PilotsQuery:
+    """Which pilots."""
+
+    states: tuple[PilotState, ...] = ()
+    queue: str | None = None
+    cursor: str | None = None
+    limit: int = 100
+
+
+async def page(call: Call[None]) -> PilotPage:
+    """A page of pilots, newest first."""
+    query = call.query(PilotsQuery)
+    if not 1 <= query.limit <= MAX_PAGE:
+        problem = InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
+        raise Refusal("invalid", str(problem), problems=(problem,))
+    rows, cursor = await call.central.store.pilots(
+        community_of(call.person), states=query.states, queue=query.queue, cursor=query.cursor, limit=query.limit
+    )
+    return PilotPage(tuple([await _view(call, row) for row in rows]), cursor)
+
+
+async def one(call: Call[None]) -> PilotDetail:
+    """One pilot: its steps, what it found out, what it holds, its logs."""
+    central = call.central
+    row = await _visible(call)
+    held = await central.store.held(row.stamp)
+    return PilotDetail(
+        await _view(call, row, held),
+        await central.store.steps(row.stamp),
+        {fact.name: _shown(fact) for fact in row.facts},
+        tuple([view for live in held for view in await _attempt(call, live)]),
+        await _streams(call, row.stamp),
+    )
+
+
+async def why(call: Call[None]) -> PilotExplanation:
+    """Why a pilot got nothing."""
+    return await explain.pilot(call.central, await _visible(call))
+
+
+async def order(call: Call[OrderRequest]) -> OrderReply:
+    """Give an order to a pilot. Draining begins at once, whenever the pilot hears of it."""
+    central, request, person = call.central, call.message, call.person
+    row = await _visible(call)
+    if request.verb not in _GIVEN:
+        known = ", ".join(sorted(verb.value for verb in _GIVEN))
+        problem = InvalidInput("verb", f"expected one of {known}, got {request.verb.value}")
+        raise Refusal("invalid", str(problem), problems=(problem,))
+    number = await central.orders.give(
+        row.stamp, request.verb, who=person.user, argument=request.argument, reason=request.reason
+    )
+    if request.verb in (OrderVerb.DRAIN, OrderVerb.HALT):
+        await central.store.drain(row.stamp)
+        central.roster.stale(row.stamp)
+        central.dispatcher.draining(row.stamp)
+        central.hub.publish(row.communities, PilotChanged(row.stamp, PilotState.DRAINING, request.reason))
+    return OrderReply(number)
+
+
+async def queues(call: Call[None]) -> QueuePage:
+    """The configured queues that serve the caller: what each offers and has, and what its director decided."""
+    community = community_of(call.person)
+    shown = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
+    return QueuePage(tuple([await _queue(call, queue) for queue in shown]))
+
+
+async def sites(call: Call[None]) -> SitePage:
+    """The sites and their queues."""
+    community = community_of(call.person)
+    settings = call.central.settings
+    return SitePage(
+        tuple(
+            SiteView(
+                site.name,
+                tuple(
+                    queue.name
+                    for queue in settings.queues
+                    if queue.site == site.name and (community is None or community in queue.communities)
+                ),
+            )
+            for site in settings.sites
+        )
+    )
+
+
+async def _queue(call: Call[None], queue: Queue) -> QueueView:
+    counts: Counter[str] = Counter()
+    cursor: str | None = None
+    while True:
+        rows, cursor = await call.central.store.pilots(None, queue=queue.name, cursor=cursor, limit=MAX_PAGE)
+        counts.update(row.state.value for row in rows)
+        if cursor is None:
+            break
+    outlook = call.central.outlook(queue)
+    return QueueView(queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision)
+
+
+async def _visible(call: Call[None] | Call[OrderRequest]) -> PilotRow:
+    """The pilot in the path. Raises ``not-found`` when the caller may not see it."""
+    stamp = call.text("stamp")
+    row = await call.central.roster.row(stamp, fresh=True)
+    if not may_see_pilot(call.person, row.communities):
+        raise Refusal("not-found", f"there is no pilot {stamp} that you may see")
+    return row
+
+
+async def _view(call: Call[None], row: PilotRow, held: tuple[LiveAttempt, ...] | None = None) -> PilotView:
+    if held is None:
+        held = await call.central.store.held(row.stamp) if row.state in ENROLLED else ()
+    age = call.central.presence.age(row.stamp)
+    seen = row.last_seen if age is None else call.central.wall() - age
+    facts = {fact.name: fact for fact in row.facts}
+    return PilotView(
+        stamp=row.stamp,
+        state=row.state,
+        site=row.site,
+        queue=row.queue,
+        communities=row.communities,
+        created=row.created,
+        enrolled=row.enrolled,
+        last_seen=seen,
+        ended=row.ended,
+        reason=row.reason,
+        message=row.message,
+        exit_code=row.exit_code,
+        reference=row.reference,
+        epoch=row.epoch,
+        host=_text(facts.get("host") or facts.get("hostname")),
+        cores=_number(facts.get("cores")),
+        running=len(held),
+        alarm=row.alarm,
+    )
+
+
+def _text(fact: Fact | None) -> str:
+    return str(fact.value) if fact and fact.value is not None else ""
+
+
+def _number(fact: Fact | None) -> int:
+    return fact.value if fact and isinstance(fact.value, int) else 0
+
+
+def _shown(fact: Fact) -> str:
+    return f"{'unknown' if fact.value is None else fact.value} ({fact.source})"
+
+
+async def _attempt(call: Call[None], live: LiveAttempt) -> list[AttemptView]:
+    """The attempt as the caller may see it: those of other communities stay hidden."""
+    community = community_of(call.person)
+    if community not in (None, live.community):
+        return []
+    views = await call.central.store.attempts(community, live.job)
+    return [view for view in views if view.attempt == live.attempt]
+
+
+async def _streams(call: Call[None], stamp: str) -> dict[str, int]:
+    streams = await call.central.logs.streams(stamp)
+    everything = community_of(call.person) is None
+    return {name: size for name, size in streams.items() if everything or not name.startswith("job-")}
+
+
+_STAMP = "/v1/pilots/{stamp:stamp}"
+ROUTES = (
+    Route("GET", "/v1/pilots", page, (Who.MEMBER,), "List pilots", reply=PilotPage, query=PilotsQuery),
+    Route("GET", _STAMP, one, (Who.MEMBER,), "One pilot", reply=PilotDetail),
+    Route("GET", f"{_STAMP}/explain", why, (Who.MEMBER,), "Why it got nothing", reply=PilotExplanation),
+    Route(
+        "POST",
+        f"{_STAMP}/orders",
+        order,
+        (Who.OPERATOR,),
+        "Give an order: drain, halt, flush, set",
+        message=OrderRequest,
+        reply=OrderReply,
+        status=201,
+    ),
+    Route("GET", "/v1/queues", queues, (Who.MEMBER,), "The configured queues", reply=QueuePage),
+    Route("GET", "/v1/sites", sites, (Who.MEMBER,), "The configured sites", reply=SitePage),
+)

@@ -1,0 +1,204 @@
+"""What a working pilot says: match, heartbeat, release, steps."""
+
+from __future__ import annotations
+
+from central import aftermath
+from central.events import JobChanged, PilotChanged
+from central.http import Call, Route
+from central.records import Leased, LiveAttempt
+from central.routes.enrolment import seal
+from central.rules import Who
+from central.seal import JobToken
+from pilot.errors import InvalidInput, Refusal
+from pilot.protocol import (
+    Accepted,
+    HeartbeatReply,
+    HeartbeatRequest,
+    Lease,
+    LeaseRenewal,
+    MatchReply,
+    MatchRequest,
+    ReleaseRequest,
+    StepReport,
+)
+from pilot.states import JobState, PilotState
+
+#: Heartbeats that one central takes in a second; with more pilots than this allows, each beats less often.
+BEATS_PER_SECOND = 150
+SLOWEST_BEAT = 60.0
+MAX_MOST = 10_000
+MAX_AGENTS = 100_000
+
+
+async def match(call: Call[MatchRequest]) -> MatchReply:
+    """Hand out jobs that fit, each with a lease and a token for its payload."""
+    central, request, token = call.central, call.message, call.pilot
+    _positive(number=request.number, agent=request.agent, most=request.most)
+    row = await central.roster.speaking(token)
+    central.presence.touch(token.stamp)
+    with central.metrics.held.track_inprogress():
+        answer = await central.dispatcher.match(row, request)
+    if answer.leases:
+        central.metrics.leases.inc(len(answer.leases))
+        for leased in answer.leases:
+            event = JobChanged(leased.job, JobState.MATCHED, leased.attempt)
+            central.hub.publish((leased.community,), event)
+    else:
+        central.metrics.unmatched.labels(answer.reason or "").inc()
+    leases = tuple(_lease(call, leased, row.lease) for leased in answer.leases)
+    return MatchReply(request.number, leases, answer.reason, answer.detail, answer.retry_after)
+
+
+def _lease(call: Call[MatchRequest], leased: Leased, seconds: int) -> Lease:
+    central = call.central
+    central.inputs.remember(leased.job, leased.attempt, leased.spec)
+    expires = central.wall() + central.settings.service.job_token_life
+    token = JobToken(leased.job, leased.attempt, call.pilot.stamp, leased.community, expires)
+    return Lease(
+        leased.job,
+        leased.attempt,
+        seconds,
+        leased.spec,
+        central.ring.seal(token),
+        leased.cores,
+        leased.community,
+        leased.owner,
+        leased.group,
+    )
+
+
+async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
+    """Note that the pilot lives; tell it how long its leases last, what is asked of it, and when to call again."""
+    central, request, token = call.central, call.message, call.pilot
+    row = await central.roster.speaking(token)
+    if request.epoch != token.epoch:
+        got, expected = str(request.epoch), str(token.epoch)
+        raise Refusal("superseded", "this heartbeat is of another epoch than its token", expected=expected, got=got)
+    central.roster.heard(token.stamp, request.sequence)
+    usage = {(lease.job, lease.attempt): lease.usage for lease in request.leases}
+    central.presence.touch(
+        token.stamp, sequence=request.sequence, state=request.state, facts=request.facts, usage=usage
+    )
+    await central.orders.acknowledge(token.stamp, request.acknowledgements)
+    if request.state is PilotState.DRAINING and row.state is not PilotState.DRAINING:
+        await _drain(call, row.communities)
+    held = await _held(call)
+    seconds = {(attempt.job, attempt.attempt): row.lease for attempt in held}
+    service = central.settings.service
+    fresh = central.wall() > token.issued + (token.expires - token.issued) / 2
+    return HeartbeatReply(
+        sequence=request.sequence,
+        leases=tuple(
+            LeaseRenewal(lease.job, lease.attempt, seconds.get((lease.job, lease.attempt), 0))
+            for lease in request.leases
+        ),
+        orders=central.orders.pending(token.stamp, token.epoch),
+        next_beat=next_beat(service.beat, central.roster.size),
+        followed=central.logs.followed(token.stamp),
+        token=seal(call, row, token.key) if fresh else None,
+        token_life=service.token_life if fresh else 0,
+        server_time=central.wall(),
+    )
+
+
+def next_beat(least: float, pilots: int) -> float:
+    """Seconds until a pilot should beat again, so that so many of them are no burden."""
+    return max(least, min(SLOWEST_BEAT, pilots / BEATS_PER_SECOND))
+
+
+async def _held(call: Call[HeartbeatRequest]) -> tuple[LiveAttempt, ...]:
+    """What the pilot has leased, after leases that it cannot have seen went back to the queue."""
+    central, request, stamp = call.central, call.message, call.pilot.stamp
+    held = await central.store.held(stamp)
+    listed = {(lease.job, lease.attempt) for lease in request.leases}
+    through = {int(agent): number for agent, number in request.matched_through.items() if agent.isdigit()}
+    unseen = [
+        attempt
+        for attempt in held
+        if (attempt.job, attempt.attempt) not in listed and attempt.request <= through.get(attempt.agent, -1)
+    ]
+    if unseen:
+        requeued = await central.store.return_unseen(stamp, through, request.leases)
+        central.dispatcher.jobs_requeued(requeued)
+        for attempt in unseen:
+            event = JobChanged(attempt.job, JobState.WAITING, attempt.attempt)
+            central.hub.publish((attempt.community,), event)
+    return tuple(attempt for attempt in held if attempt not in unseen)
+
+
+async def _drain(call: Call[HeartbeatRequest], communities: tuple[str, ...]) -> None:
+    """The pilot takes no new jobs any more."""
+    central, stamp = call.central, call.pilot.stamp
+    await central.store.drain(stamp)
+    central.roster.stale(stamp)
+    central.dispatcher.draining(stamp)
+    central.hub.publish(communities, PilotChanged(stamp, PilotState.DRAINING))
+
+
+async def release(call: Call[ReleaseRequest]) -> Accepted:
+    """Take back leases that were not started, uncharged."""
+    central, stamp = call.central, call.pilot.stamp
+    leases = [(lease.job, lease.attempt) for lease in call.message.leases]
+    requeued = await central.store.release(stamp, leases, call.message.why)
+    central.presence.touch(stamp)
+    if requeued:
+        central.dispatcher.jobs_requeued(requeued)
+        row = await central.roster.row(stamp)
+        attempts = dict(leases)
+        events = [JobChanged(back.job, JobState.WAITING, attempts.get(back.job, 0)) for back in requeued]
+        central.hub.publish(row.communities, *events)
+    return Accepted()
+
+
+async def step(call: Call[StepReport]) -> Accepted:
+    """Keep the newest word on one step of the pipeline."""
+    await call.central.store.step(call.pilot.stamp, call.message)
+    call.central.presence.touch(call.pilot.stamp)
+    return Accepted()
+
+
+def _positive(**numbers: int) -> None:
+    for name, number in numbers.items():
+        if number < 1:
+            problem = InvalidInput(name, f"expected a whole number from 1 on, got {number}")
+            raise Refusal("invalid", str(problem), problems=(problem,))
+
+
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/match",
+        match,
+        (Who.PILOT,),
+        "Ask for jobs that fit an offer",
+        message=MatchRequest,
+        reply=MatchReply,
+    ),
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/heartbeat",
+        heartbeat,
+        (Who.AGED_PILOT,),
+        "Say what is held, and hear what is asked",
+        message=HeartbeatRequest,
+        reply=HeartbeatReply,
+    ),
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/release",
+        release,
+        (Who.AGED_PILOT,),
+        "Give back leases that were not started",
+        message=ReleaseRequest,
+        reply=Accepted,
+    ),
+    Route(
+        "POST",
+        "/v1/pilots/{stamp:stamp}/steps",
+        step,
+        (Who.AGED_PILOT,),
+        "Tell how a command of the pipeline went",
+        message=StepReport,
+        reply=Accepted,
+    ),
+)

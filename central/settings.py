@@ -1,0 +1,128 @@
+"""The central's settings, as one frozen record. `central/settings_file.py` reads them from TOML.
+
+Durations are seconds, sizes bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from central.records import Identity
+from pilot import protocol
+from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
+
+#: What a person's token may do, from least to most; `central/rules.py` says what each means.
+ROLES = ("member", "group-admin", "community-admin", "operator")
+#: The computing elements that there are adapters for.
+KINDS = ("local",)
+DEFAULT_PORT = 9618
+_DAY = 86400
+
+
+@dataclass(frozen=True)
+class Service:
+    """The section ``[central]``: where it listens, what it keeps where, and its times and bounds."""
+
+    bind: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    url: str = ""  # as clients and pilots reach it
+    database: str = "central.db"  # this and the next two: relative to the folder, or absolute
+    objects: str = "objects"  # or a URL of fsspec
+    pilot: str = "pilot.pyz"
+    lease: int = 600  # seconds that a lease lasts without a word of its pilot
+    beat: float = 10.0  # seconds between heartbeats, longer when there are many pilots
+    silent_after: float = 180.0  # seconds without a word until a pilot is shown as silent
+    log_bound: int = 10 * 1000 * 1000  # bytes that a pilot keeps of one stream
+    sandbox_bound: int = 10 * 1000**3  # bytes of one file in the sandbox store
+    token_life: int = 3600  # seconds, of a pilot's token
+    job_token_life: int = 30 * _DAY  # seconds; it ends with the attempt anyway
+    max_held: int = 2000  # match requests that wait at the same time
+    match_wait: int = 30  # seconds that one may wait
+    certificate_life: int = 7 * _DAY  # seconds, of the server's own certificate
+
+
+@dataclass(frozen=True)
+class Group:
+    """A part of a community, and the share of the community's capacity that it is due."""
+
+    name: str
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Community:
+    """Who work belongs to, and the share of all capacity that it is due."""
+
+    name: str
+    share: float = 1.0
+    groups: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """A person's or a program's token, known by its digest alone."""
+
+    name: str
+    sha256: str
+    identity: Identity
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place with capacity."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One door into a site: what a pilot started there finds, how many there may be, and how they behave."""
+
+    name: str
+    site: str
+    kind: str = "local"
+    slots: int = 1  # pilots at the same time
+    max_submit: int = 10  # pilots started in one cycle of the director
+    cores: int = 1
+    memory: Amount = None  # bytes
+    disk: Amount = None  # bytes
+    gpus: tuple[Gpu, ...] = ()
+    wall_time: Amount = UNLIMITED  # seconds
+    platform: Platform = field(default_factory=Platform)
+    tags: tuple[str, ...] = ()
+    required_tags: tuple[str, ...] = ()
+    communities: tuple[str, ...] = ()
+    lease: int = 600
+    secret_ttl: int = 3 * _DAY  # seconds that a one-time secret is good for
+    idle: int = 300  # seconds after which a pilot without jobs ends
+    settings: protocol.Settings = field(default_factory=protocol.Settings)
+
+    def offer(self) -> Offer:
+        """What the director and explain assume of a pilot that starts here."""
+        return Offer(
+            site=self.site,
+            queue=self.name,
+            cores=self.cores,
+            memory=self.memory,
+            disk=self.disk,
+            gpus=self.gpus,
+            seconds_left=self.wall_time,
+            platform=self.platform,
+            tags=self.tags,
+            required_tags=self.required_tags,
+            communities=self.communities,
+        )
+
+
+@dataclass(frozen=True)
+class CentralSettings:
+    """Everything that an operator decides."""
+
+    service: Service = Service()
+    communities: tuple[Community, ...] = ()
+    tokens: tuple[ApiToken, ...] = ()
+    sites: tuple[Site, ...] = ()
+    queues: tuple[Queue, ...] = ()
+
+    def queue(self, name: str) -> Queue | None:
+        return next((queue for queue in self.queues if queue.name == name), None)

@@ -1,0 +1,162 @@
+"""What the verbs of a store decide, apart from any database: the next states, and the sentences that say why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from central.records import Requeued, TaskQueue, Waiting
+from pilot.errors import Refusal
+from pilot.protocol import AttemptReport
+from pilot.states import (
+    BLAMELESS,
+    BLAMELESS_BOUND,
+    CHARGED,
+    FAULTS,
+    FINAL,
+    JOB_TRANSITIONS,
+    PILOT_TRANSITIONS,
+    JobState,
+    Outcome,
+    PilotReason,
+    PilotState,
+    after,
+)
+from pilot.views import JobVerb
+
+#: Characters of a reason that are kept with a job.
+MAX_REASON = 1000
+
+_UNFINISHED = frozenset(JobState) - FINAL
+#: The states in which a job may be so treated by a person.
+VERBS: Mapping[JobVerb, frozenset[JobState]] = {
+    "kill": _UNFINISHED,
+    "hold": frozenset({JobState.WAITING}),
+    "release": frozenset({JobState.HELD}),
+    "reschedule": FINAL,
+    "priority": _UNFINISHED,
+}
+
+
+def check_job(job: int, old: JobState, new: JobState) -> None:
+    """Refuse a change of state that the table does not have."""
+    if new not in JOB_TRANSITIONS[old]:
+        raise Refusal(
+            "conflict",
+            f"Job {job} is {old.value} and cannot become {new.value}.",
+            expected=_words(JOB_TRANSITIONS[old]),
+            got=new.value,
+        )
+
+
+def check_pilot(stamp: str, old: PilotState, new: PilotState) -> None:
+    """Refuse a change of state that the table does not have."""
+    if new not in PILOT_TRANSITIONS[old]:
+        raise Refusal(
+            "conflict",
+            f"Pilot {stamp} is {old.value} and cannot become {new.value}.",
+            expected=_words(PILOT_TRANSITIONS[old]),
+            got=new.value,
+        )
+
+
+def verb_problem(verb: JobVerb, state: JobState) -> str:
+    """Why a job in that state cannot be so treated; empty when it can."""
+    if state in VERBS[verb]:
+        return ""
+    return f"cannot {verb} a job that is {state.value}: expected one that is {_words(VERBS[verb])}"
+
+
+def _words(states: Iterable[JobState | PilotState]) -> str:
+    return ", ".join(sorted(state.value for state in states)) or "none"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What counts of a job when its attempt ends."""
+
+    attempt: int
+    retries: int
+    retries_used: int
+    blameless_ends: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of it."""
+
+    state: JobState
+    retries_used: int
+    blameless_ends: int
+    reason: str
+
+
+def verdict(standing: Standing, outcome: Outcome, end: AttemptReport) -> Verdict:
+    """Decide on a job whose attempt just ended so."""
+    state = after(outcome, standing.retries - standing.retries_used, standing.blameless_ends)
+    used = standing.retries_used + (outcome in CHARGED and state is JobState.WAITING)
+    blameless = standing.blameless_ends + (outcome in BLAMELESS)
+    if state is JobState.DONE:
+        return Verdict(state, used, blameless, "")
+    return Verdict(state, used, blameless, f"{_told(standing, outcome, end)}; {_then(state, outcome, standing)}")
+
+
+def _told(standing: Standing, outcome: Outcome, end: AttemptReport) -> str:
+    details = [
+        end.limit,
+        None if end.exit_code is None else f"exit code {end.exit_code}",
+        None if end.signal is None else f"signal {end.signal}",
+    ]
+    known = ", ".join(detail for detail in details if detail)
+    sentence = f"attempt {standing.attempt} ended as {outcome.value}" + (f" ({known})" if known else "")
+    message = end.message.strip().rstrip(".")
+    return f"{sentence}: {message}"[:MAX_REASON] if message else sentence
+
+
+def _then(state: JobState, outcome: Outcome, standing: Standing) -> str:
+    if state is JobState.KILLED:
+        return "it was killed"
+    if state is JobState.HELD:
+        return (
+            f"held, because {standing.blameless_ends + 1} attempts ended through no fault of the payload: "
+            "look at where they ran, then release or kill it"
+        )
+    if state is JobState.FAILED:
+        return f"all {standing.retries} retries are used" if standing.retries else "no retries were asked for"
+    if outcome in BLAMELESS:
+        return f"it waits again, uncharged ({standing.blameless_ends + 1} of at most {BLAMELESS_BOUND} times)"
+    return f"it waits for retry {standing.retries_used + 1} of {standing.retries}"
+
+
+@dataclass(frozen=True)
+class End:
+    """How the central ends an attempt whose pilot cannot."""
+
+    outcome: Outcome
+    message: str
+
+
+def lost(lease: int) -> End:
+    """The end of what a pilot holds that is not heard any more. `lease` in seconds."""
+    return End(Outcome.LOST, f"the pilot was not heard for longer than its lease of {lease} s")
+
+
+def left_behind(reason: PilotReason | None, message: str) -> End:
+    """The end of what a pilot still held when it ended, for that reason, or started anew."""
+    return End(Outcome.PREEMPTED if reason is PilotReason.SIGNAL else Outcome.NODE_FAULT, message)
+
+
+def end_of(reason: PilotReason) -> PilotState:
+    """The final state of a pilot that ended for that reason."""
+    return PilotState.FAILED if reason in FAULTS else PilotState.DONE
+
+
+def gathered(queues: Mapping[int, TaskQueue], jobs: Iterable[Requeued]) -> tuple[Waiting, ...]:
+    """Single jobs counted by queue and priority."""
+    counts: dict[int, dict[int, int]] = {}
+    oldest: dict[int, int] = {}
+    for job in jobs:
+        by_priority = counts.setdefault(job.queue, {})
+        by_priority[job.priority] = by_priority.get(job.priority, 0) + 1
+        oldest[job.queue] = min(job.job, oldest.get(job.queue, job.job))
+    return tuple(Waiting(queues[queue], counts[queue], oldest[queue]) for queue in counts)

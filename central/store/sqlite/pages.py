@@ -1,0 +1,193 @@
+"""Lists of jobs: a page, newest first, and all that a selection means.
+
+A page is merged from one short run over an index for each community and state, so that its cost does not grow with the
+number of jobs; other filters look at the rows of those runs.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from central.store import codec
+from central.store.sqlite import waiting
+from pilot.errors import Refusal
+from pilot.states import JobState, Outcome
+from pilot.views import JobPage, JobView, Selection
+
+#: Jobs that one bulk request may be about.
+MAX_SELECTED = 100_000
+#: Above every id.
+_END = 2**63 - 1
+
+# Newest first, in one community and state.
+IDS_IN_STATE = """
+    SELECT id FROM jobs
+    WHERE community = :community AND state = :state AND id < :before
+      AND (:owner IS NULL OR owner = :owner)
+      AND (:group IS NULL OR "group" = :group)
+      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+    ORDER BY id DESC LIMIT :limit
+"""
+# Newest first, of one owner; the plus keeps SQLite on the owner's index.
+IDS_OF_OWNER = """
+    SELECT id FROM jobs
+    WHERE community = :community AND owner = :owner AND id < :before
+      AND +state IN (SELECT value FROM json_each(:states))
+      AND (:group IS NULL OR "group" = :group)
+      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+    ORDER BY id DESC LIMIT :limit
+"""
+# Those named that fit all the rest.
+IDS_NAMED = """
+    SELECT id FROM jobs
+    WHERE id IN (SELECT value FROM json_each(:ids)) AND id < :before
+      AND (:community IS NULL OR community = :community)
+      AND +state IN (SELECT value FROM json_each(:states))
+      AND (:owner IS NULL OR owner = :owner)
+      AND (:group IS NULL OR "group" = :group)
+      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+    ORDER BY id DESC LIMIT :limit
+"""
+# How many of a community are in each state.
+COUNTS = """
+    SELECT state, count(*) FROM jobs
+    WHERE community = :community
+      AND (:owner IS NULL OR owner = :owner)
+      AND (:group IS NULL OR "group" = :group)
+      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+    GROUP BY state
+"""
+# How many of those with these ids are in each state.
+STATES_OF = "SELECT state, count(*) FROM jobs WHERE id IN (SELECT value FROM json_each(?)) GROUP BY state"
+ROWS = """
+    SELECT id, name, state, community, "group", owner, priority, attempt, submitted, changed, outcome, exit_code,
+           reason, site, stamp, parent, parameters
+    FROM jobs_whole WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC
+"""
+# All jobs, for the metrics.
+ALL_COUNTS = "SELECT state, count(*) FROM jobs GROUP BY state"
+
+
+def page(
+    db: sqlite3.Connection, community: str | None, selection: Selection, cursor: str | None, limit: int, counts: bool
+) -> JobPage:
+    ids = _ids(db, community, selection, before_cursor(cursor), limit + 1)
+    shown = ids[:limit]
+    rows = db.execute(ROWS, (codec.text(shown),))
+    return JobPage(
+        jobs=tuple(job_view(row) for row in rows),
+        next=str(shown[-1]) if len(ids) > limit else None,
+        counts=_counts(db, community, selection) if counts else {},
+    )
+
+
+def select(db: sqlite3.Connection, community: str | None, selection: Selection) -> list[int]:
+    """The ids of all jobs meant, newest first. Raises ``too-large``, and ``invalid`` for a selection of everything."""
+    if selection == Selection():
+        raise Refusal(
+            "invalid", "An empty selection would mean every job: name ids, states, an owner, a group or a name."
+        )
+    if len(selection.ids) > MAX_SELECTED:
+        raise _too_many(len(selection.ids))
+    ids = _ids(db, community, selection, _END, MAX_SELECTED + 1)
+    if len(ids) > MAX_SELECTED:
+        raise _too_many(len(ids))
+    return ids
+
+
+def before_cursor(cursor: str | None) -> int:
+    """The id below which a page begins."""
+    if cursor is None:
+        return _END
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise Refusal("invalid", f"cursor: expected `next` of the page before, got {cursor[:40]!r}")
+    return int(cursor)
+
+
+def job_view(row: sqlite3.Row) -> JobView:
+    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before."""
+    state = JobState(row["state"])
+    placed = state not in (JobState.WAITING, JobState.HELD)
+    return JobView(
+        id=row["id"],
+        name=row["name"],
+        state=state,
+        community=row["community"],
+        group=row["group"],
+        owner=row["owner"],
+        priority=row["priority"],
+        attempt=row["attempt"],
+        submitted=row["submitted"],
+        changed=row["changed"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        site=row["site"] if placed else "",
+        pilot=row["stamp"] if placed else "",
+        parent=row["parent"],
+        parameters=codec.parameters(row["parameters"]),
+    )
+
+
+def counts(db: sqlite3.Connection) -> dict[str, int]:
+    return dict(db.execute(ALL_COUNTS).fetchall())
+
+
+def _too_many(got: int) -> Refusal:
+    return Refusal(
+        "too-large",
+        f"The selection means more than {MAX_SELECTED:,} jobs: narrow it, by state or name, and repeat.",
+        expected=str(MAX_SELECTED),
+        got=str(got),
+    )
+
+
+def _filters(selection: Selection) -> dict[str, Any]:
+    """The selection's own parameters of every statement above."""
+    return {"owner": selection.owner, "group": selection.group, "name": selection.name}
+
+
+def _ids(db: sqlite3.Connection, community: str | None, selection: Selection, before: int, limit: int) -> list[int]:
+    """Newest first, at most `limit`."""
+    states = sorted(set(selection.states or JobState))
+    values = {
+        **_filters(selection),
+        "community": community,
+        "before": before,
+        "limit": limit,
+        "ids": codec.text(selection.ids),
+        "states": codec.text(states),
+    }
+    if selection.ids:
+        return _column(db, IDS_NAMED, values)
+    among = waiting.communities(db) if community is None else [community]
+    if selection.owner is not None:
+        runs = [_column(db, IDS_OF_OWNER, {**values, "community": one}) for one in among]
+    else:
+        runs = [
+            _column(db, IDS_IN_STATE, {**values, "community": one, "state": state.value})
+            for one in among
+            for state in states
+        ]
+    return list(islice(merge(*runs, reverse=True), limit))
+
+
+def _counts(db: sqlite3.Connection, community: str | None, selection: Selection) -> dict[str, int]:
+    if selection.ids:
+        ids = _ids(db, community, selection, _END, len(selection.ids))
+        return dict(db.execute(STATES_OF, (codec.text(ids),)).fetchall())
+    result: dict[str, int] = {}
+    for one in waiting.communities(db) if community is None else [community]:
+        for state, count in db.execute(COUNTS, {**_filters(selection), "community": one}):
+            if not selection.states or JobState(state) in selection.states:
+                result[state] = result.get(state, 0) + count
+    return result
+
+
+def _column(db: sqlite3.Connection, statement: str, values: Mapping[str, Any]) -> list[int]:
+    rows: Sequence[Any] = db.execute(statement, values).fetchall()
+    return [row[0] for row in rows]

@@ -1,0 +1,197 @@
+"""The journal of pilots: intents, submissions, ends, and reading them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from heapq import merge
+from itertools import islice
+
+from central.records import Ended, NewPilot, PilotRow
+from central.store import codec
+from central.store.decide import check_pilot, left_behind
+from central.store.sqlite.attempts import end_all
+from central.store.sqlite.pages import before_cursor
+from pilot.errors import Refusal
+from pilot.states import LIVE_PILOT, PilotReason, PilotState
+
+ONE = "SELECT * FROM pilots_whole WHERE stamp = ?"
+SOME = "SELECT * FROM pilots_whole WHERE stamp IN (SELECT value FROM json_each(?))"
+# Newest first, in one state; an operator's community is NULL.
+IN_STATE = """
+    SELECT * FROM pilots_whole
+    WHERE state = :state AND id < :before
+      AND (:community IS NULL OR :community IN (SELECT value FROM json_each(communities)))
+    ORDER BY id DESC LIMIT :limit
+"""
+OF_QUEUE = """
+    SELECT * FROM pilots_whole
+    WHERE queue = :queue AND state = :state AND id < :before
+      AND (:community IS NULL OR :community IN (SELECT value FROM json_each(communities)))
+    ORDER BY id DESC LIMIT :limit
+"""
+PLAN = """
+    INSERT INTO pilots (stamp, state, site, queue, communities, created, secret_hash, secret_expires, lease, life)
+    VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+LEADS = "SELECT 1 FROM leaders WHERE duty = ? AND epoch = ? AND until > ?"
+NEW_SECRET = """
+    UPDATE pilots
+    SET secret_hash = :secret, secret_expires = :expires, old_secrets = json_insert(old_secrets, '$[#]', secret_hash)
+    WHERE id = :pilot
+"""
+SAME_SECRET = "UPDATE pilots SET secret_expires = ? WHERE id = ?"
+REFERENCE = "UPDATE pilots SET reference = ? WHERE id = ?"
+MOVE = "UPDATE pilots SET state = ? WHERE id = ? AND state = ?"
+END = "UPDATE pilots SET ended = ?, reason = ?, message = ? WHERE id = ?"
+COUNTS = "SELECT state, count(*) FROM pilots GROUP BY state"
+
+#: In these a submission may still be under way.
+_BEFORE_SUBMITTED = frozenset({PilotState.PLANNED, PilotState.SUBMITTING})
+
+
+def row(db: sqlite3.Connection, stamp: str) -> sqlite3.Row:
+    """The whole row. Raises ``not-found``."""
+    found: sqlite3.Row | None = db.execute(ONE, (stamp,)).fetchone()
+    if found is None:
+        raise Refusal("not-found", f"There is no pilot {stamp}.")
+    return found
+
+
+def move(db: sqlite3.Connection, pilot: sqlite3.Row, new: PilotState) -> None:
+    """Change the state, from the one in the row; only as the table of states allows."""
+    old = PilotState(pilot["state"])
+    check_pilot(pilot["stamp"], old, new)
+    if db.execute(MOVE, (new, pilot["id"], old)).rowcount != 1:
+        raise Refusal("conflict", f"Pilot {pilot['stamp']} is not {old.value} any more.")
+
+
+def handed_over(db: sqlite3.Connection, pilot: sqlite3.Row) -> sqlite3.Row:
+    """A planned pilot that turns up somewhere was being submitted, whatever the journal had time to say."""
+    if PilotState(pilot["state"]) is not PilotState.PLANNED:
+        return pilot
+    move(db, pilot, PilotState.SUBMITTING)
+    return row(db, pilot["stamp"])
+
+
+def plan(db: sqlite3.Connection, now: float, pilot: NewPilot) -> None:
+    known = db.execute(ONE, (pilot.stamp,)).fetchone()
+    if known is not None:
+        if known["secret_hash"] == pilot.secret_hash and PilotState(known["state"]) is PilotState.PLANNED:
+            return  # the same intent again
+        raise Refusal("conflict", f"There is a pilot {pilot.stamp} already: draw another stamp.")
+    values = (
+        pilot.stamp,
+        pilot.site,
+        pilot.queue,
+        codec.text(pilot.communities),
+        now,
+        pilot.secret_hash,
+        now + pilot.secret_ttl,
+        pilot.lease,
+        pilot.end_of_life,
+    )
+    db.execute(PLAN, values)
+
+
+def submitting(db: sqlite3.Connection, now: float, stamp: str, duty: str, epoch: int) -> bool:
+    pilot = row(db, stamp)
+    if not db.execute(LEADS, (duty, epoch, now)).fetchone():
+        return False
+    if PilotState(pilot["state"]) not in _BEFORE_SUBMITTED:
+        return False
+    handed_over(db, pilot)
+    return True
+
+
+def renew_secret(db: sqlite3.Connection, now: float, stamp: str, secret_hash: str, ttl: float) -> None:
+    pilot = row(db, stamp)
+    if pilot["enrolled"] is not None or PilotState(pilot["state"]) not in LIVE_PILOT:
+        raise Refusal("conflict", f"Pilot {stamp} has enrolled or is over: its secret cannot be replaced.")
+    if pilot["secret_hash"] == secret_hash:
+        db.execute(SAME_SECRET, (now + ttl, pilot["id"]))
+    else:
+        db.execute(NEW_SECRET, {"pilot": pilot["id"], "secret": secret_hash, "expires": now + ttl})
+
+
+def submitted(db: sqlite3.Connection, now: float, stamp: str, reference: str) -> None:
+    pilot = row(db, stamp)
+    state = PilotState(pilot["state"])
+    if state in _BEFORE_SUBMITTED:
+        move(db, handed_over(db, pilot), PilotState.SUBMITTED)
+    if not pilot["reference"] or state in _BEFORE_SUBMITTED:
+        db.execute(REFERENCE, (reference, pilot["id"]))
+
+
+def end(
+    db: sqlite3.Connection, now: float, stamp: str, state: PilotState, reason: PilotReason, message: str
+) -> tuple[Ended, ...]:
+    pilot = row(db, stamp)
+    if PilotState(pilot["state"]) not in LIVE_PILOT:
+        return ()
+    if state in LIVE_PILOT:
+        raise Refusal("conflict", f"A pilot does not end as {state.value}.", expected="done, failed, lost, cancelled")
+    move(db, pilot, state)
+    db.execute(END, (now, reason, message, pilot["id"]))
+    return end_all(db, now, pilot["id"], left_behind(None, f"its pilot is {state.value}: {reason.value}"))
+
+
+def pilot(db: sqlite3.Connection, stamp: str) -> PilotRow:
+    return record(row(db, stamp))
+
+
+def find(db: sqlite3.Connection, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
+    return tuple(record(found) for found in db.execute(SOME, (codec.text(list(stamps)),)))
+
+
+def pilots(
+    db: sqlite3.Connection,
+    community: str | None,
+    states: Sequence[PilotState],
+    queue: str | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[tuple[PilotRow, ...], str | None]:
+    values = {"community": community, "queue": queue, "before": before_cursor(cursor), "limit": limit + 1}
+    runs = [
+        db.execute(IN_STATE if queue is None else OF_QUEUE, {**values, "state": state}).fetchall()
+        for state in sorted(set(states or PilotState))
+    ]
+    rows = list(islice(merge(*runs, key=lambda found: found["id"], reverse=True), limit + 1))
+    cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return tuple(record(found) for found in rows[:limit]), cursor
+
+
+def counts(db: sqlite3.Connection) -> dict[str, int]:
+    return dict(db.execute(COUNTS).fetchall())
+
+
+def record(found: sqlite3.Row) -> PilotRow:
+    """A row of the view pilots_whole."""
+    return PilotRow(
+        stamp=found["stamp"],
+        state=PilotState(found["state"]),
+        site=found["site"],
+        queue=found["queue"],
+        communities=codec.texts(found["communities"]),
+        created=found["created"],
+        secret_hash=found["secret_hash"],
+        secret_expires=found["secret_expires"],
+        lease=found["lease"],
+        ends=found["ends"],
+        key_hash=found["key_hash"],
+        instance=found["instance"],
+        epoch=found["epoch"],
+        sequence=found["sequence"],
+        enrolled=found["enrolled"],
+        last_seen=found["last_seen"],
+        ended=found["ended"],
+        reason=PilotReason(found["reason"]) if found["reason"] else None,
+        message=found["message"],
+        exit_code=found["exit_code"],
+        reference=found["reference"],
+        alarm=found["alarm"],
+        offer=codec.offer(found["offer"]),
+        facts=codec.facts(found["facts"]),
+        leases=found["leases"],
+    )

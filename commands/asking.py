@@ -1,0 +1,121 @@
+"""Asking for jobs while jobs run: a request may wait at the central, and a newer one takes its place."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from typing import Callable, Optional
+
+from commands.context import Central
+from pilot.errors import PilotageError
+from pilot.protocol import MatchReply, Offer
+
+#: A request that is younger than this will be answered by itself; replacing it could only earn jobs for the same
+#: cores twice.
+SETTLED = 0.5  # seconds
+
+
+class Asking:
+    """Asks in threads of its own and calls `wake` with each answer. Used from one thread."""
+
+    def __init__(self, central: Central, wake: Callable[[], None]) -> None:
+        self.central = central
+        self.wake = wake
+        self.lock = threading.Lock()
+        self.answers: list[Answer] = []
+        self.waiting = 0
+
+    def ask(self, offer: Offer, wait: float, now: float) -> None:
+        """Send a request; an older one that still waits is superseded by it."""
+        with self.lock:
+            self.waiting += 1
+        threading.Thread(target=self._ask, args=(offer, wait, now), name="match", daemon=True).start()
+
+    def pending(self) -> bool:
+        """Whether an answer is still to come."""
+        with self.lock:
+            return self.waiting > 0
+
+    def take(self) -> list[Answer]:
+        """The answers that have come since the last call."""
+        with self.lock:
+            answers, self.answers = self.answers, []
+            return answers
+
+    def _ask(self, offer: Offer, wait: float, now: float) -> None:
+        try:
+            reply = self.central.match(offer, max(1, offer.cores), wait)
+        except PilotageError as error:
+            reply = MatchReply(0, detail=str(error))
+        with self.lock:
+            self.waiting -= 1
+            self.answers.append(Answer(reply, offer, wait, now))
+        self.wake()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply, and what had been asked when."""
+
+    reply: MatchReply
+    offer: Offer
+    wait: float  # seconds
+    asked: float  # by the clock of whoever asked
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When to ask next. Pure: each event makes a new one."""
+
+    not_before: float = 0.0
+    failures: int = 0  # empty answers in a row that came at once
+    fits_change: bool = True  # whether another offer might get another answer before that
+    asked: Optional[Offer] = None  # the offer of the newest request
+    asked_at: float = 0.0
+
+    def asking(self, offer: Offer, now: float) -> Pace:
+        """A request goes out."""
+        return replace(self, asked=offer, asked_at=now)
+
+    def answered(self, answer: Answer, now: float, random: float) -> Pace:
+        """An answer has come in. One that was held for as long as it might be is followed by the next at once."""
+        reply = answer.reply
+        if reply.leases or reply.reason == "superseded":
+            return replace(self, not_before=0.0, failures=0, fits_change=True)
+        held = answer.wait > 0 and now - answer.asked >= answer.wait / 2
+        failures = 0 if held else self.failures + 1
+        pause = spread(reply.retry_after, random)
+        if not held and not reply.retry_after:
+            pause = backoff(failures, random)
+        return replace(self, not_before=now + pause, failures=failures, fits_change=reply.reason == "nothing-fits")
+
+    def may_ask(self, offer: Offer, pending: bool, now: float) -> bool:
+        """Whether to send a request now."""
+        changed = self.asked is None or _shape(offer) != _shape(self.asked)
+        if pending:
+            return changed and now - self.asked_at >= SETTLED
+        return now >= self.not_before or (changed and self.fits_change)
+
+    def next_turn(self, pending: bool, now: float) -> float:
+        """Seconds after which `may_ask` may answer otherwise, should nothing else happen."""
+        until = self.asked_at + SETTLED if pending else self.not_before
+        return max(0.05, until - now) if until > now else 1.0
+
+
+def backoff(failures: int, random: float, *, first: float = 1.0, most: float = 60.0) -> float:
+    """Seconds to wait after so many failures in a row: doubling up to `most`, spread by a random number from 0 to 1.
+
+    At least half of the doubled time, so that nobody hammers; the rest at random, so that not all come at once.
+    """
+    ceiling = min(most, first * 2.0 ** min(failures - 1, 30))
+    return ceiling * (0.5 + 0.5 * random)
+
+
+def spread(seconds: float, random: float) -> float:
+    """The time that somebody asked us to wait, and up to a fifth more."""
+    return seconds * (1.0 + 0.2 * random)
+
+
+def _shape(offer: Offer) -> tuple[object, ...]:
+    """What of an offer is worth another request; free disk and time change all the while."""
+    return offer.cores, offer.memory, offer.gpus, offer.empty

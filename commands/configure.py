@@ -1,0 +1,88 @@
+"""From what was found to what is offered: the capacity that slots are cut from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Optional, cast
+
+from commands.context import Capacity, Context, Unfit
+from commands.registry import command
+from pilot.protocol import UNLIMITED, Amount, Fact, Platform, Settings
+
+_TAG = "tag:"
+_VERSION = re.compile(r"(\d+)\.(\d+)")
+
+
+@command(needs=["node", "software"], provides=["slots"], timeout=60)
+def configure(context: Context) -> Context:
+    """Open the slots."""
+    capacity = decide(context.facts, context.settings, context.communities, context.required_tags)
+    context.computing.open(capacity, context.environment)
+    context.say(f"{capacity.cores} cores for jobs" + (f", bound to CPUs {capacity.cpus}" if capacity.cpus else ""))
+    return context
+
+
+def decide(
+    facts: Sequence[Fact], settings: Settings, communities: Sequence[str], required_tags: Sequence[str]
+) -> Capacity:
+    """What attempts may use in all. Raises `Unfit` where not one core is known."""
+    values = {fact.name: fact.value for fact in facts}
+    cores = values.get("cores")
+    if not isinstance(cores, int) or cores < 1:
+        raise Unfit(f"no core to run jobs on: {_source(facts, 'cores')}")
+    disk = _amount(values.get("disk"))
+    return Capacity(
+        cores=cores,
+        cpus=_cpus(values.get("cpus")),
+        memory=_amount(values.get("memory")),
+        disk=max(0, disk - settings.min_disk) if isinstance(disk, int) else disk,
+        seconds_left=_lifetime(_amount(values.get("seconds_left")), settings),
+        platform=_platform(values.get("arch"), values.get("microarch"), values.get("glibc"), values.get("os")),
+        tags=tuple(sorted(fact.name[len(_TAG) :] for fact in facts if fact.name.startswith(_TAG) and fact.value)),
+        unknown_tags=tuple(
+            sorted(fact.name[len(_TAG) :] for fact in facts if fact.name.startswith(_TAG) and fact.value is None)
+        ),
+        required_tags=tuple(required_tags),
+        communities=tuple(communities),
+    )
+
+
+def _amount(value: object) -> Amount:
+    if isinstance(value, float):
+        return int(value)
+    return cast("Amount", value) if isinstance(value, int) or value == UNLIMITED else None
+
+
+def _lifetime(found: Amount, settings: Settings) -> Amount:
+    """Seconds for payloads: the queue's, or what the central grants if that is less; the margin is taken off once."""
+    limits = [amount for amount in (found, settings.end_of_life) if isinstance(amount, int)]
+    if found is None:
+        return None  # that the central sets no end does not mean that the queue sets none
+    if not limits:
+        return UNLIMITED
+    return max(0, min(limits) - settings.margin)
+
+
+def _platform(arch: object, level: object, glibc: object, system: object) -> Platform:
+    version = _VERSION.match(glibc) if isinstance(glibc, str) else None
+    return Platform(
+        arch=arch if isinstance(arch, str) else None,
+        microarch=level if isinstance(level, int) else None,
+        glibc=(int(version[1]), int(version[2])) if version else None,
+        os=system if isinstance(system, str) else None,
+    )
+
+
+def _cpus(value: object) -> tuple[int, ...]:
+    """The fact `cpus`, as ``0-3,8``."""
+    numbers: list[int] = []
+    for part in str(value or "").split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            numbers.extend(range(int(first), int(last or first) + 1))
+    return tuple(numbers)
+
+
+def _source(facts: Sequence[Fact], name: str) -> Optional[str]:
+    return next((fact.source for fact in facts if fact.name == name), "nobody looked")

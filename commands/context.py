@@ -1,0 +1,201 @@
+"""What a command of the pilot's pipeline sees: a frozen context, and ports for everything outside it.
+
+A command takes a context and returns a context. It reads the machine through `node`, speaks to the central through
+`central`, runs payloads through `computing`, and never imports the pilot's own modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Callable, Optional, Protocol
+
+from pilot.errors import PilotageError
+from pilot.protocol import (
+    Amount,
+    AttemptReport,
+    Fact,
+    Gpu,
+    Lease,
+    LeaseReport,
+    MatchReply,
+    Offer,
+    Platform,
+    Settings,
+    StepReport,
+)
+from pilot.states import PilotReason
+
+
+class Unfit(PilotageError):
+    """The machine is not fit for jobs. Raised by a command; the pilot ends and says why."""
+
+
+class Clock(Protocol):
+    """Time, so that tests can turn it."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never steps."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Node(Protocol):
+    """The machine, as found by probes. Each answer carries its source; what could not be found is None."""
+
+    def facts(self) -> tuple[Fact, ...]:
+        """Run every probe (in parallel, each with a time limit)."""
+
+    def free_disk(self, path: Path) -> Optional[int]:
+        """Bytes that this user can still write there."""
+
+
+class Orders(Protocol):
+    """What the monitor wants of the agent; `Central.orders` hands it the receiver."""
+
+    def kill(self, job: int, attempt: int, reason: str) -> None:
+        """End one attempt; report it as killed."""
+
+    def gone(self, job: int, attempt: int) -> None:
+        """The lease is lost: stop the payload, keep and report nothing."""
+
+    def drain(self, reason: PilotReason, message: str) -> None:
+        """Take no new jobs; end when empty."""
+
+    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
+        """End now: preempt what runs (signal, up to `grace` seconds, kill), report it, and end."""
+
+
+class Central(Protocol):
+    """The central, by way of the monitor (or standalone: one job from a file)."""
+
+    def match(self, offer: Offer, most: int, wait: float) -> MatchReply:
+        """Ask for jobs; may block for `wait` seconds and some more. An empty answer when the central is away.
+
+        May be called from another thread while an earlier call waits: the newer request supersedes the older, which
+        then returns at once. Leases that the older one got nevertheless are valid.
+        """
+
+    def report(self, job: int, attempt: int, report: AttemptReport) -> None:
+        """Hand over a report; returns once the monitor has it safely. It delivers in order, for as long as it takes."""
+
+    def release(self, leases: Sequence[Lease], why: str) -> None: ...
+
+    def step(self, report: StepReport) -> None:
+        """Say that a command of the pipeline has started or ended."""
+
+    def facts(self, facts: Sequence[Fact]) -> None:
+        """Say what was found out about the node."""
+
+    def progress(self, leases: Sequence[LeaseReport]) -> None:
+        """What runs now, for the next heartbeat."""
+
+    def stream(self, name: str, path: Path) -> None:
+        """Push this file as a log stream from now on, as it grows."""
+
+    def close_stream(self, name: str) -> None:
+        """Nothing more will be written to the stream's file; push the rest."""
+
+    def tick(self) -> None:
+        """The pilot's main loop turns. Without it for a minute the monitor takes the agent for hung."""
+
+    def orders(self, receiver: Orders) -> None:
+        """From now on, call this receiver (from another thread) when there is an order."""
+
+
+class Sandboxes(Protocol):
+    """Files that travel with a job, by digest. Raises `TransportError` or `Refusal`; tries once."""
+
+    def fetch(self, lease: Lease, sha256: str, size: int, target: Path) -> None:
+        """Bring an input to `target`, verified by size and digest."""
+
+    def store(self, lease: Lease, source: Path, sha256: str, size: int) -> None:
+        """Bring an output to the sandbox store."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What attempts may use on this node in all. Decided by the command `configure`, divided by the slots."""
+
+    cores: int
+    cpus: tuple[int, ...] = ()  # numbers of the CPUs to bind attempts to, one a core; empty: do not bind
+    memory: Amount = None  # bytes
+    disk: Amount = None  # bytes
+    gpus: tuple[Gpu, ...] = ()
+    seconds_left: Amount = None  # from now, the margin taken off
+    platform: Platform = field(default_factory=Platform)
+    tags: tuple[str, ...] = ()
+    unknown_tags: tuple[str, ...] = ()
+    required_tags: tuple[str, ...] = ()
+    communities: tuple[str, ...] = ()
+
+
+class Computing(Protocol):
+    """The inner computing element with its slots."""
+
+    def open(self, capacity: Capacity, environment: Mapping[str, str]) -> None:
+        """From now on attempts may be started, within this capacity and with this environment added to theirs."""
+
+    def offer(self) -> Offer:
+        """What is free now."""
+
+    def start(self, lease: Lease) -> None:
+        """Begin an attempt in a slot of its own; everything about it is reported from there. Never blocks for long.
+
+        Raises `PilotageError` when there is no room for it: nothing was begun, the lease is to be released.
+        """
+
+    def running(self) -> int:
+        """How many attempts have not ended yet."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something has changed (an attempt ended, an order came), at most so long. Whether it has."""
+
+    def wake(self) -> None:
+        """Something else has changed: whoever waits shall look."""
+
+    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
+        """Start nothing more, and preempt what runs: signal, up to `grace` seconds, kill, report."""
+
+    def stopping(self) -> Optional[tuple[PilotReason, str]]:
+        """Why no new job may be started, once that is so."""
+
+    def close(self) -> None:
+        """End what is left, and leave nothing behind."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known so far, and the ports. Commands return a changed copy."""
+
+    stamp: str
+    site: str
+    queue: str
+    work: Path  # the only place to write to
+    settings: Settings
+    clock: Clock
+    random: Callable[[], float]  # from 0 to 1, for jitter
+    node: Node
+    central: Central
+    computing: Computing
+    say: Callable[[str], None]  # a line for the pilot's log
+    communities: tuple[str, ...] = ()  # whose jobs this pilot runs
+    required_tags: tuple[str, ...] = ()  # what a job must name to be let in
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # command → option → value
+    facts: tuple[Fact, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)  # for payloads: what prepare_software found
+    provided: tuple[str, ...] = ()  # what the commands so far have provided
+    reason: Optional[PilotReason] = None  # why the pilot ends, set by the command that decided it
+    message: str = ""
+
+    def evolve(self, **changes: object) -> Context:
+        """A copy with some fields changed."""
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    def fact(self, name: str) -> object:
+        """The value of a fact, None where it is unknown or was not looked for."""
+        for fact in self.facts:
+            if fact.name == name:
+                return fact.value
+        return None

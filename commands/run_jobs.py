@@ -1,0 +1,99 @@
+"""The loop that a pilot is for: offer what is free, take jobs that fit, start them, wait until something changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Optional
+
+from commands.asking import Asking, Pace
+from commands.context import Context
+from commands.registry import command
+from pilot.errors import PilotageError
+from pilot.protocol import Lease, Offer
+from pilot.states import PilotReason
+
+#: With less time than this no job is asked for: staging alone may take as long.
+LEAST_TIME = 10  # seconds
+#: Longest sleep of the loop; it shows the monitor that the loop turns.
+TURN = 5.0  # seconds
+#: How long the answer of a request that is out may hold up the end.
+LAST_ANSWER = 5.0  # seconds
+
+
+@command(needs=["slots"], timeout=None)
+def run_jobs(context: Context) -> Context:
+    """Run jobs until told to stop, out of time, or idle for too long. Says why in the context's reason."""
+    asking = Asking(context.central, context.computing.wake)
+    pace = Pace()
+    busy, ran = context.clock.now(), False  # when something last ran, and whether it did at the last turn
+    while True:
+        context.central.tick()
+        now = context.clock.now()
+        for answer in asking.take():
+            _start(context, answer.reply.leases)
+            pace = pace.answered(answer, now, context.random())
+        offer = context.computing.offer()
+        runs = context.computing.running() > 0
+        if runs or ran:
+            busy = now
+        ran = runs
+        idle = context.settings.idle - (now - busy)
+        ending = _ending(context, offer, idle, asking.pending())
+        if ending is not None:
+            return _finish(context, asking, *ending)
+        if offer.cores and _enough_time(offer) and idle > 0 and pace.may_ask(offer, asking.pending(), now):
+            asking.ask(offer, max(0.0, min(context.settings.match_wait, idle)), now)
+            pace = pace.asking(offer, now)
+        context.computing.wait(min(TURN, max(0.05, idle), pace.next_turn(asking.pending(), now)))
+
+
+def _ending(context: Context, offer: Offer, idle: float, pending: bool) -> Optional[tuple[PilotReason, str]]:
+    """Why no further job is to be started, None while jobs may be."""
+    stopping = context.computing.stopping()
+    if stopping is not None:
+        return stopping
+    if isinstance(offer.seconds_left, int) and offer.seconds_left <= 0:
+        message = "the pilot's time is up"
+        context.computing.stop(PilotReason.NO_TIME, message, context.settings.margin / 2)
+        return PilotReason.NO_TIME, message
+    if context.computing.running():
+        return None
+    if not _enough_time(offer):
+        return PilotReason.NO_TIME, f"{offer.seconds_left} s are left, too few for any job"
+    if idle <= -LAST_ANSWER or (idle <= 0 and not pending):
+        return PilotReason.IDLE, f"no job for {context.settings.idle} s"
+    return None
+
+
+def _enough_time(offer: Offer) -> bool:
+    return not isinstance(offer.seconds_left, int) or offer.seconds_left >= LEAST_TIME
+
+
+def _start(context: Context, leases: Sequence[Lease]) -> None:
+    """Start what was leased; what cannot be started goes back."""
+    for lease in leases:
+        stopping = context.computing.stopping()
+        try:
+            if stopping is not None:
+                raise PilotageError(f"the pilot starts no new job: {stopping[1]}")
+            context.computing.start(lease)
+        except PilotageError as problem:
+            context.say(f"job {lease.job} goes back to the queue: {problem}")
+            context.central.release([lease], str(problem))
+
+
+def _finish(context: Context, asking: Asking, reason: PilotReason, message: str) -> Context:
+    """Wait until the last attempt has ended, and give back what is leased in the meantime."""
+    context.say(f"no new jobs: {message}")
+    patience = context.clock.now() + LAST_ANSWER
+    while True:
+        context.central.tick()
+        late = [lease for answer in asking.take() for lease in answer.reply.leases]
+        if late:
+            context.central.release(late, message)
+        waiting = asking.pending() and context.clock.now() < patience
+        if not context.computing.running() and not waiting:
+            # A stop may have come after a drain: the later word is the one that ended it.
+            reason, message = context.computing.stopping() or (reason, message)
+            return context.evolve(reason=reason, message=message)
+        context.computing.wait(TURN if context.computing.running() else 0.2)

@@ -1,0 +1,119 @@
+"""The command line of the pilot, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+from pilot import __version__, bootstrap
+from pilot.errors import ExitCode, InvalidInput, PilotageError, Refusal, TransportError
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run a subcommand. Returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.call(arguments))
+    except (PilotageError, OSError) as error:
+        print(f"pilot: {_sentence(error)}", file=sys.stderr)
+        return int(_exit_code(error))
+    except KeyboardInterrupt:
+        return int(ExitCode.PREEMPTED)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pilot.pyz", description="Runs people's jobs on this computer.")
+    parser.add_argument("--version", action="version", version=f"pilotage pilot {__version__}")
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+
+    run = verbs.add_parser("run", help="be a pilot for a central, or run one job without any")
+    what = run.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", type=Path, metavar="FILE", help="pilot.json, as whoever sends pilots writes it")
+    what.add_argument("--job", type=Path, metavar="FILE", help="a job (YAML or JSON) to run here and now")
+    run.add_argument("--work", type=Path, metavar="FOLDER", help="with --job: where to work")
+    run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="with --job: change a key of it")
+    run.add_argument("--member", action="append", default=[], metavar="NAME=VALUE", help="with --job: which of a sweep")
+    run.set_defaults(call=_run)
+
+    agent = verbs.add_parser("agent", help="started by the monitor, not by people")
+    agent.add_argument("--fd", type=int, required=True)
+    agent.add_argument("--work", type=Path, required=True)
+    agent.set_defaults(call=_agent)
+
+    doctor = verbs.add_parser("doctor", help="say what this computer is fit for, and how that was found out")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    doctor.add_argument("--work", type=Path, metavar="FOLDER", help="the folder that a pilot would work in")
+    doctor.set_defaults(call=_doctor)
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.config is None:
+        return _job(arguments)
+    # What is imported before `prepare` stays in the archive: this much is of the standard library alone.
+    from pilot import config
+
+    read = config.read(arguments.config)
+    bootstrap.prepare(bootstrap.own_archive(), read.work)
+    from pilot import monitor
+
+    return monitor.run(read, bootstrap.own_archive())
+
+
+def _job(arguments: argparse.Namespace) -> int:
+    with _workplace(arguments.work) as work:
+        bootstrap.prepare(bootstrap.own_archive(), work)
+        from pilot import standalone
+
+        return int(standalone.run(arguments.job, work, arguments.set, arguments.member))
+
+
+def _agent(arguments: argparse.Namespace) -> int:
+    bootstrap.prepare(bootstrap.own_archive(), arguments.work)
+    from pilot import agent
+
+    return int(agent.run(arguments.fd))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    with _workplace(arguments.work) as work:
+        libraries = bootstrap.prepare(bootstrap.own_archive(), work)
+        from pilot import doctor
+
+        return int(doctor.run(libraries, work, as_json=arguments.json))
+
+
+@contextmanager
+def _workplace(given: Optional[Path]) -> Iterator[Path]:
+    """The folder that was given, else one for as long as it takes."""
+    if given is not None:
+        given.mkdir(mode=0o700, parents=True, exist_ok=True)
+        yield given.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="pilotage-") as folder:
+        yield Path(folder)
+
+
+def _exit_code(error: Exception) -> ExitCode:
+    if isinstance(error, InvalidInput):
+        return ExitCode.USAGE
+    if isinstance(error, Refusal):
+        return ExitCode.REFUSED
+    if isinstance(error, TransportError):
+        return ExitCode.NO_CONTACT
+    return ExitCode.INTERNAL
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, Refusal):
+        return f"the central refused this pilot ({error.type}): {error}"
+    return str(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

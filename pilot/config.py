@@ -1,0 +1,140 @@
+"""`pilot.json`: what whoever sent the pilot tells it, read once.
+
+A file from a newer director may hold more than this; keys that are not known here are ignored, a known key with a wrong
+value is named.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+
+from pilot import units
+from pilot.errors import InvalidInput
+from pilot.fields import Fields, strings
+from pilot.protocol import UNLIMITED, VERSION, Amount
+
+_STAMP = re.compile(r"[0-9a-f]{32}")
+_URL = re.compile(r"https://[^/?#\s]+(/[^?#\s]*)?")
+#: More than any configuration; what is larger is not one.
+MAX_SIZE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Config:
+    """One pilot's configuration. What the queue declares about itself is unknown where it is None."""
+
+    stamp: str
+    central: tuple[str, ...]  # URLs, tried in turn
+    ca: Optional[Path]  # certificates that the central's must come from; None: those of the system
+    secret_file: Path
+    site: str
+    queue: str
+    work: Path
+    boot_log: Optional[Path] = None
+    cores: Amount = None
+    memory: Amount = None  # bytes
+    disk: Amount = None  # bytes
+    wall_time: Amount = None  # seconds
+    tags: tuple[str, ...] = ()
+    required_tags: tuple[str, ...] = ()
+    communities: tuple[str, ...] = ()
+    keep_work: bool = False
+    patience: int = 900  # seconds to try to enrol before giving up
+    finish: int = 600  # seconds to try to deliver results at the end
+
+    @property
+    def spool(self) -> Path:
+        """Where undelivered reports are kept."""
+        return self.work / "spool"
+
+    @property
+    def log(self) -> Path:
+        """What the monitor and the agent say."""
+        return self.work / "pilot.log"
+
+
+def read(path: Path) -> Config:
+    """Read `pilot.json`. Relative paths in it are relative to its folder. Raises `InvalidInput` with every problem."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_SIZE + 1)
+        values = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidInput(str(path), f"expected a pilot's configuration in JSON: {error}") from error
+    if len(text) > MAX_SIZE:
+        raise InvalidInput(str(path), f"expected at most {MAX_SIZE} bytes")
+    problems: list[InvalidInput] = []
+    config = _config(Fields(values, "", problems), path.absolute().parent)
+    if problems:
+        raise InvalidInput(str(path), "; ".join(str(problem) for problem in problems))
+    return config
+
+
+def _config(fields: Fields, folder: Path) -> Config:
+    fields.whole("version", VERSION, least=1, most=VERSION)
+    ca = _path(fields, "ca", folder)
+    work = _path(fields, "work", folder) or folder
+    return Config(
+        stamp=_matching(fields, "stamp", _STAMP, "32 hex digits"),
+        central=strings(fields, "central", most=20, each=_url, empty_is_wrong=True)
+        or _missing(fields, "central", "at least one https:// URL"),
+        ca=ca,
+        secret_file=_path(fields, "secret_file", folder) or work / "secret",
+        site=fields.text("site", "", most=200) or "",
+        queue=fields.text("queue", "", most=200) or "",
+        work=work,
+        boot_log=_path(fields, "boot_log", folder),
+        cores=_amount(fields, "cores"),
+        memory=_amount(fields, "memory"),
+        disk=_amount(fields, "disk"),
+        wall_time=_amount(fields, "wall_time"),
+        tags=strings(fields, "tags", most=1000),
+        required_tags=strings(fields, "required_tags", most=1000),
+        communities=strings(fields, "communities", most=1000),
+        keep_work=_flag(fields, "keep_work"),
+        patience=fields.duration("patience", 900),
+        finish=fields.duration("finish", 600),
+    )
+
+
+def _matching(fields: Fields, key: str, pattern: re.Pattern[str], expected: str) -> str:
+    value = fields.text(key, "") or ""
+    if not pattern.fullmatch(value):
+        fields.problem(key, f"expected {expected}, got {value!r}")
+    return value
+
+
+def _missing(fields: Fields, key: str, expected: str) -> tuple[str, ...]:
+    fields.problem(key, f"expected {expected}")
+    return ()
+
+
+def _url(value: str, where: str) -> str:
+    if not _URL.fullmatch(value):
+        raise InvalidInput(where, f"expected an https:// URL without query, got {value!r}")
+    return value.rstrip("/")
+
+
+def _path(fields: Fields, key: str, folder: Path) -> Optional[Path]:
+    value = fields.text(key, None, most=4096)
+    return folder / value if value else None
+
+
+def _amount(fields: Fields, key: str) -> Amount:
+    value = fields.take(key, None)
+    if value is None:
+        return None
+    if value == UNLIMITED:
+        return UNLIMITED
+    return fields.check_whole(key, value, 0, units.MAX_BYTES, "or unlimited")
+
+
+def _flag(fields: Fields, key: str) -> bool:
+    value = fields.take(key, False)
+    if not isinstance(value, bool):
+        fields.problem(key, f"expected true or false, got {value!r}")
+    return value is True

@@ -1,0 +1,43 @@
+"""How a pilot ends: its reason as an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pilot.errors import ExitCode
+from pilot.states import Outcome, PilotReason
+
+_CODES: Mapping[PilotReason, ExitCode] = {
+    PilotReason.DRAINED: ExitCode.DONE,
+    PilotReason.IDLE: ExitCode.DONE,
+    PilotReason.NO_TIME: ExitCode.DONE,
+    PilotReason.HALTED: ExitCode.DONE,
+    PilotReason.SIGNAL: ExitCode.PREEMPTED,
+    PilotReason.UNFIT: ExitCode.UNFIT,
+    PilotReason.COMMAND_FAILED: ExitCode.COMMAND_FAILED,
+    PilotReason.AGENT_DIED: ExitCode.AGENT_DIED,
+    PilotReason.LOST_CONTACT: ExitCode.NO_CONTACT,
+    PilotReason.REFUSED: ExitCode.REFUSED,
+}
+
+#: Reasons for which the machine was wanted for something else: what was stopped for them was preempted.
+_PREEMPTING = frozenset({PilotReason.SIGNAL, PilotReason.HALTED, PilotReason.NO_TIME, PilotReason.DRAINED})
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a pilot ends, and what its time went into (cause → core-seconds)."""
+
+    reason: PilotReason
+    message: str = ""
+    ledger: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        return _CODES.get(self.reason, ExitCode.INTERNAL)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How an attempt ended that the agent left without an end."""
+        return Outcome.PREEMPTED if self.reason in _PREEMPTING else Outcome.NODE_FAULT

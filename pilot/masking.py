@@ -1,0 +1,57 @@
+"""Secrets are blotted out of logs before they leave, each byte by a star, so that offsets stay what they were."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Optional
+
+#: A shorter secret would blot out half of every log, and hide nothing.
+SHORTEST = 6
+
+
+def mask(data: bytes, secrets: Iterable[bytes]) -> bytes:
+    """The same bytes with every secret in them starred out."""
+    for secret in secrets:
+        if secret in data:
+            data = data.replace(secret, b"*" * len(secret))
+    return data
+
+
+def unfinished(data: bytes, secrets: Iterable[bytes]) -> int:
+    """How many bytes at the end may be the beginning of a secret, the rest of which is not there yet."""
+    longest = 0
+    for secret in secrets:
+        for length in range(min(len(secret) - 1, len(data)), longest, -1):
+            if data.endswith(secret[:length]):
+                longest = length
+                break
+    return longest
+
+
+class Secrets:
+    """What must not be seen in logs, each with its owner: an attempt, or the pilot itself (None). For any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: dict[Optional[str], tuple[bytes, ...]] = {}
+
+    def add(self, owner: Optional[str], texts: Iterable[str]) -> None:
+        """Keep these secret from now on, until their owner is forgotten."""
+        new = {text.encode("utf-8", "replace") for text in texts}
+        with self._lock:
+            new.update(self._known.get(owner, ()))
+            # Longest first: a secret may contain another.
+            fitting = sorted((secret for secret in new if len(secret) >= SHORTEST), key=len, reverse=True)
+            self._known[owner] = tuple(fitting)
+
+    def forget(self, owner: str) -> None:
+        with self._lock:
+            self._known.pop(owner, None)
+
+    def of(self, owner: Optional[str]) -> Sequence[bytes]:
+        """Those that may turn up in a log of this owner: its own and the pilot's; in the pilot's logs, all."""
+        with self._lock:
+            if owner is not None:
+                return self._known.get(owner, ()) + self._known.get(None, ())
+            return [secret for secrets in self._known.values() for secret in secrets]

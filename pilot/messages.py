@@ -1,0 +1,166 @@
+"""What monitor and agent say to each other over their socket pair: every message, once.
+
+The agent asks and tells; the monitor answers each question (a record with an `id`) with one `Answer`, and passes on
+what the central or the machine wants. The first message is the monitor's `Hello`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from pilot import codec
+from pilot.config import Config
+from pilot.errors import InvalidInput
+from pilot.protocol import AttemptId, AttemptReport, Fact, LeaseReport, MatchReply, Offer, Settings, StepReport
+from pilot.states import PilotReason
+
+# -- from the monitor -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What the agent works with. No secret is in it."""
+
+    config: Config
+    settings: Settings
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To the question of that id: done, or a match's reply, or the problem as a sentence."""
+
+    id: int
+    match: Optional[MatchReply] = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Kill:
+    job: int
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gone:
+    job: int
+    attempt: int
+
+
+@dataclass(frozen=True)
+class Drain:
+    reason: PilotReason
+    message: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    reason: PilotReason
+    message: str
+    grace: float  # seconds
+
+
+# -- from the agent ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class AskMatch:
+    id: int
+    offer: Offer
+    most: int
+    wait: float  # seconds
+
+
+@dataclass(frozen=True)
+class Got:
+    """The answer to this match request has arrived: its leases are held from now on."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Report:
+    id: int
+    job: int
+    attempt: int
+    report: AttemptReport
+
+
+@dataclass(frozen=True)
+class Release:
+    id: int
+    leases: tuple[AttemptId, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Step:
+    id: int
+    report: StepReport
+
+
+@dataclass(frozen=True)
+class Progress:
+    leases: tuple[LeaseReport, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Stream:
+    name: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class CloseStream:
+    name: str
+
+
+@dataclass(frozen=True)
+class Tick:
+    """The agent's main loop turns."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The agent ends in good order: nothing runs any more."""
+
+    reason: PilotReason
+    message: str = ""
+    ledger: dict[str, float] = field(default_factory=dict)  # cause → core-seconds
+
+
+FromMonitor = Union[Hello, Answer, Kill, Gone, Drain, Stop]
+FromAgent = Union[
+    AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Finished
+]  # fmt: skip
+Message = Union[FromMonitor, FromAgent]
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        Hello, Answer, Kill, Gone, Drain, Stop,
+        AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Finished,
+    )
+}  # fmt: skip
+
+
+def pack(message: Message) -> bytes:
+    """One message as one line. File names of any bytes survive it."""
+    return codec.pack([type(message).__name__, codec.encode(message)]) + b"\n"
+
+
+def unpack(line: bytes) -> Message:
+    """The message on a line. Raises `InvalidInput`."""
+    values = codec.parse(line)
+    if not isinstance(values, list) or len(values) != 2 or values[0] not in _KINDS:
+        raise InvalidInput("", f"expected a message of the link, got {line[:80]!r}")
+    message: Message = codec.decode(_KINDS[values[0]], values[1])
+    return message

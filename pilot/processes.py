@@ -1,0 +1,125 @@
+"""Processes of the node: taking in orphans, ending whole trees, keeping ourselves out of harm's way. Linux only."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Callable
+
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def become_subreaper() -> bool:
+    """From now on orphans below this process become its children, whatever session they fled to. Whether it worked."""
+    return _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def forbid_dumps() -> bool:
+    """No other process of this user may read our memory, and no core file holds it. Until the next exec."""
+    return _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def protect_from_oom() -> int:
+    """Let the kernel take others first when memory runs out, as far as we may ask for it. Returns the score adjustment.
+
+    To be called before `forbid_dumps`, after which the file is not ours any more. Without rights it stays as it is, but
+    payloads go before us: they carry the highest.
+    """
+    path = Path("/proc/self/oom_score_adj")
+    for wanted in (-900, -500, 0):
+        try:
+            if int(path.read_text()) <= wanted:
+                break
+            path.write_text(str(wanted))
+            break
+        except (OSError, ValueError):
+            continue
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def children(pid: int) -> list[int]:
+    """The direct children of a process, those that have ended and were not reaped included."""
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+        return found
+    except (OSError, ValueError):
+        return [child for child, parent in _parents() if parent == pid]
+
+
+def reap(spared: int = 0) -> list[int]:
+    """Take leave of every child that has ended, but of `spared`, for which somebody else waits. Returns their ids."""
+    reaped: list[int] = []
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return reaped
+        if ended is None or ended.si_pid == spared:
+            return reaped
+        os.waitpid(ended.si_pid, os.WNOHANG)
+        reaped.append(ended.si_pid)
+
+
+def end_all_children(patience: float, now: Callable[[], float] = time.monotonic) -> bool:
+    """Kill everything below this process, and reap it. Whether nothing is left after `patience` seconds.
+
+    Needs `become_subreaper`: when a child is killed, its children become ours, and are the next. As only children that
+    we have not reaped are signalled, no stranger that has taken over a process id can be hit.
+    """
+    deadline = now() + patience
+    while True:
+        for child in children(os.getpid()):
+            _kill(child)
+        reap()
+        if not children(os.getpid()):
+            return True
+        if now() >= deadline:
+            return False
+        time.sleep(0.01)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass  # gone, or another user's, as a set-user-id program of the node
+
+
+def lift_file_limit(most: int) -> None:
+    """Raise our own limit of open files as far as we may, up to `most`."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _prctl(option: int, value: int) -> bool:
+    try:
+        return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def _parents() -> list[tuple[int, int]]:
+    """Every process with its parent, for kernels without lists of children."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                about = Path(f"/proc/{entry}/stat").read_bytes()
+            except OSError:
+                continue
+            # The name, in brackets, may hold anything.
+            found.append((int(entry), int(about.rpartition(b")")[2].split()[1])))
+    return found

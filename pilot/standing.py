@@ -1,0 +1,49 @@
+"""Who this pilot is to the central: its key, and what enrolment gave it. One object, shared by all threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable
+
+from pilot.protocol import EnrolReply
+
+
+class Standing:
+    """Stamp and session key, and the token, epoch and clock offset that the central told.
+
+    `steady` is a clock in seconds that never steps, so that neither do the times of signatures when the node's clock is
+    set.
+    """
+
+    def __init__(self, stamp: str, key: bytes, steady: Callable[[], float]) -> None:
+        self.stamp = stamp
+        self.key = key
+        self.steady = steady
+        self.token = ""
+        self.epoch = 0
+        self.heard = steady()  # when the central last answered anything
+        self.ends = False  # the central took the pilot's right back
+        self._offset = 0.0
+        self._lock = threading.Lock()
+
+    def enrolled(self, reply: EnrolReply, took: float) -> None:
+        """Take over what an enrolment gave; the exchange took so many seconds."""
+        with self._lock:
+            self.epoch = reply.epoch
+            self.token = reply.token
+        self.learn(reply.server_time, took)
+
+    def renewed(self, token: str) -> None:
+        with self._lock:
+            self.token = token
+
+    def learn(self, server_time: float, took: float) -> None:
+        """Learn the central's clock from an answer; on average it was given in the middle of the exchange."""
+        if server_time > 0:
+            with self._lock:
+                self._offset = server_time + took / 2 - self.steady()
+
+    def now(self) -> float:
+        """The central's time, seconds since the epoch."""
+        with self._lock:
+            return self.steady() + self._offset

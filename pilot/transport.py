@@ -1,0 +1,102 @@
+"""HTTPS requests with requests' adapter: kept connections, our time-outs, no redirects, cookies or other surprises."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional, Protocol, Union
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from pilot.errors import TransportError
+
+#: Seconds to reach the other side.
+CONNECT_TIMEOUT = 10.0
+#: Bytes of an answer: a match reply with many large jobs, and some.
+MAX_ANSWER = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Response:
+    """What came back, whatever its status."""
+
+    status: int
+    content_type: str
+    body: bytes
+    retry_after: Optional[float] = None  # seconds
+
+
+class Transport(Protocol):
+    """Sends one request. `timeout` is in seconds, for the whole of the answer. Raises `TransportError`."""
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Response: ...
+
+
+class Https:
+    """The real transport, for any thread: a connection that is idle serves whoever comes next.
+
+    `ca` is a file of the certificates to trust; None: those of the system. Of the environment only HTTPS_PROXY and
+    NO_PROXY count.
+    """
+
+    def __init__(self, ca: Optional[Path]) -> None:
+        self.trust: Union[str, bool] = str(ca) if ca else ssl.get_default_verify_paths().cafile or True
+        self.adapter = HTTPAdapter(pool_connections=4, pool_maxsize=4, max_retries=0)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Response:
+        deadline = time.monotonic() + timeout
+        all_headers = {"Accept-Encoding": "identity", "User-Agent": "pilotage-pilot", **headers}
+        request = requests.Request(method, url, headers=all_headers, data=body).prepare()
+        try:
+            response = self.adapter.send(
+                request,
+                stream=True,
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                verify=self.trust,
+                proxies=proxies_for(url),
+            )
+            try:
+                content = _read(response, url, deadline)
+            finally:
+                response.close()
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise TransportError(f"{method} {url}: {error}") from error
+        return Response(
+            response.status_code,
+            response.headers.get("Content-Type", "").split(";")[0].strip(),
+            content,
+            _seconds(response.headers.get("Retry-After", "")),
+        )
+
+    def close(self) -> None:
+        """Close what is idle."""
+        self.adapter.close()
+
+
+def _read(response: requests.Response, url: str, deadline: float) -> bytes:
+    content = bytearray()
+    for chunk in response.iter_content(64 * 1024):
+        content += chunk
+        if len(content) > MAX_ANSWER:
+            raise TransportError(f"{url}: the answer is larger than {MAX_ANSWER} bytes")
+        if time.monotonic() > deadline:
+            raise TransportError(f"{url}: the answer took too long")
+    return bytes(content)
+
+
+def proxies_for(url: str) -> dict[str, str]:
+    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    if not proxy or requests.utils.should_bypass_proxies(url, no_proxy=None):
+        return {}
+    return {"https": proxy}
+
+
+def _seconds(text: str) -> Optional[float]:
+    """Retry-After in seconds; its other form, a date, would need the clocks to agree."""
+    return float(text) if text.isascii() and text.isdigit() and len(text) < 8 else None

@@ -1,0 +1,129 @@
+"""The end of a pilot: nothing left running, results and logs brought home as far as time allows, and goodbye."""
+
+from __future__ import annotations
+
+import select
+from dataclasses import dataclass
+from typing import Callable
+
+from pilot import messages, processes
+from pilot.backoff import Backoff
+from pilot.central_client import CentralClient
+from pilot.endings import Ending
+from pilot.errors import ExitCode, Refusal, TransportError
+from pilot.holdings import Holdings
+from pilot.matching import Matching
+from pilot.pilot_log import PilotLog
+from pilot.protocol import AttemptId, AttemptReport, GoodbyeRequest
+from pilot.shipper import OWN, Shipper
+from pilot.spool import Spool
+from pilot.states import Phase, PilotReason
+from pilot.waking import Waking
+
+#: Seconds for killed processes to be gone.
+KILL_PATIENCE = 10.0
+#: Seconds for the last bytes of logs, for the last acknowledgements, for the goodbye.
+LOGS_PATIENCE, SAY_PATIENCE, BYE_PATIENCE = 60.0, 5.0, 30.0
+#: Seconds that each of these has even after the patience of the whole is used up.
+LEAST_PATIENCE = 3.0
+#: Lines of the agent that a node-fault shows.
+LAST_LINES = 20
+#: Seconds between looks at a condition.
+LOOK = 0.05
+
+
+@dataclass(frozen=True)
+class WindingUp:
+    """What the end needs. Heartbeats, deliveries and pushes go on in their threads meanwhile."""
+
+    holdings: Holdings
+    matching: Matching
+    spool: Spool
+    shipper: Shipper
+    client: CentralClient
+    log: PilotLog
+    waking: Waking
+    steady: Callable[[], float]
+    rng: Callable[[], float]
+
+    def run(self, ending: Ending, patience: float, stop_beating: Callable[[], None]) -> ExitCode:
+        """Bring the pilot to its end, results within `patience` seconds. Returns how it ended."""
+        self.log.say(f"the pilot ends: {ending.reason.value}" + (f" ({ending.message})" if ending.message else ""))
+        if not processes.end_all_children(KILL_PATIENCE):
+            self.log.say("some processes cannot be ended; they belong to another user or hang in the kernel")
+        self.matching.stop()
+        self._settle_leases(ending)
+        if ending.reason is PilotReason.REFUSED:
+            return ExitCode.REFUSED
+        deadline = self.steady() + patience
+        self._wait(lambda: self.spool.content().reports == 0, patience)
+        self._push_logs(deadline)
+        undelivered = self.spool.content().reports
+        code = ExitCode.UNDELIVERED if undelivered else ending.exit_code
+        self._wait(lambda: not self.holdings.unsaid, self._left(deadline, SAY_PATIENCE))
+        stop_beating()
+        goodbye = GoodbyeRequest(ending.reason, int(code), ending.message, ending.ledger)
+        self._say_goodbye(goodbye, self._left(deadline, BYE_PATIENCE))
+        if undelivered:
+            self.log.say(f"{undelivered} reports could not be delivered and stay in {self.spool.folder}")
+        return code
+
+    def _settle_leases(self, ending: Ending) -> None:
+        """Give back what was never started, and report the end of what the agent left without one."""
+        unseen = tuple(AttemptId(lease.job, lease.attempt) for lease in self.holdings.unseen())
+        if unseen:
+            self.spool.put(messages.Release(0, unseen, ending.message))
+        tail = self.log.last_lines(LAST_LINES)
+        for lease in self.holdings.running():
+            report = AttemptReport(
+                Phase.ENDED,
+                ending.outcome,
+                message=f"the pilot ended under it: {ending.message or ending.reason.value}",
+                usage=lease.usage,
+                tail=tail,
+                log_sizes=self.shipper.close_attempt(lease.job, lease.attempt),
+            )
+            self.holdings.advance(lease.job, lease.attempt, Phase.ENDED)
+            self.spool.put(messages.Report(0, lease.job, lease.attempt, report))
+
+    def _push_logs(self, deadline: float) -> None:
+        """The rest of the payloads' logs, then of our own, so far as it goes."""
+        self.shipper.flush()
+        self._wait(lambda: set(self.shipper.waiting) <= set(OWN), self._left(deadline, LOGS_PATIENCE))
+        self.log.say("everything else is done; these are the last lines")
+        self.shipper.close_all()
+        self._wait(lambda: not self.shipper.waiting, self._left(deadline, LOGS_PATIENCE))
+
+    def _left(self, deadline: float, most: float) -> float:
+        """Seconds until the deadline, as far as one thing may use them up."""
+        return min(most, max(LEAST_PATIENCE, deadline - self.steady()))
+
+    def _say_goodbye(self, goodbye: GoodbyeRequest, patience: float) -> None:
+        backoff = Backoff(self.rng)
+        deadline = self.steady() + patience
+        while True:
+            try:
+                self.client.bye(goodbye)
+                return
+            except TransportError as error:
+                problem, wait = str(error), backoff.failed()
+            except Refusal as refusal:
+                if not refusal.transient:
+                    self.log.say(f"the goodbye was refused ({refusal.type}): {refusal}")
+                    return
+                problem, wait = str(refusal), backoff.failed(refusal.retry_after)
+            if self.steady() + wait > deadline:
+                self.log.say(f"no central heard the goodbye: {problem}")
+                return
+            self._wait(lambda: False, wait)
+
+    def _wait(self, done: Callable[[], bool], patience: float) -> bool:
+        """Wait for a condition, making the calls that threads post meanwhile. Whether it came true."""
+        deadline = self.steady() + patience
+        while not done():
+            left = deadline - self.steady()
+            if left <= 0:
+                return False
+            select.select([self.waking.read_end], [], [], min(LOOK, left))
+            self.waking.run_posted()
+        return True

@@ -1,0 +1,197 @@
+"""`pilotage jobs`, `job`, and what changes jobs: `kill`, `hold`, `release`, `reschedule`, `priority`."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import click
+
+from pilot.states import JobState
+from pilot.views import JobPage, Selection, VerbResult
+from pilotage import words
+from pilotage.client import Client
+from pilotage.exits import Exit
+from pilotage.rendering_jobs import attempts_table, job_facts, jobs_table
+from pilotage.shell import F, Shell, common, flat, id_range
+
+_STATES = [state.value for state in JobState]
+
+
+def filters(command: F) -> F:
+    """The options that choose jobs."""
+
+    @functools.wraps(command)
+    def wrapped(
+        shell: Shell,
+        states: tuple[str, ...],
+        owner: str | None,
+        group: str | None,
+        name: str | None,
+        everybody: bool,
+        **rest: Any,
+    ) -> Any:
+        return command(
+            shell,
+            selection=Selection((), tuple(JobState(state) for state in states), owner, group, name),
+            everybody=everybody,
+            **rest,
+        )
+
+    options = (
+        click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="In this state, or these."),
+        click.option("--owner", help="Of this person.  [default: your own]"),
+        click.option("--group", help="Of this group."),
+        click.option("--name", help="With a name that begins so."),
+        click.option("--all", "everybody", is_flag=True, help="Of everybody whose jobs you may see."),
+    )
+    decorated: Callable[..., Any] = wrapped
+    for option in reversed(options):
+        decorated = option(decorated)
+    return cast(F, decorated)
+
+
+def _mine(client: Client, selection: Selection, everybody: bool) -> Selection:
+    """The selection, of the person's own jobs unless something else was said."""
+    if everybody or selection.owner:
+        return selection
+    return Selection(selection.ids, selection.states, client.whoami().user, selection.group, selection.name)
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many to show.")
+@common
+@filters
+def jobs(shell: Shell, selection: Selection, everybody: bool, limit: int) -> None:
+    """List jobs, newest first, and how many there are in each state.
+
+    \b
+    Example:
+      pilotage jobs --state failed --name fit-
+    """
+    with shell.client() as client:
+        page = _page(client, _mine(client, selection, everybody), limit)
+    if shell.screen.json:
+        shell.screen.data(page)
+        return
+    shell.screen.table(jobs_table(page.jobs, time.time()))
+    total = sum(page.counts.values())
+    summary = words.counts(page.counts, _STATES) or "no jobs"
+    shell.screen.note(f"{summary}" + (f"; {len(page.jobs)} of {total:,} shown" if page.next else ""))
+
+
+def _page(client: Client, selection: Selection, limit: int) -> JobPage:
+    """So many jobs as one page, over as many requests as it takes."""
+    page = client.job_page(selection, limit=min(limit, 1000), counts=True)
+    while page.next and len(page.jobs) < limit:
+        more = client.job_page(selection, cursor=page.next, limit=min(limit - len(page.jobs), 1000))
+        page = JobPage(page.jobs + more.jobs, more.next, page.counts)
+    return page
+
+
+@click.command()
+@click.argument("job_id", type=click.IntRange(1), metavar="ID")
+@common
+def job(shell: Shell, job_id: int) -> None:
+    """Show one job, and each attempt to run it.
+
+    \b
+    Example:
+      pilotage job 7
+    """
+    with shell.client() as client:
+        detail, attempts = client.job(job_id), client.attempts(job_id)
+    if shell.screen.json:
+        shell.screen.data({"detail": detail, "attempts": attempts})
+        return
+    shell.screen.facts(job_facts(detail, time.time()))
+    if attempts:
+        shell.screen.line()
+        shell.screen.table(attempts_table(attempts))
+    last = attempts[-1] if attempts else None
+    if last and last.tail.strip() and last.outcome and last.outcome.value != "success":
+        shell.screen.line()
+        shell.screen.line(f"The last lines of attempt {last.attempt}:")
+        for line in last.tail.rstrip().splitlines()[-20:]:
+            shell.screen.line(f"  {line}")
+
+
+def changing(
+    name: str,
+    summary: str,
+    example: str,
+    change: Callable[[Client, Sequence[int] | Selection, str], tuple[VerbResult, ...]],
+) -> click.Command:
+    """A command that changes jobs named by id, or chosen by the filters."""
+
+    @click.command(name, help=f"{summary}\n\n\b\nExamples:\n  pilotage {name} 7 9-12\n  pilotage {name} {example}")
+    @click.argument("ids", nargs=-1, type=id_range, metavar="[ID…]")
+    @click.option("--reason", default="", help="Kept with the jobs, for whoever asks later.")
+    @common
+    @filters
+    def command(shell: Shell, ids: tuple[range, ...], selection: Selection, everybody: bool, reason: str) -> None:
+        apply(shell, ids, selection, everybody, lambda client, which: change(client, which, reason))
+
+    return command
+
+
+def apply(
+    shell: Shell,
+    ids: Sequence[range],
+    selection: Selection,
+    everybody: bool,
+    change: Callable[[Client, Sequence[int] | Selection], tuple[VerbResult, ...]],
+) -> None:
+    """Change jobs and tell what became of each; ends with the code PARTLY when some were not changed."""
+    chosen = everybody or selection != Selection()
+    if bool(ids) == chosen:
+        raise click.UsageError("Name jobs by id, or choose them by --state, --owner, --group, --name or --all.")
+    with shell.client() as client:
+        results = change(client, flat(ids) if ids else _mine(client, selection, everybody))
+    changed = [result for result in results if result.changed]
+    if shell.screen.json:
+        shell.screen.data({"results": results})
+    else:
+        _told(shell, changed)
+    for result in results:
+        if not result.changed:
+            shell.screen.note(f"job {result.job}: {result.problem}")
+    if ids and len(changed) < len(results):
+        raise click.exceptions.Exit(Exit.PARTLY)
+
+
+def _told(shell: Shell, changed: Sequence[VerbResult]) -> None:
+    if len(changed) > 20:
+        shell.screen.line(f"changed {words.plural(len(changed), 'job')}: {words.ids(one.job for one in changed)}")
+        return
+    for result in changed:
+        state = result.state.value if result.state else "changed"
+        shell.screen.line(f"job {result.job}: {f'new job {result.new_job}' if result.new_job else state}")
+    if not changed:
+        shell.screen.line("no job was changed")
+
+
+kill = changing("kill", "End jobs for good.", "--state waiting --name fit-", Client.kill)
+hold = changing("hold", "Keep waiting jobs back until they are released.", "--state waiting", Client.hold)
+release = changing("release", "Let held jobs wait again.", "--state held", Client.release)
+reschedule = changing("reschedule", "Run jobs that have ended again, as new jobs.", "--state failed", Client.reschedule)
+
+
+@click.command()
+@click.argument("level", type=click.IntRange(0, 10), metavar="PRIORITY")
+@click.argument("ids", nargs=-1, type=id_range, metavar="[ID…]")
+@click.option("--reason", default="", help="Kept with the jobs, for whoever asks later.")
+@common
+@filters
+def priority(
+    shell: Shell, level: int, ids: tuple[range, ...], selection: Selection, everybody: bool, reason: str
+) -> None:
+    """Change the priority of jobs: 0 (only when idle) to 10 (first).
+
+    \b
+    Example:
+      pilotage priority 8 7 9-12
+    """
+    apply(shell, ids, selection, everybody, lambda client, which: client.set_priority(which, level, reason))

@@ -1,0 +1,188 @@
+"""`pilotage pilots`, `pilot`, `drain`, `halt`, `queues`, and `explain` of anything."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from pilot.errors import PilotageError
+from pilot.states import LIVE_PILOT, PilotState
+from pilotage import words
+from pilotage.client import Client
+from pilotage.rendering_jobs import attempts_table, failures_table, job_explanation
+from pilotage.rendering_pilots import (
+    pilot_explanation,
+    pilot_facts,
+    pilots_table,
+    queue_facts,
+    queues_table,
+    steps_table,
+)
+from pilotage.shell import Shell, common, whole_stamp
+
+
+@click.command()
+@click.option(
+    "--state", "states", multiple=True, type=click.Choice([state.value for state in PilotState]), help="In this state."
+)
+@click.option("--queue", help="Of this queue.")
+@click.option("--all", "everything", is_flag=True, help="Also those that have ended.")
+@common
+def pilots(shell: Shell, states: tuple[str, ...], queue: str | None, everything: bool) -> None:
+    """List pilots: those that live, newest first.
+
+    \b
+    Example:
+      pilotage pilots --all --queue local
+    """
+    wanted = tuple(PilotState(state) for state in states) or (() if everything else tuple(LIVE_PILOT))
+    with shell.client() as client:
+        found = tuple(client.pilots(wanted, queue))
+    if shell.screen.json:
+        shell.screen.data({"pilots": found})
+        return
+    shell.screen.table(pilots_table(found, time.time()))
+    if not found:
+        shell.screen.note(
+            "no pilots" + ("" if everything or states else " live now; --all shows those that have ended")
+        )
+
+
+@click.command()
+@click.argument("stamp")
+@common
+def pilot(shell: Shell, stamp: str) -> None:
+    """Show one pilot: its steps, what it found out, its jobs.
+
+    The first digits of its stamp are enough.
+
+    \b
+    Example:
+      pilotage pilot 3f9a12bc
+    """
+    with shell.client() as client:
+        detail = client.pilot(whole_stamp(client, stamp))
+    if shell.screen.json:
+        shell.screen.data(detail)
+        return
+    shell.screen.facts(pilot_facts(detail, time.time()))
+    if detail.steps:
+        shell.screen.line()
+        shell.screen.table(steps_table(detail.steps))
+    if detail.leases:
+        shell.screen.line()
+        shell.screen.table(attempts_table(detail.leases))
+
+
+def _order(shell: Shell, stamps: tuple[str, ...], reason: str, verb: str) -> None:
+    with shell.client() as client:
+        whole = [whole_stamp(client, stamp) for stamp in stamps]
+        give = client.drain if verb == "drain" else client.halt
+        orders = [(stamp, give(stamp, reason)) for stamp in whole]
+    if shell.screen.json:
+        shell.screen.data({"orders": [{"pilot": stamp, "order": order} for stamp, order in orders]})
+        return
+    told = "finishes what it runs and ends" if verb == "drain" else "stops everything and ends"
+    for stamp, _ in orders:
+        shell.screen.line(f"pilot {words.stamp(stamp)} {told} as soon as it hears of it")
+
+
+@click.command()
+@click.argument("stamps", nargs=-1, required=True, metavar="STAMP…")
+@click.option("--reason", default="", help="Kept with the order.")
+@common
+def drain(shell: Shell, stamps: tuple[str, ...], reason: str) -> None:
+    """Let pilots finish what they run, then end. For operators.
+
+    \b
+    Example:
+      pilotage drain 3f9a12bc --reason "kernel update"
+    """
+    _order(shell, stamps, reason, "drain")
+
+
+@click.command()
+@click.argument("stamps", nargs=-1, required=True, metavar="STAMP…")
+@click.option("--reason", default="", help="Kept with the order.")
+@common
+def halt(shell: Shell, stamps: tuple[str, ...], reason: str) -> None:
+    """Let pilots end at once; their jobs wait again. For operators.
+
+    \b
+    Example:
+      pilotage halt 3f9a12bc
+    """
+    _order(shell, stamps, reason, "halt")
+
+
+@click.command()
+@common
+def queues(shell: Shell) -> None:
+    """List the queues: pilots, demand, the director's last decision.
+
+    \b
+    Example:
+      pilotage queues
+    """
+    with shell.client() as client:
+        found = client.queues()
+    if shell.screen.json:
+        shell.screen.data({"queues": found})
+    else:
+        shell.screen.table(queues_table(found))
+
+
+@click.command()
+@click.argument("what", nargs=-1, required=True, metavar="ID | pilot STAMP | queue NAME")
+@common
+def explain(shell: Shell, what: tuple[str, ...]) -> None:
+    """Say why a job waits, a pilot gets nothing, or a queue has no pilots.
+
+    \b
+    Examples:
+      pilotage explain 7
+      pilotage explain pilot 3f9a12bc
+      pilotage explain queue local
+    """
+    kind, name = ("job", what[0]) if len(what) == 1 else (what[0], what[1])
+    if len(what) > 2 or kind not in ("job", "pilot", "queue"):
+        raise click.UsageError("Expected a job's id, or `pilot STAMP`, or `queue NAME`.")
+    with shell.client() as client:
+        {"job": _explain_job, "pilot": _explain_pilot, "queue": _explain_queue}[kind](shell, client, name)
+
+
+def _explain_job(shell: Shell, client: Client, name: str) -> None:
+    if not name.isdigit():
+        raise click.UsageError(f"Expected a job's id, got {name!r}.")
+    explained = client.explain_job(int(name))
+    if shell.screen.json:
+        shell.screen.data(explained)
+        return
+    shell.screen.facts(job_explanation(explained))
+    if explained.failures:
+        shell.screen.line()
+        shell.screen.table(failures_table(explained.failures, "PILOTS WITHOUT", "QUEUES WITHOUT"))
+
+
+def _explain_pilot(shell: Shell, client: Client, name: str) -> None:
+    explained = client.explain_pilot(whole_stamp(client, name))
+    if shell.screen.json:
+        shell.screen.data(explained)
+        return
+    shell.screen.facts(pilot_explanation(explained))
+    if explained.failures:
+        shell.screen.line()
+        shell.screen.table(failures_table(explained.failures, "PILOTS", "TASK QUEUES"))
+
+
+def _explain_queue(shell: Shell, client: Client, name: str) -> None:
+    queues = client.queues()
+    found = next((queue for queue in queues if queue.name == name), None)
+    if found is None:
+        known = ", ".join(queue.name for queue in queues) or "none"
+        raise PilotageError(f"There is no queue {name}; there are: {known}.")
+    if shell.screen.json:
+        shell.screen.data(found)
+    else:
+        shell.screen.facts(queue_facts(found))

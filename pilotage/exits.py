@@ -1,0 +1,40 @@
+"""How the command line ends: one code for each kind of end, and the sentence that goes with it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from pilot.errors import REFUSALS, InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
+from pilotage.connection import NotConfigured
+
+
+class Exit(IntEnum):
+    """Exit codes of `pilotage`; `docs/exit-codes.md` explains them."""
+
+    DONE = 0
+    FAILED = 1  #: refused, or impossible, and standard error says why
+    USAGE = 2  #: wrong command line, or a job file with mistakes
+    UNREACHABLE = 3  #: no central could be reached, or none is configured
+    JOBS_FAILED = 4  #: jobs that were waited for failed or were killed
+    PARTLY = 5  #: some of the jobs named were not changed
+    INTERRUPTED = 130  #: Ctrl-C
+
+
+def of(error: PilotageError) -> Exit:
+    """The exit code of an error."""
+    if isinstance(error, (TransportError, NotConfigured)):
+        return Exit.UNREACHABLE
+    if isinstance(error, (InvalidJob, InvalidInput)) or (isinstance(error, Refusal) and error.type == "invalid"):
+        return Exit.USAGE
+    return Exit.FAILED
+
+
+def sentences(error: PilotageError) -> str:
+    """What went wrong and what to do, in a line, or in one for each problem."""
+    if isinstance(error, (InvalidJob, Refusal)) and error.problems:
+        return "\n".join(str(problem) for problem in error.problems)
+    if isinstance(error, Refusal) and error.type in REFUSALS:
+        detail = error.detail.rstrip(".")
+        wait = f" (after {error.retry_after:g} s)" if error.retry_after else ""
+        return f"{detail[:1].upper()}{detail[1:]}: {REFUSALS[error.type].action}{wait}."
+    return str(error)

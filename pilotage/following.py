@@ -1,0 +1,57 @@
+"""Logs as they grow: each byte once and in order, over as many connections as it takes."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+
+import requests
+
+from pilotage import sse
+from pilotage.transport import Request, Transport
+
+#: Bytes of one answer to a range.
+RANGE = 8 * 1024 * 1024
+
+
+def read(transport: Transport, path: str, query: dict[str, int], offset: int) -> Iterator[bytes]:
+    """What there is now, from an offset on."""
+    while True:
+        answer = transport.send(Request("GET", path, {**query, "offset": offset, "length": RANGE}))
+        if answer.content:
+            yield answer.content
+        offset += len(answer.content)
+        if not answer.content or offset >= int(answer.headers.get("Pilotage-Size", 0)):
+            return
+
+
+def follow(transport: Transport, path: str, query: dict[str, int], offset: int) -> Iterator[bytes]:
+    """What there is and what comes, until the stream ends; a connection that drops is taken up where it broke off."""
+    failures = 0
+    while True:
+        try:
+            for event in _events(transport, path, {**query, "offset": offset}):
+                if event.name == "end":
+                    return
+                if event.name == "log":
+                    content, offset = _new(event, offset)
+                    failures = 0
+                    if content:
+                        yield content
+        except requests.RequestException:
+            pass  # the next connection resumes at the offset
+        transport.pause(failures)
+        failures += 1
+
+
+def _events(transport: Transport, path: str, query: dict[str, int]) -> Iterator[sse.ServerEvent]:
+    headers = {"Accept": "text/event-stream"}
+    with transport.send(Request("GET", path, query, headers=headers, streamed=True)) as answer:
+        yield from sse.events(answer.iter_content(64 * 1024))
+
+
+def _new(event: sse.ServerEvent, offset: int) -> tuple[bytes, int]:
+    """The bytes of an event that were not had before, and the offset after them."""
+    content = base64.b64decode(event.data)
+    end = int(event.id)
+    return content[max(0, offset - (end - len(content))) :], max(end, offset)

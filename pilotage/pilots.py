@@ -1,0 +1,71 @@
+"""The part of the client that is about pilots and the queues that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from pilot.states import OrderVerb, PilotState
+from pilot.views import (
+    OrderReply,
+    OrderRequest,
+    PilotDetail,
+    PilotExplanation,
+    PilotPage,
+    PilotView,
+    QueuePage,
+    QueueView,
+    SitePage,
+    SiteView,
+)
+from pilotage.asking import Asking, joined
+from pilotage.transport import Request
+
+PAGE = 500
+
+
+class PilotsPart(Asking):
+    """Pilots, queues and sites; orders to pilots, for operators."""
+
+    def pilots(self, states: Iterable[PilotState] = (), queue: str | None = None) -> Iterator[PilotView]:
+        """All pilots that fit, newest first, fetched page by page."""
+        query: dict[str, str | int | None] = {
+            "states": joined(state.value for state in states),
+            "queue": queue,
+            "limit": PAGE,
+        }
+        while True:
+            page = self._get(PilotPage, "/v1/pilots", query)
+            yield from page.pilots
+            if not page.next:
+                return
+            query["cursor"] = page.next
+
+    def pilot(self, stamp: str) -> PilotDetail:
+        """One pilot whole: its steps, what it found out, what it runs, its logs."""
+        return self._get(PilotDetail, f"/v1/pilots/{stamp}")
+
+    def drain(self, stamp: str, reason: str = "") -> int:
+        """Let a pilot finish what it runs, take nothing new, and end. For operators. Returns the order's number."""
+        return self._order(stamp, OrderVerb.DRAIN, reason)
+
+    def halt(self, stamp: str, reason: str = "") -> int:
+        """Let a pilot stop everything and end; its jobs go back to their queue. For operators."""
+        return self._order(stamp, OrderVerb.HALT, reason)
+
+    def _order(self, stamp: str, verb: OrderVerb, reason: str) -> int:
+        body = msgspec.json.encode(OrderRequest(verb, reason=reason))
+        return self._transport.ask(OrderReply, Request("POST", f"/v1/pilots/{stamp}/orders", body=body)).order
+
+    def queues(self) -> tuple[QueueView, ...]:
+        """The configured queues: pilots, demand, and what the director decided."""
+        return self._get(QueuePage, "/v1/queues").queues
+
+    def sites(self) -> tuple[SiteView, ...]:
+        """The configured sites and their queues."""
+        return self._get(SitePage, "/v1/sites").sites
+
+    def explain_pilot(self, stamp: str) -> PilotExplanation:
+        """Why a pilot gets nothing."""
+        return self._get(PilotExplanation, f"/v1/pilots/{stamp}/explain")

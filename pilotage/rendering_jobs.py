@@ -1,0 +1,120 @@
+"""Jobs and attempts as tables and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pilot.units import show_duration
+from pilot.views import AttemptView, JobDetail, JobExplanation, JobView, NeedFailure
+from pilotage import words
+from pilotage.screen import Table
+
+
+def jobs_table(jobs: Sequence[JobView], now: float) -> Table:
+    """A row for each job."""
+    rows = [
+        (
+            str(job.id),
+            job.name,
+            job.state.value,
+            str(job.attempt or ""),
+            job.owner,
+            job.site,
+            words.stamp(job.pilot),
+            words.ago(job.submitted, now),
+            words.ago(job.changed, now),
+            words.job_note(job),
+        )
+        for job in jobs
+    ]
+    columns = ("JOB", "NAME", "STATE", "TRY", "OWNER", "SITE", "PILOT", "AGE", "SINCE", "NOTE")
+    return Table(columns, rows, right=("JOB", "TRY", "AGE", "SINCE"))
+
+
+def job_facts(detail: JobDetail, now: float) -> list[tuple[str, str]]:
+    """Everything about a job, as names and values."""
+    job = detail.job
+    return [
+        ("job", f"{job.id} {job.name}".rstrip()),
+        ("state", job.state.value),
+        ("outcome", job.outcome.value if job.outcome else ""),
+        ("exit code", "" if job.exit_code is None else str(job.exit_code)),
+        ("reason", job.reason),
+        ("owner", f"{job.owner} of {job.group} in {job.community}"),
+        ("submitted", f"{words.clock(job.submitted)}, {words.ago(job.submitted, now)} ago"),
+        ("changed", f"{words.clock(job.changed)}, {words.ago(job.changed, now)} ago"),
+        ("where", " ".join(part for part in (job.site, words.stamp(job.pilot)) if part)),
+        ("command", words.command(detail.command)),
+        ("needs", words.needs(detail.needs)),
+        ("priority", str(job.priority)),
+        ("retries", f"{detail.retries_used} of {detail.retries} used" if detail.retries else ""),
+        ("requeued", f"{detail.blameless_ends} times, through no fault of the job" if detail.blameless_ends else ""),
+        ("parameters", ", ".join(f"{name} = {value}" for name, value in job.parameters.items())),
+        ("inputs", " ".join(detail.inputs)),
+        ("outputs", " ".join(detail.outputs)),
+        ("once was", f"job {job.parent}" if job.parent else ""),
+    ]
+
+
+def attempts_table(attempts: Sequence[AttemptView]) -> Table:
+    """A row for each attempt."""
+    rows = [
+        (
+            str(one.attempt),
+            one.outcome.value if one.outcome else one.phase.value,
+            one.site,
+            words.stamp(one.pilot),
+            str(one.cores),
+            words.clock(one.started),
+            words.seconds(one.usage.wall),
+            words.seconds(one.usage.cpu),
+            words.size(one.usage.memory_peak),
+            attempt_note(one),
+        )
+        for one in attempts
+    ]
+    columns = ("TRY", "END", "SITE", "PILOT", "CORES", "STARTED", "WALL", "CPU", "MEMORY", "NOTE")
+    return Table(columns, rows, right=("TRY", "CORES", "WALL", "CPU", "MEMORY"))
+
+
+def attempt_note(attempt: AttemptView) -> str:
+    """How an attempt ended, in a few words."""
+    parts = [
+        attempt.message,
+        "" if attempt.message or not attempt.exit_code else f"exit code {attempt.exit_code}",
+        "" if attempt.message or not attempt.signal else f"signal {attempt.signal}",
+        "" if attempt.message or not attempt.limit else f"limit: {attempt.limit}",
+        f"not delivered: {', '.join(attempt.undelivered)}" if attempt.undelivered else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def job_explanation(explained: JobExplanation) -> list[tuple[str, str]]:
+    """Why a job waits, before the table of needs."""
+    looked = f"{words.plural(explained.pilots, 'live pilot')} and {words.plural(explained.queues, 'configured queue')}"
+    fitting = f"{explained.fitting_pilots} pilots and {explained.fitting_queues} queues"
+    return [
+        ("job", f"{explained.job}"),
+        ("state", explained.state.value),
+        ("why", explained.summary),
+        ("looked at", f"{looked}; it would fit {fitting}"),
+        ("nearest", explained.nearest),
+        ("before it", "" if explained.ahead is None else words.plural(explained.ahead, "waiting job")),
+        ("no pilot", "\n".join(explained.no_pilot)),
+    ]
+
+
+def failures_table(failures: Sequence[NeedFailure], pilots: str, queues: str) -> Table:
+    """A row for each need that is not met; `pilots` and `queues` are the headings of the two figures."""
+    rows = [(one.need, _asked(one), str(one.pilots), str(one.queues), one.example) for one in failures]
+    return Table(("NEED", "ASKED", pilots, queues, "NEAREST"), rows, right=(pilots, queues))
+
+
+def _asked(failure: NeedFailure) -> str:
+    """Amounts in the units that people use."""
+    if failure.asked.isdigit():
+        if failure.need in ("memory", "disk", "gpu_memory"):
+            return words.size(int(failure.asked))
+        if failure.need == "wall_time":
+            return show_duration(int(failure.asked))
+    return failure.asked

@@ -1,0 +1,108 @@
+"""Pilots and queues as tables and facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pilot.states import PilotState
+from pilot.views import PilotDetail, PilotExplanation, PilotView, QueueView, StepView
+from pilotage import words
+from pilotage.screen import Table
+
+_STATES = [state.value for state in PilotState]
+
+
+def pilots_table(pilots: Sequence[PilotView], now: float) -> Table:
+    """A row for each pilot."""
+    rows = [
+        (
+            words.stamp(pilot.stamp),
+            pilot.state.value,
+            pilot.site,
+            pilot.queue,
+            pilot.host,
+            str(pilot.cores or ""),
+            str(pilot.running),
+            words.ago(pilot.created, now),
+            words.ago(pilot.last_seen, now),
+            words.pilot_note(pilot),
+        )
+        for pilot in pilots
+    ]
+    columns = ("PILOT", "STATE", "SITE", "QUEUE", "HOST", "CORES", "JOBS", "AGE", "HEARD", "NOTE")
+    return Table(columns, rows, right=("CORES", "JOBS", "AGE", "HEARD"))
+
+
+def pilot_facts(detail: PilotDetail, now: float) -> list[tuple[str, str]]:
+    """Everything about a pilot, as names and values."""
+    pilot = detail.pilot
+    heard = f"{words.clock(pilot.last_seen)}, {words.ago(pilot.last_seen, now)} ago" if pilot.last_seen else "never"
+    facts = [
+        ("pilot", pilot.stamp),
+        ("state", pilot.state.value),
+        ("note", words.pilot_note(pilot)),
+        ("exit code", "" if pilot.exit_code is None else str(pilot.exit_code)),
+        ("where", f"site {pilot.site}, queue {pilot.queue}, host {pilot.host or 'unknown'}"),
+        ("reference", pilot.reference),
+        ("communities", ", ".join(pilot.communities)),
+        ("created", words.clock(pilot.created)),
+        ("enrolled", words.clock(pilot.enrolled)),
+        ("heard", heard),
+        ("ended", words.clock(pilot.ended)),
+        ("epoch", str(pilot.epoch or "")),
+        ("logs", ", ".join(f"{name} ({words.size(size)})" for name, size in detail.streams.items())),
+    ]
+    return facts + [(f"node: {name}", value) for name, value in sorted(detail.facts.items())]
+
+
+def steps_table(steps: Sequence[StepView]) -> Table:
+    """A row for each command of a pilot's pipeline."""
+    rows = [
+        (str(step.number), step.command, step.outcome or "running", words.seconds(step.seconds), step.message)
+        for step in steps
+    ]
+    return Table(("STEP", "COMMAND", "OUTCOME", "TOOK", "NOTE"), rows, right=("STEP", "TOOK"))
+
+
+def pilot_explanation(explained: PilotExplanation) -> list[tuple[str, str]]:
+    """Why a pilot gets nothing, before the table of needs."""
+    return [
+        ("pilot", explained.stamp),
+        ("state", explained.state.value),
+        ("why", explained.summary),
+        ("jobs", f"{explained.waiting:,} wait, {explained.fitting:,} of them would fit"),
+    ]
+
+
+def queues_table(queues: Sequence[QueueView]) -> Table:
+    """A row for each queue."""
+    rows = [
+        (
+            queue.name,
+            queue.site,
+            queue.kind,
+            str(queue.slots),
+            words.counts({state: queue.pilots.get(state, 0) for state in _LIVE}, _STATES),
+            str(queue.demand),
+            queue.decision,
+        )
+        for queue in queues
+    ]
+    columns = ("QUEUE", "SITE", "KIND", "SLOTS", "PILOTS", "DEMAND", "LAST DECISION")
+    return Table(columns, rows, right=("SLOTS", "DEMAND"))
+
+
+_LIVE = ("planned", "submitting", "submitted", "running", "silent", "draining")
+
+
+def queue_facts(queue: QueueView) -> list[tuple[str, str]]:
+    """Everything about a queue, as names and values."""
+    return [
+        ("queue", queue.name),
+        ("site", queue.site),
+        ("kind", queue.kind),
+        ("slots", f"{queue.slots} pilots at the same time"),
+        ("pilots", words.counts(queue.pilots, _STATES) or "none yet"),
+        ("demand", f"{words.plural(queue.demand, 'waiting job')} would fit a pilot of it"),
+        ("decision", queue.decision or "none yet"),
+    ]

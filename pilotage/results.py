@@ -1,0 +1,73 @@
+"""The part of the client that is about what jobs print and write: logs and outputs. Logs of pilots as well."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from pilot.states import FINAL
+from pilot.views import JobDetail, JobOutputs
+from pilotage import files, following
+from pilotage.asking import Asking
+
+Stream = Literal["stdout", "stderr"]
+#: Seconds between two looks whether a first attempt has begun.
+LOOK = 0.5
+
+
+class ResultsPart(Asking):
+    """Logs as bytes, whole or as they grow; outputs as files."""
+
+    def logs(self, job: int, stream: Stream = "stdout", *, attempt: int | None = None, offset: int = 0) -> bytes:
+        """What an attempt has printed until now, the newest unless another is named."""
+        query = {} if attempt is None else {"attempt": attempt}
+        return b"".join(following.read(self._transport, f"/v1/jobs/{job}/logs/{stream}", query, offset))
+
+    def follow(
+        self, job: int, stream: Stream = "stdout", *, attempt: int | None = None, offset: int = 0
+    ) -> Iterator[bytes]:
+        """What an attempt has printed and prints, until it has ended and all is here; waits for one to begin."""
+        number = attempt or self.first_attempt(job)
+        if number:
+            path = f"/v1/jobs/{job}/logs/{stream}"
+            yield from following.follow(self._transport, path, {"attempt": number}, offset)
+
+    def first_attempt(self, job: int) -> int:
+        """The number of the newest attempt, waited for; 0 when the job ended without one."""
+        while True:
+            view = self._get(JobDetail, f"/v1/jobs/{job}").job
+            if view.attempt or view.state in FINAL:
+                return view.attempt
+            self._clock.sleep(LOOK)
+
+    def pilot_logs(self, stamp: str, stream: str = "pilot", *, offset: int = 0) -> bytes:
+        """What a pilot has said until now; `stream` is ``boot``, ``pilot``, or another that `pilot` lists."""
+        return b"".join(following.read(self._transport, f"/v1/pilots/{stamp}/logs/{stream}", {}, offset))
+
+    def follow_pilot(self, stamp: str, stream: str = "pilot", *, offset: int = 0) -> Iterator[bytes]:
+        """What a pilot has said and says, until the stream ends."""
+        return following.follow(self._transport, f"/v1/pilots/{stamp}/logs/{stream}", {}, offset)
+
+    def outputs(self, job: int, *, attempt: int | None = None) -> JobOutputs:
+        """What an attempt brought home: names, sizes in bytes, digests, where; the newest unless one is named."""
+        return self._get(JobOutputs, f"/v1/jobs/{job}/outputs", {"attempt": attempt})
+
+    def fetch_outputs(
+        self, job: int, folder: str | Path, *, attempt: int | None = None, progress: files.Progress | None = None
+    ) -> files.Fetched:
+        """Fetch the outputs into a folder, each checked by its digest; nothing is written outside that folder."""
+        outputs = self.outputs(job, attempt=attempt)
+        here = [file for file in outputs.outputs if "sandbox" in file.where]
+        total, done = sum(file.size for file in here), 0
+        paths: list[Path] = []
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for file in here:
+            target = files.place(Path(folder), file.name)
+            files.download(self._transport, file, target)
+            paths.append(target)
+            done += file.size
+            if progress:
+                progress(done, total)
+        elsewhere = tuple(file for file in outputs.outputs if "sandbox" not in file.where)
+        return files.Fetched(tuple(paths), elsewhere, outputs.undelivered)

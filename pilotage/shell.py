@@ -1,0 +1,86 @@
+"""What all commands share: their common options, the client, job ids and stamps as people type them."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from pilot.errors import PilotageError
+from pilotage.client import Client
+from pilotage.screen import Screen
+
+F = TypeVar("F", bound=Callable[..., Any])
+#: Seconds for which a command tries again while the central is away: little for a question, much for one who watches.
+ASKING, WATCHING = 5.0, 600.0
+MAX_IDS = 100_000
+_IDS = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?")
+_STAMP = re.compile(r"[0-9a-f]{4,32}")
+
+
+@dataclass(frozen=True)
+class Shell:
+    """What a command works with. `connect` makes a client for a folder (None: as configured) and a patience."""
+
+    connect: Callable[[Path | None, float], Client]
+    screen: Screen
+    folder: Path | None = None
+
+    @contextmanager
+    def client(self, patience: float = ASKING) -> Iterator[Client]:
+        """A client for as long as the block lasts."""
+        with self.connect(self.folder, patience) as client:
+            yield client
+
+
+def common(command: F) -> F:
+    """Add the options that every command has, and hand it a `Shell`."""
+
+    @functools.wraps(command)
+    def wrapped(as_json: bool, folder: Path | None, **arguments: Any) -> Any:
+        base: Shell = click.get_current_context().obj
+        folder = folder.expanduser().absolute() if folder else base.folder
+        return command(Shell(base.connect, Screen(as_json, base.screen.out, base.screen.err), folder), **arguments)
+
+    with_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document for programs.")
+    with_folder = click.option(
+        "--folder",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="The folder with client.toml.  [default: $PILOTAGE_FOLDER, else ~/.pilotage]",
+    )
+    return cast(F, with_json(with_folder(wrapped)))
+
+
+def id_range(text: str) -> range:
+    """Job ids as they are typed: ``7`` or ``9-12``. For `type=` of an argument."""
+    found = _IDS.fullmatch(text)
+    if not found:
+        raise click.BadParameter(f"expected a job id like 7 or a range like 9-12, got {text!r}")
+    first, last = int(found[1]), int(found[2] or found[1])
+    if not 1 <= first <= last or last - first >= MAX_IDS:
+        raise click.BadParameter(f"expected 1 to {MAX_IDS:,} ids from 1 on, in order, got {text!r}")
+    return range(first, last + 1)
+
+
+def flat(ranges: Sequence[range]) -> tuple[int, ...]:
+    """The ids of all words, each once."""
+    return tuple(dict.fromkeys(job for each in ranges for job in each))
+
+
+def whole_stamp(client: Client, text: str) -> str:
+    """The stamp that begins so. Raises `PilotageError` unless exactly one of the pilots does."""
+    if not _STAMP.fullmatch(text):
+        raise PilotageError(f"Expected a pilot's stamp, or at least 4 of its first hex digits, got {text!r}.")
+    if len(text) == 32:
+        return text
+    found = [pilot.stamp for pilot in client.pilots() if pilot.stamp.startswith(text)]
+    if len(found) != 1:
+        what = "No pilot has" if not found else f"{len(found)} pilots have"
+        raise PilotageError(f"{what} a stamp that begins with {text}: `pilotage pilots --all` lists them.")
+    return found[0]

@@ -1,0 +1,319 @@
+"""The contract of a store: the journal of pilots, their life, and their orders."""
+
+from __future__ import annotations
+
+import pytest
+
+from central.records import Beat
+from central.store.port import Store
+from pilot.protocol import Acknowledgement, Fact, GoodbyeRequest, Offer, StepReport
+from pilot.states import LIVE_PILOT, OrderVerb, PilotReason, PilotState
+from pilot.views import StepView
+from tests.contract.stores import (
+    ADA,
+    FAR,
+    LEASE,
+    SILENT,
+    Clock,
+    digest,
+    enrol,
+    enrolment,
+    ids,
+    intent,
+    refused,
+    stamp,
+    submit,
+    submit_pilot,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_an_intent_is_written_down(store: Store, clock: Clock) -> None:
+    """A planned pilot reads back as it was meant."""
+    await store.plan_pilot(intent(communities=("atlas", "cms"), secret_ttl=60.0, lease=300))
+    row = await store.pilot(stamp(1))
+    assert (row.state, row.site, row.queue, row.communities) == (PilotState.PLANNED, "here", "local", ("atlas", "cms"))
+    assert (row.created, row.secret_expires, row.lease) == (clock.time, clock.time + 60, 300)
+    assert (row.epoch, row.enrolled, row.last_seen, row.ended, row.reason) == (0, None, None, None, None)
+
+
+async def test_a_stamp_is_used_once(store: Store) -> None:
+    """The same intent again changes nothing; another one under the same stamp is refused."""
+    await store.plan_pilot(intent())
+    await store.plan_pilot(intent())
+    assert await refused(store.plan_pilot(intent(secret_hash=digest("other")))) == "conflict"
+    assert len((await store.pilots(None))[0]) == 1
+
+
+async def test_submitting_needs_the_leadership(store: Store, clock: Clock) -> None:
+    """Only while that epoch leads that duty may a pilot be handed over."""
+    await store.plan_pilot(intent())
+    epoch = await store.lead("directors", "one", 30)
+    assert epoch is not None
+    assert not await store.submitting(stamp(1), "directors", epoch + 1)
+    assert not await store.submitting(stamp(1), "sweep", epoch)
+    assert (await store.pilot(stamp(1))).state is PilotState.PLANNED
+    assert await store.submitting(stamp(1), "directors", epoch)
+    assert (await store.pilot(stamp(1))).state is PilotState.SUBMITTING
+    assert await store.submitting(stamp(1), "directors", epoch)  # after a crash: once more
+    clock.forward(31)
+    assert not await store.submitting(stamp(1), "directors", epoch)
+
+
+async def test_submitting_is_over_once_it_called(store: Store) -> None:
+    """A pilot that has enrolled, or is over, is not submitted again."""
+    epoch = await store.lead("directors", "this central", FAR)
+    assert epoch is not None
+    await enrol(store, 1)
+    await submit_pilot(store, 2)
+    await store.end_pilot(stamp(2), PilotState.CANCELLED, PilotReason.CANCELLED)
+    assert not await store.submitting(stamp(1), "directors", epoch)
+    assert not await store.submitting(stamp(2), "directors", epoch)
+
+
+async def test_submitted(store: Store) -> None:
+    """The computing element's name for it is kept; a pilot that has called by then stays running."""
+    await submit_pilot(store, 1)
+    row = await store.pilot(stamp(1))
+    assert (row.state, row.reference) == (PilotState.SUBMITTED, "reference 1")
+    await store.plan_pilot(intent(2))
+    await store.enrol(stamp(2), digest("secret 2"), digest("key"), enrolment())
+    await store.submitted(stamp(2), "late")
+    row = await store.pilot(stamp(2))
+    assert (row.state, row.reference) == (PilotState.RUNNING, "late")
+
+
+async def test_verbs_on_an_unknown_pilot(store: Store) -> None:
+    """Nobody can do anything to a pilot that is not in the journal."""
+    nobody = stamp(9)
+    for answer in (
+        store.pilot(nobody),
+        store.submitted(nobody, "x"),
+        store.renew_secret(nobody, digest("x"), 1.0),
+        store.end_pilot(nobody, PilotState.LOST, PilotReason.GONE),
+        store.drain(nobody),
+        store.goodbye(nobody, GoodbyeRequest(PilotReason.IDLE)),
+        store.step(nobody, StepReport(1, "discover")),
+        store.order(nobody, OrderVerb.DRAIN, who="ada"),
+    ):
+        assert await refused(answer) == "not-found"
+    assert await store.find_pilots([nobody]) == ()
+
+
+async def test_end_from_outside(store: Store, clock: Clock) -> None:
+    """A pilot that somebody else says is over has state, reason, words and time of its end, once."""
+    await submit_pilot(store)
+    await store.end_pilot(stamp(1), PilotState.FAILED, PilotReason.NEVER_CALLED, "exit code 92")
+    row = await store.pilot(stamp(1))
+    assert (row.state, row.reason, row.message, row.ended) == (
+        PilotState.FAILED,
+        PilotReason.NEVER_CALLED,
+        "exit code 92",
+        clock.time,
+    )
+    assert await store.end_pilot(stamp(1), PilotState.LOST, PilotReason.GONE) == ()
+    assert (await store.pilot(stamp(1))).state is PilotState.FAILED
+
+
+async def test_an_end_is_a_final_state(store: Store) -> None:
+    """A pilot cannot end as running, and one that was never submitted cannot be done."""
+    await store.plan_pilot(intent())
+    assert await refused(store.end_pilot(stamp(1), PilotState.RUNNING, PilotReason.GONE)) == "conflict"
+    assert await refused(store.end_pilot(stamp(1), PilotState.DONE, PilotReason.GONE)) == "conflict"
+    assert (await store.pilot(stamp(1))).state is PilotState.PLANNED
+
+
+async def test_find_and_list(store: Store) -> None:
+    """Pilots are found by stamp, and listed newest first by state and queue, in pages."""
+    for number in range(1, 4):
+        await enrol(store, number)
+    await submit_pilot(store, 4, queue="other")
+    assert {row.stamp for row in await store.find_pilots([stamp(1), stamp(3), stamp(9)])} == {stamp(1), stamp(3)}
+    live, cursor = await store.pilots(None, states=sorted(LIVE_PILOT), queue="local")
+    assert ([row.stamp for row in live], cursor) == ([stamp(3), stamp(2), stamp(1)], None)
+    running, _ = await store.pilots(None, states=[PilotState.RUNNING])
+    assert len(running) == 3
+    first, cursor = await store.pilots(None, limit=3)
+    second, end = await store.pilots(None, limit=3, cursor=cursor)
+    assert ([int(row.stamp, 16) for row in (*first, *second)], end) == ([4, 3, 2, 1], None)
+
+
+async def test_beats_are_remembered(store: Store, clock: Clock) -> None:
+    """What a pilot said last stays: when, its sequence, its offer, and of each fact the newest word."""
+    worker = await enrol(store)
+    offer = Offer("here", "local", cores=4, memory="unlimited")
+    facts = (Fact("load", 0.5, "/proc/loadavg"), Fact("cores", 4, "affinity"))
+    await store.beat([Beat(worker.stamp, clock.time + 5, 3, offer, facts)])
+    await store.beat([Beat(worker.stamp, clock.time + 4, 2, facts=(Fact("load", 1.5, "/proc/loadavg"),))])
+    row = await store.pilot(worker.stamp)
+    assert (row.last_seen, row.sequence, row.offer) == (clock.time + 5, 3, offer)
+    assert {fact.name: fact.value for fact in row.facts} == {"cores": 4, "load": 1.5}
+
+
+async def test_beats_of_nobody(store: Store, clock: Clock) -> None:
+    """A beat of an unknown pilot, or of one that is over, is dropped, and the others of its batch count."""
+    worker, over = await enrol(store, 1), await enrol(store, 2)
+    await store.goodbye(over.stamp, GoodbyeRequest(PilotReason.IDLE))
+    clock.forward(50)
+    facts = (Fact("load", 0.5, "x"),)
+    beats = [Beat(one, clock.time, 1, Offer("a", "b"), facts) for one in (stamp(9), over.stamp, worker.stamp)]
+    await store.beat(beats)
+    assert (await store.pilot(worker.stamp)).last_seen == clock.time
+    row = await store.pilot(over.stamp)
+    assert (row.state, row.last_seen) == (PilotState.DONE, clock.time - 50)
+
+
+async def test_a_beat_ends_silence(store: Store, clock: Clock) -> None:
+    """A silent pilot that was seen since runs again; a beat from before it fell silent changes nothing."""
+    worker = await enrol(store)
+    await store.beat([Beat(worker.stamp, clock.time)])
+    clock.forward(SILENT + 1)
+    await store.sweep(SILENT)
+    await store.beat([Beat(worker.stamp, clock.time - SILENT - 1)])
+    assert (await store.pilot(worker.stamp)).state is PilotState.SILENT
+    await store.beat([Beat(worker.stamp, clock.time)])
+    assert (await store.pilot(worker.stamp)).state is PilotState.RUNNING
+
+
+async def test_draining_outlives_silence(store: Store, clock: Clock) -> None:
+    """A draining pilot that was silent is draining when it is heard again."""
+    worker = await enrol(store)
+    await store.drain(worker.stamp)
+    await store.drain(worker.stamp)
+    assert (await store.pilot(worker.stamp)).state is PilotState.DRAINING
+    clock.forward(SILENT + 1)
+    await store.sweep(SILENT)
+    assert (await store.pilot(worker.stamp)).state is PilotState.SILENT
+    await store.beat([Beat(worker.stamp, clock.time)])
+    assert (await store.pilot(worker.stamp)).state is PilotState.DRAINING
+
+
+async def test_drain_before_it_calls(store: Store) -> None:
+    """A pilot that was drained on its way drains as soon as it has enrolled; one that is over stays over."""
+    await submit_pilot(store)
+    await store.drain(stamp(1))
+    assert (await store.pilot(stamp(1))).state is PilotState.SUBMITTED
+    row = await store.enrol(stamp(1), digest("secret 1"), digest("key"), enrolment())
+    assert row.state is PilotState.DRAINING
+    await store.goodbye(stamp(1), GoodbyeRequest(PilotReason.DRAINED))
+    await store.drain(stamp(1))
+    assert (await store.pilot(stamp(1))).state is PilotState.DONE
+
+
+@pytest.mark.parametrize(
+    ("reason", "state"), [(PilotReason.IDLE, PilotState.DONE), (PilotReason.UNFIT, PilotState.FAILED)]
+)
+async def test_goodbye(store: Store, clock: Clock, reason: PilotReason, state: PilotState) -> None:
+    """A pilot that ends says why, and a fault makes it failed; saying it again changes nothing."""
+    worker = await enrol(store)
+    clock.forward(10)
+    await store.goodbye(worker.stamp, GoodbyeRequest(reason, 20, "no disk", {"idle": 12.5}))
+    await store.goodbye(worker.stamp, GoodbyeRequest(PilotReason.SIGNAL, 60, "again"))
+    row = await store.pilot(worker.stamp)
+    assert (row.state, row.reason, row.exit_code, row.message) == (state, reason, 20, "no disk")
+    assert (row.ended, row.last_seen) == (clock.time, clock.time)
+
+
+async def test_steps(store: Store) -> None:
+    """Of each step the newest word is kept, and a late word on its start does not undo its end."""
+    worker = await enrol(store)
+    await store.step(worker.stamp, StepReport(2, "discover"))
+    await store.step(worker.stamp, StepReport(1, "check", "ok", 0.5))
+    await store.step(worker.stamp, StepReport(2, "discover", "failed", 1.5, "no /proc", "tail"))
+    await store.step(worker.stamp, StepReport(2, "discover"))
+    assert await store.steps(worker.stamp) == (
+        StepView(1, "check", "ok", 0.5),
+        StepView(2, "discover", "failed", 1.5, "no /proc", "tail"),
+    )
+    assert await store.steps(stamp(9)) == ()
+
+
+# -- orders
+
+
+async def test_an_order_is_delivered_until_received(store: Store, clock: Clock) -> None:
+    """An order stays open until its receipt, whatever else; who gave it, when and why is kept."""
+    worker = await enrol(store)
+    number = await store.order(worker.stamp, OrderVerb.SET, who="ada", argument="beat=5", reason="debugging")
+    (order,) = await store.orders(worker.stamp)
+    assert (order.id, order.verb, order.argument, order.reason) == (number, "set", "beat=5", "debugging")
+    assert (order.who, order.epoch, order.created) == ("ada", 1, clock.time)
+    assert await store.open_orders() == (order,)
+    await store.acknowledge(worker.stamp, [Acknowledgement(number, "received")])
+    assert await store.orders(worker.stamp) == ()
+    assert await store.open_orders() == ()
+
+
+async def test_done_without_received(store: Store) -> None:
+    """The word that an order is done closes it, also when the receipt was lost; repeats are no error."""
+    worker = await enrol(store)
+    number = await store.order(worker.stamp, OrderVerb.FLUSH, who="ada")
+    for stage in ("done", "received", "done"):
+        await store.acknowledge(worker.stamp, [Acknowledgement(number, stage, "ok")])  # type: ignore[arg-type]
+        assert await store.orders(worker.stamp) == ()
+
+
+async def test_only_the_addressee_acknowledges(store: Store) -> None:
+    """Another pilot's word on an order, and a word on an order that never was, change nothing."""
+    worker, other = await enrol(store, 1), await enrol(store, 2)
+    number = await store.order(worker.stamp, OrderVerb.DRAIN, who="ada")
+    await store.acknowledge(other.stamp, [Acknowledgement(number, "done"), Acknowledgement(999, "received")])
+    assert [order.id for order in await store.orders(worker.stamp)] == [number]
+
+
+async def test_orders_to_a_pilot_die_with_its_epoch(store: Store) -> None:
+    """What was asked of a pilot before it started anew is not asked of the new one."""
+    worker = await enrol(store)
+    await store.order(worker.stamp, OrderVerb.DRAIN, who="ada")
+    await store.resume(worker.stamp, digest("key 1"), 1, "")
+    assert await store.orders(worker.stamp) == ()
+    number = await store.order(worker.stamp, OrderVerb.HALT, who="ada")
+    assert [(order.id, order.epoch) for order in await store.orders(worker.stamp)] == [(number, 2)]
+
+
+async def test_an_order_before_it_calls(store: Store) -> None:
+    """A pilot that has not enrolled finds the order when it does."""
+    await submit_pilot(store)
+    number = await store.order(stamp(1), OrderVerb.DRAIN, who="ada")
+    row = await store.enrol(stamp(1), digest("secret 1"), digest("key"), enrolment())
+    assert [(order.id, order.epoch) for order in await store.orders(stamp(1))] == [(number, row.epoch)]
+
+
+async def test_orders_to_an_attempt_die_with_it(store: Store) -> None:
+    """A kill order goes to the pilot that holds the attempt, for as long as it does."""
+    job = (await submit(store))[0]
+    worker = await enrol(store)
+    leased = await worker.take(job)
+    await store.change(ADA, "atlas", "kill", ids(job))
+    assert len(await store.open_orders()) == 1
+    await worker.ended(leased)
+    assert await store.open_orders() == ()
+
+
+async def test_an_order_that_nobody_could_follow(store: Store) -> None:
+    """A pilot that is over takes no orders, and one takes none for an attempt that it does not hold."""
+    job = (await submit(store))[0]
+    worker, other = await enrol(store, 1), await enrol(store, 2)
+    await worker.take(job)
+    assert await refused(store.order(other.stamp, OrderVerb.KILL, who="ada", job=job, attempt=1)) == "conflict"
+    await store.goodbye(other.stamp, GoodbyeRequest(PilotReason.IDLE))
+    assert await refused(store.order(other.stamp, OrderVerb.DRAIN, who="ada")) == "conflict"
+
+
+async def test_orders_of_a_pilot_that_is_over(store: Store) -> None:
+    """Nothing is to be delivered to it any more."""
+    worker = await enrol(store)
+    await store.order(worker.stamp, OrderVerb.DRAIN, who="ada")
+    await store.goodbye(worker.stamp, GoodbyeRequest(PilotReason.IDLE))
+    assert await store.open_orders() == ()
+
+
+async def test_a_lease_is_by_pilot(store: Store, clock: Clock) -> None:
+    """How long a lease lasts is the pilot's own."""
+    job = (await submit(store))[0]
+    worker = await enrol(store, lease=60)
+    await worker.take(job)
+    clock.forward(61)
+    assert LEASE > 61
+    assert [end.job for end in (await store.sweep(SILENT)).ended] == [job]

@@ -1,0 +1,220 @@
+"""A whole Pilotage on one machine, for tests and measurements: a real central, its director, and real pilots.
+
+Everything is a process of its own in one folder. Processes are found by the folder's path in their command lines, and
+only those are ever ended.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pilotage import Client
+
+TOP = Path(__file__).resolve().parent.parent
+BUNDLE = TOP / "dist" / "pilot.pyz"
+T = TypeVar("T")
+
+SETTINGS = """\
+[central]
+bind = "127.0.0.1"
+port = {port}
+url = "{url}"
+lease = "{lease}"
+beat = "{beat}"
+silent_after = "{silent_after}"
+
+[[communities]]
+name = "physics"
+groups = [{{name = "users"}}]
+
+[[sites]]
+name = "here"
+
+[[queues]]
+name = "local"
+site = "here"
+kind = "local"
+slots = {slots}
+cores = {cores}
+memory = "8 GB"
+disk = "20 GB"
+wall_time = "unlimited"
+communities = ["physics"]
+idle = "{idle}"
+lease = "{lease}"
+"""
+
+
+@dataclass
+class Plan:
+    """How the system is set up. Durations as in the settings file."""
+
+    slots: int = 1
+    cores: int = 2
+    lease: str = "60 s"
+    beat: str = "1 s"
+    silent_after: str = "20 s"
+    idle: str = "120 s"
+    url: str = ""  # what pilots are told; empty: the central itself
+
+
+class System:
+    """One central with its folder. `start`, `kill` and `stop` may be called again and again."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.port = free_port()
+        self.url = f"https://localhost:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def write_settings(self) -> None:
+        text = SETTINGS.format(**{**vars(self.plan), "port": self.port, "url": self.plan.url or self.url})
+        (self.folder / "central.toml").write_text(text)
+
+    def make(self) -> None:
+        """Make the folder: settings, certificates, token."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.write_settings()
+        central("init", "--folder", str(self.folder), "--pilot", str(BUNDLE))
+        client = self.folder / "client.toml"  # the test talks to the central directly, whatever pilots are told
+        client.write_text(re.sub(r"url = .*", f'url = "{self.url}"', client.read_text()))
+
+    def start(self) -> None:
+        with open(self.folder / "central.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "central", "serve", "--folder", str(self.folder)],
+                cwd=TOP,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for(self._healthy, 30, "the central to be healthy", self.log)
+
+    def _healthy(self) -> bool:
+        assert self.process
+        assert self.process.poll() is None, f"the central ended: {self.log()}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def kill(self) -> None:
+        """kill -9 of the central."""
+        assert self.process
+        self.process.kill()
+        self.process.wait(10)
+        self.process = None
+
+    def stop(self) -> None:
+        """End the central as an operator does."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait(30)
+            self.process = None
+
+    def end(self) -> None:
+        """Stop everything that lives in this folder."""
+        self.stop()
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.processes(""):
+                deliver(pid, signal.SIGCONT)
+                deliver(pid, signal_number)
+            try:
+                wait_for(lambda: not self.processes(""), 15, "the pilots to end")
+                return
+            except AssertionError:
+                continue
+
+    def client(self) -> Client:
+        return Client.from_folder(self.folder)
+
+    def log(self) -> str:
+        return (self.folder / "central.log").read_text(errors="replace")[-4000:]
+
+    # -- pilots -----------------------------------------------------------------------------------------------------
+    def processes(self, word: str, stamp: str = "") -> list[int]:
+        """Processes of this folder whose command line holds `word` as one of its words (any, when empty)."""
+        place = str(self.folder / "pilots") + "/"
+        found = []
+        for pid, words in command_lines():
+            if (
+                any(place in item and stamp in item for item in words)
+                and (not word or word in words)
+                and pid != os.getpid()
+            ):
+                found.append(pid)
+        return found
+
+    def monitors(self, stamp: str = "") -> list[int]:
+        return self.processes("--config", stamp)
+
+    def agents(self, stamp: str = "") -> list[int]:
+        return self.processes("agent", stamp)
+
+    def attempt(self, job: int, attempt: int, name: str) -> list[Path]:
+        """A file in the directory of an attempt, wherever it runs."""
+        return list((self.folder / "pilots").glob(f"*/*/*/attempts/{job}.{attempt}/job/{name}"))
+
+
+def central(*arguments: str) -> str:
+    """Run ``python -m central …`` and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "central", *arguments], cwd=TOP, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def command_lines() -> Iterator[tuple[int, list[str]]]:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            yield int(entry.name), [os.fsdecode(word) for word in words]
+
+
+def deliver(pid: int, number: int) -> None:
+    """Send a signal to a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(ask: Callable[[], T], seconds: float, what: str, more: Callable[[], str] = str) -> T:
+    """Ask until the answer is true, and return it."""
+    end = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < end, f"waited {seconds} s for {what}. {more()}"
+        time.sleep(0.05)
+    return answer
+
+
+@contextmanager
+def running_system(folder: Path, plan: Plan | None = None) -> Iterator[System]:
+    """A started system; nothing of it is left afterwards."""
+    system = System(folder, plan or Plan())
+    system.make()
+    system.start()
+    try:
+        yield system
+    finally:
+        system.end()

@@ -1,0 +1,188 @@
+"""Log streams: every byte once, in order, also across a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from central.logs import LogStore, check_name
+from central.objects import UNFINISHED, open_objects
+from pilot.errors import InvalidInput, Refusal
+from pilot.protocol import MAX_BOOT_LOG
+
+STAMP = "ab" * 16
+T = TypeVar("T")
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+def store(folder: Path, bound: int = 10_000) -> LogStore:
+    return LogStore(open_objects(str(folder)), bound)
+
+
+def names(folder: Path, stream: str = "pilot") -> list[str]:
+    return sorted(path.name for path in (folder / "logs" / STAMP / stream).iterdir())
+
+
+async def text(logs: LogStore, stream: str = "pilot") -> bytes:
+    return await logs.read(STAMP, stream, 0, 1 << 40)
+
+
+def test_each_byte_is_kept_once(tmp_path: Path) -> None:
+    """A repeated chunk changes nothing, and of one that overlaps only what is new is added."""
+
+    async def story() -> None:
+        logs = store(tmp_path)
+        assert (await logs.append(STAMP, "pilot", 0, b"abcdef", False)).next == 6
+        again = await logs.append(STAMP, "pilot", 0, b"abcdef", False)
+        assert (again.next, again.added) == (6, 0)
+        overlap = await logs.append(STAMP, "pilot", 3, b"def\xff\x00", False)
+        assert (overlap.next, overlap.added) == (8, 2)
+        assert await text(logs) == b"abcdef\xff\x00"
+
+    run(story())
+
+
+def test_a_hole_is_refused_with_the_offset_wanted(tmp_path: Path) -> None:
+    """A chunk behind missing bytes is a `gap` that says where to go on."""
+
+    async def story() -> None:
+        logs = store(tmp_path)
+        await logs.append(STAMP, "pilot", 0, b"abc", False)
+        with pytest.raises(Refusal) as caught:
+            await logs.append(STAMP, "pilot", 5, b"x", False)
+        assert (caught.value.type, caught.value.expected, caught.value.got) == ("gap", "3", "5")
+
+    run(story())
+
+
+def test_a_stream_that_closes_becomes_one_object(tmp_path: Path) -> None:
+    """After the last chunk there is one object with everything; a late chunk still finds its place."""
+
+    async def story() -> None:
+        logs = store(tmp_path)
+        for offset in range(0, 9, 3):
+            await logs.append(STAMP, "pilot", offset, b"abc", offset == 6)
+        assert names(tmp_path) == ["whole"]
+        assert await logs.size(STAMP, "pilot") == (9, True)
+        assert (await logs.append(STAMP, "pilot", 6, b"abc", True)).added == 0
+        await logs.append(STAMP, "pilot", 9, b"late", False)
+        assert await logs.size(STAMP, "pilot") == (13, False)
+        await logs.close_all(STAMP)
+        assert names(tmp_path) == ["whole"]
+        assert await text(logs) == b"abcabcabclate"
+
+    run(story())
+
+
+def test_after_a_restart_the_listing_tells_what_comes_next(tmp_path: Path) -> None:
+    """A new process goes on where the old one stopped; what an interrupted write or join left is cleared away."""
+
+    async def story() -> None:
+        await store(tmp_path).append(STAMP, "pilot", 0, b"abc", True)
+        await store(tmp_path).append(STAMP, "pilot", 3, b"def", False)
+        folder = tmp_path / "logs" / STAMP / "pilot"
+        (folder / f"{0:015d}").write_bytes(b"abc")  # joined, and not yet removed when the process died
+        (folder / f"{UNFINISHED}x").write_bytes(b"d")
+        logs = store(tmp_path)
+        assert await logs.size(STAMP, "pilot") == (6, False)
+        assert names(tmp_path) == [f"{3:015d}", "whole"]
+        assert (await logs.append(STAMP, "pilot", 3, b"defghi", True)).added == 3
+        assert await text(store(tmp_path)) == b"abcdefghi"
+        assert await store(tmp_path).size(STAMP, "pilot") == (9, True)
+
+    run(story())
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 20), st.booleans(), st.booleans()), max_size=12))
+def test_whatever_is_sent_the_stream_is_a_prefix_of_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[tuple[int, int, bool, bool]]
+) -> None:
+    """Chunks in any order, repeated, overlapping, closing, across restarts: what is kept is an exact beginning."""
+    written = bytes(range(100))
+    folder = tmp_path_factory.mktemp("logs")
+
+    async def story() -> None:
+        logs, end = store(folder), 0
+        for offset, size, last, restart in chunks:
+            content = written[offset : offset + size]
+            if offset > end:
+                with pytest.raises(Refusal, match="starts at"):
+                    await logs.append(STAMP, "pilot", offset, content, last)
+            else:
+                end = max(end, offset + size)
+                assert (await logs.append(STAMP, "pilot", offset, content, last)).next == end
+            logs = store(folder) if restart else logs
+            assert await text(logs) == written[:end]
+
+    run(story())
+
+
+def test_a_stream_has_a_bound(tmp_path: Path) -> None:
+    """More than the bound is `too-large`; the boot log's bound is its own."""
+
+    async def story() -> None:
+        logs = store(tmp_path, bound=10)
+        await logs.append(STAMP, "pilot", 0, b"x" * 10, False)
+        with pytest.raises(Refusal, match="at most 10 bytes"):
+            await logs.append(STAMP, "pilot", 10, b"x", False)
+        await logs.append(STAMP, "boot", 0, b"x" * MAX_BOOT_LOG, False)
+        with pytest.raises(Refusal, match="boot may have"):
+            await logs.append(STAMP, "boot", MAX_BOOT_LOG, b"x", False)
+        assert await text(logs) == b"x" * 10
+
+    run(story())
+
+
+def test_a_range_crosses_objects(tmp_path: Path) -> None:
+    """Any part of a stream is read, wherever its bytes lie; beyond the end there is nothing."""
+
+    async def story() -> None:
+        logs = store(tmp_path)
+        await logs.append(STAMP, "pilot", 0, b"abcd", True)
+        await logs.append(STAMP, "pilot", 4, b"efgh", False)
+        await logs.append(STAMP, "pilot", 8, b"ijkl", False)
+        everything = b"abcdefghijkl"
+        for start in range(14):
+            for length in range(14):
+                assert await logs.read(STAMP, "pilot", start, length) == everything[start : start + length]
+
+    run(story())
+
+
+def test_a_reader_wakes_when_bytes_come(tmp_path: Path) -> None:
+    """One who waits for more is woken by the chunk and not by the clock; the pilot hears that somebody reads."""
+
+    async def story() -> None:
+        logs = store(tmp_path)
+        with logs.following(STAMP, "pilot"):
+            assert logs.followed(STAMP) == ("pilot",)
+            waiting = asyncio.create_task(logs.wait(STAMP, "pilot", 0, 3600.0))
+            await asyncio.sleep(0)  # now it waits
+            await logs.append(STAMP, "pilot", 0, b"x", False)
+            await waiting
+        assert logs.followed(STAMP) == ()
+        await logs.wait(STAMP, "pilot", 0, 3600.0)
+
+    run(story())
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".hidden", "-x", "A", "x" * 101, "a b", "a\n"])
+def test_names_that_could_lead_elsewhere_are_refused(name: str) -> None:
+    """A stream's name is one plain word."""
+    with pytest.raises(InvalidInput):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["boot", "pilot", "job-12-3-stdout", "step-1-lhcb_commands.prepare"])
+def test_names_of_streams_are_taken(name: str) -> None:
+    """The names that pilots use are good."""
+    assert check_name(name) == name

@@ -1,0 +1,118 @@
+"""What probes find on captured machines.
+
+A case is a folder of `tests/data/nodes`: `files` is a tree of `/proc`, `/sys` and `/etc` as it was found, `system.json`
+what system calls said and what the queue declared, `expected.json` the facts that must come out. No Python to add one.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pilot.node import Declared, Discovery, build, disk
+from pilot.node.cgroups import Mount, ancestry, parse_membership
+from pilot.node.discovery import hardware_facts, seconds_left, settle
+from pilot.node.hardware import parse_cpu_list, show_cpu_list
+from pilot.node.machine import Machine, System, this_machine
+from pilot.node.probes import Probe, run_probes
+from pilot.protocol import Fact
+
+CASES = sorted((Path(__file__).parents[1] / "data" / "nodes").iterdir())
+
+
+def machine_of(case: Path) -> tuple[Machine, Declared]:
+    told = json.loads((case / "system.json").read_text())
+    declared = told.pop("declared")
+    tags = tuple(declared.pop("tags", ()))
+    system = System(affinity=parse_cpu_list(told.pop("affinity")), **told)
+    return Machine(system, case / "files"), Declared(tags=tags, **declared)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_captured_machine(case: Path) -> None:
+    """The facts of a captured machine are as written down, each with its source."""
+    machine, declared = machine_of(case)
+    found = (
+        seconds_left(declared.wall_time, 0),
+        *hardware_facts(machine, declared),
+        *build.platform(machine),
+        *build.cpu(machine),
+    )
+    facts = {fact.name: {"value": fact.value, "source": fact.source} for fact in settle(found, declared.tags)}
+    expected = json.loads((case / "expected.json").read_text())
+    assert {name: facts.get(name) for name in expected} == expected
+
+
+def test_this_machine(tmp_path: Path) -> None:
+    """Here every probe answers: there are cores, memory and disk, and a name for the system."""
+    facts = {fact.name: fact for fact in Discovery(this_machine(), tmp_path, Declared(), 0.0).facts()}
+    for name in ("cores", "memory", "disk"):
+        value = facts[name].value
+        assert isinstance(value, int)
+        assert value > 0
+    assert facts["arch"].value
+    assert facts["host"].value
+    assert all(fact.source for fact in facts.values())
+
+
+def test_time_passes() -> None:
+    """What the queue declares as wall time counts from the pilot's start, and never falls below nothing."""
+    assert seconds_left(3600, 100.5).value == 3499
+    assert seconds_left(3600, 5000).value == 0
+
+
+def test_a_probe_that_hangs_or_fails_is_one_unknown() -> None:
+    """A probe that does not answer in time, or breaks, leaves its own facts unknown; the others are found."""
+    never = threading.Event()
+
+    def hang() -> Sequence[Fact]:
+        never.wait()
+        return []
+
+    def fail() -> Sequence[Fact]:
+        raise ValueError("odd")
+
+    facts = run_probes(
+        [
+            Probe("slow", ("a", "b"), hang),
+            Probe("broken", ("c",), fail),
+            Probe("good", ("d",), lambda: [Fact("d", 1, "x")]),
+        ],
+        limit=0.05,
+    )
+    never.set()
+    assert [(fact.name, fact.value) for fact in facts] == [("a", None), ("b", None), ("c", None), ("d", 1)]
+    assert "did not answer within 0.05 s" in facts[0].source
+    assert "ValueError: odd" in facts[2].source
+
+
+@pytest.mark.parametrize(("text", "cpus"), [("0-3,8", (0, 1, 2, 3, 8)), ("5", (5,)), ("", ()), ("all", ())])
+def test_cpu_lists(text: str, cpus: tuple[int, ...]) -> None:
+    """Lists of CPUs are read and written as the kernel does it."""
+    assert parse_cpu_list(text + "\n") == cpus
+    assert show_cpu_list(cpus) == (text if cpus else "")
+
+
+def test_groups_are_found_below_their_mount() -> None:
+    """Our group and those above it, up to the mount; one that is seen from elsewhere is the mount itself."""
+    assert list(ancestry(Mount("/c", "/"), "/a/b")) == ["/c/a/b", "/c/a", "/c"]
+    assert list(ancestry(Mount("/c", "/docker/x"), "/docker/x/in")) == ["/c/in", "/c"]
+    assert list(ancestry(Mount("/c", "/docker/x"), "/other")) == ["/c"]
+    assert list(ancestry(Mount("/c", "/"), "/../../up")) == ["/c"]
+
+
+def test_odd_lines_are_passed_over() -> None:
+    """What is no line of `/proc/self/cgroup` says nothing."""
+    assert parse_membership("nonsense\n3:cpu,cpuacct:/x\n0::/y:z\n") == {"cpu": "/x", "cpuacct": "/x", "": "/y:z"}
+
+
+def test_a_place_that_cannot_be_written_to_is_unknown(tmp_path: Path) -> None:
+    """Free space that cannot be written to is no free space."""
+    fact = disk.disk(tmp_path / "missing", None)
+    assert fact.value is None
+    assert "failed" in fact.source
+    assert disk.disk(tmp_path, 1_000_000).value == 1_000_000
