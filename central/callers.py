@@ -44,9 +44,7 @@ class Nonces:
 class Callers:
     """Tells who sent a request."""
 
-    def __init__(
-        self, ring: KeyRing, tokens: tuple[ApiToken, ...], nonces: Nonces, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, ring: KeyRing, tokens: tuple[ApiToken, ...], nonces: Nonces, clock: Callable[[], float]) -> None:
         self._ring = ring
         self._people = {token.sha256: token.identity for token in tokens}
         self._nonces = nonces

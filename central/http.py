@@ -133,8 +133,9 @@ class _Endpoint:
 
 def _target(request: Request) -> str:
     """Path and query, as they were sent."""
-    query = request.scope["query_string"]
-    return (request.scope["raw_path"] + (b"?" + query if query else b"")).decode("latin-1")
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + (b"?" + query if query else b"")).decode("latin-1")
 
 
 def _response(route: Route[Any], reply: object, version: int) -> Response:

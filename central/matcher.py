@@ -184,27 +184,27 @@ def _amount_misses(needs: Needs, offer: Offer) -> Iterator[Miss]:
     free = Free.of(offer)
     least = max(needs.cores, 1)
     if least > free.cores:
-        yield _short("cores", least, offer.cores, _cores)
+        yield _short("cores", least, offer.cores, _cores, "cores")
     memory = least_memory(needs, max(offer.cores, 0))
     if memory and memory > free.memory:
-        yield _short("memory", memory, offer.memory, show_size, " of memory")
+        yield _short("memory", memory, offer.memory, show_size, "bytes", " of memory")
     if needs.disk and needs.disk > free.disk:
-        yield _short("disk", needs.disk, offer.disk, show_size, " of disk")
+        yield _short("disk", needs.disk, offer.disk, show_size, "bytes", " of disk")
     if needs.gpus and needs.gpus > (found := len(usable(needs, free.gpus))):
         of = f" with {show_size(needs.gpu_memory)}" if needs.gpu_memory else ""
         yield Miss("gpus", f"{_gpus(needs.gpus)}{of}", _gpus(found) + of, 1 - found / needs.gpus)
     if needs.wall_time > free.seconds:
-        yield _short("wall_time", needs.wall_time, offer.seconds_left, show_duration, " of wall time")
+        yield _short("wall_time", needs.wall_time, offer.seconds_left, show_duration, "s", " of wall time")
     if needs.whole_node and not offer.empty:
         yield Miss("whole_node", "the whole node", "other work on it")
 
 
-def _short(need: NeedName, asked: int, offered: Amount, show: Callable[[float], str], of: str = "") -> Miss:
+def _short(need: NeedName, asked: int, offered: Amount, show: Callable[[float], str], unit: str, of: str = "") -> Miss:
     if not isinstance(offered, int):
         return Miss(need, show(asked) + of, "an unknown amount")
     shown = (show(asked), show(offered))
     if shown[0] == shown[1]:  # the difference is lost in rounding
-        shown = (str(asked), str(offered))
+        shown = (f"{asked:,} {unit}", f"{offered:,} {unit}")
     return Miss(need, shown[0] + of, shown[1], min(1.0, 1 - offered / asked) if asked else 1.0)
 
 

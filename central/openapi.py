@@ -45,7 +45,7 @@ _SCHEMES = {Who.PILOT: "pilot", Who.AGED_PILOT: "pilot", Who.PAYLOAD: "payload",
 
 def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
     """The whole document, as plain values."""
-    kinds = {Problem: None}
+    kinds: dict[type, None] = {Problem: None}
     for route in routes:
         for kind in (route.message, route.reply):
             if kind is not None and kind is not bytes:

@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that answers under way get when the central stops.
 GRACE = 10
+#: Seconds that the last bytes of answers get to leave.
+FAREWELL = 0.3
 #: Seconds for which an idle connection is kept: longer than the slowest heartbeat.
 KEEP_ALIVE = 120
 BACKLOG = 2048
@@ -40,7 +42,15 @@ _LOOKS = 50
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us: they stop more than the HTTP server."""
+    """Leaves signals to us, because they stop more than the HTTP server, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -86,15 +96,14 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
             loop.add_signal_handler(number, stop.set)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         central.background(_renew(certificates, context))
-        while not server.started and not serving.done():
-            await asyncio.sleep(0.01)
+        await _first(serving, server.listens.wait())
         _ready(central)
         await _first(serving, stop.wait(), central.failed.wait())
         log.info("Stopping: what is held is answered, what is under way may finish")
         central.closing.set()
         central.dispatcher.close()
         server.should_exit = True
-        await serving
+        await asyncio.gather(serving, _hang_up(server))
     log.info("Stopped")
     if central.failed.is_set():
         raise PilotageError("a part of the central that must run has failed; the log says which and why")
@@ -106,6 +115,16 @@ async def _first(serving: asyncio.Task[None], *events: Coroutine[Any, Any, objec
     await asyncio.wait((serving, *waiting), return_when=asyncio.FIRST_COMPLETED)
     for one in waiting:
         one.cancel()
+
+
+async def _hang_up(server: uvicorn.Server) -> None:
+    """Once nothing is under way, end connections whose other side does not: TLS waits long for its farewell."""
+    state = server.server_state
+    if state.tasks:
+        await asyncio.wait(state.tasks, timeout=GRACE)
+    await asyncio.sleep(FAREWELL)
+    for connection in list(state.connections):
+        connection.transport.abort()
 
 
 def _config(central: Central, context: ssl.SSLContext) -> uvicorn.Config:
@@ -139,7 +158,7 @@ async def _renew(certificates: Certificates, context: ssl.SSLContext) -> None:
                 certificates.load(context)
                 log.info("The server has a new certificate", extra={"fields": {"life": certificates.life}})
         except (OSError, PilotageError) as error:
-            log.error("The server's certificate cannot be renewed", extra={"fields": {"error": error}})  # noqa: TRY400
+            log.error("The server's certificate cannot be renewed", extra={"fields": {"error": error}})
 
 
 def _today() -> datetime.datetime:
@@ -149,7 +168,7 @@ def _today() -> datetime.datetime:
 class Sentences(logging.Formatter):
     """A line for people: time, level, sentence, then the fields as ``name=value``."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

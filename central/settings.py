@@ -13,8 +13,9 @@ from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
 
 #: What a person's token may do, from least to most; `central/rules.py` says what each means.
 ROLES = ("member", "group-admin", "community-admin", "operator")
-#: The computing elements that there are adapters for.
-KINDS = ("local",)
+#: The computing elements that there are adapters for; ``external``: no director, others start the pilots.
+EXTERNAL = "external"
+KINDS = ("local", EXTERNAL)
 DEFAULT_PORT = 9618
 _DAY = 86400
 

@@ -38,9 +38,7 @@ def older(version: int) -> Older | None:
     if version == VERSION:
         return None
     if version not in OLDER:
-        raise Refusal(
-            "version", f"protocol version {version} is not spoken here", expected=spoken(), got=str(version)
-        )
+        raise Refusal("version", f"protocol version {version} is not spoken here", expected=spoken(), got=str(version))
     return OLDER[version]
 
 

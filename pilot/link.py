@@ -108,10 +108,12 @@ def connect(fd: int) -> tuple[Link, Hello, list[Message]]:
     while not arrived:
         more = link.receive()
         if more is None:
+            end.close()
             raise TransportError("the monitor ended before it greeted the agent")
         arrived += more
     hello = arrived.pop(0)
     if not isinstance(hello, Hello):
+        end.close()
         raise InvalidInput("link", f"expected the monitor's greeting, got {type(hello).__name__}")
     return link, hello, arrived
 

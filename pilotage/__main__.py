@@ -20,6 +20,7 @@ from pilotage.commands_submit import submit
 from pilotage.exits import Exit
 from pilotage.screen import Screen
 from pilotage.shell import Shell
+from pilotage.transport import Trouble
 
 #: Commands in the order in which one meets them.
 SECTIONS = {
@@ -60,9 +61,9 @@ for _commands in SECTIONS.values():
         cli.add_command(_command)
 
 
-def connect(folder: Path | None, patience: float) -> Client:
+def connect(folder: Path | None, patience: float, trouble: Trouble) -> Client:
     """A client, as the folder or the environment says."""
-    return Client.connected(connection.find(os.environ, folder), patience=patience)
+    return Client.connected(connection.find(os.environ, folder), patience=patience, trouble=trouble)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,27 +26,35 @@ from pilotage.connection import Connection
 from pilotage.jobs import JobsPart
 from pilotage.pilots import PilotsPart
 from pilotage.results import ResultsPart
-from pilotage.transport import SYSTEM_CLOCK, Clock, Transport, open_session
+from pilotage.transport import SYSTEM_CLOCK, Clock, Transport, Trouble, open_session
 
 
 class Client(JobsPart, ResultsPart, PilotsPart):
     """Talks to one central as one person. A context manager; not to be shared between threads."""
 
     def __init__(
-        self, url: str, token: str, ca: str | Path | None = None, *, patience: float = 30.0, clock: Clock = SYSTEM_CLOCK
+        self,
+        url: str,
+        token: str,
+        ca: str | Path | None = None,
+        *,
+        patience: float = 30.0,
+        trouble: Trouble | None = None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """`ca` is the file of the authority that signed the central's certificate; None: whatever the system trusts.
 
-        `patience`: seconds for which a request is tried again while the central is away or busy.
+        `patience`: seconds for which a request is tried again while the central is away or busy; `trouble` is told why,
+        each time, and for how many seconds already.
         """
         self.connection = Connection(url.rstrip("/"), token, Path(ca) if ca else None)
         self._session: requests.Session = open_session(self.connection)
-        super().__init__(Transport(self._session, self.connection, patience, clock), clock)
+        super().__init__(Transport(self._session, self.connection, patience, clock, trouble), clock)
 
     @classmethod
-    def connected(cls, connection: Connection, *, patience: float = 30.0) -> Client:
+    def connected(cls, connection: Connection, *, patience: float = 30.0, trouble: Trouble | None = None) -> Client:
         """A client for a connection that was found somewhere."""
-        return cls(connection.url, connection.token, connection.ca, patience=patience)
+        return cls(connection.url, connection.token, connection.ca, patience=patience, trouble=trouble)
 
     @classmethod
     def from_folder(cls, folder: str | Path | None = None, *, patience: float = 30.0) -> Client:

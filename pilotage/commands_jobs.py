@@ -173,10 +173,22 @@ def _told(shell: Shell, changed: Sequence[VerbResult]) -> None:
         shell.screen.line("no job was changed")
 
 
-kill = changing("kill", "End jobs for good.", "--state waiting --name fit-", Client.kill)
-hold = changing("hold", "Keep waiting jobs back until they are released.", "--state waiting", Client.hold)
-release = changing("release", "Let held jobs wait again.", "--state held", Client.release)
-reschedule = changing("reschedule", "Run jobs that have ended again, as new jobs.", "--state failed", Client.reschedule)
+kill = changing("kill", "End jobs for good.", "--state waiting --name fit-", lambda client, *which: client.kill(*which))
+hold = changing(
+    "hold",
+    "Keep waiting jobs back until they are released.",
+    "--state waiting",
+    lambda client, *which: client.hold(*which),
+)
+release = changing(
+    "release", "Let held jobs wait again.", "--state held", lambda client, *which: client.release(*which)
+)
+reschedule = changing(
+    "reschedule",
+    "Run jobs that have ended again, as new jobs.",
+    "--state failed",
+    lambda client, *which: client.reschedule(*which),
+)
 
 
 @click.command()

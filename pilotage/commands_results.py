@@ -17,7 +17,7 @@ from pilotage import words
 from pilotage.client import Client
 from pilotage.results import Stream
 from pilotage.screen import Table
-from pilotage.shell import ASKING, WATCHING, Shell, common, whole_stamp
+from pilotage.shell import ASKING, SENDING, WATCHING, Shell, common, whole_stamp
 from pilotage.watching import BytesDisplay
 
 
@@ -143,7 +143,7 @@ def output(shell: Shell, job_id: int, directory: Path | None, attempt: int | Non
     Example:
       pilotage output 7 -d results
     """
-    with shell.client(30.0) as client:
+    with shell.client(SENDING) as client:
         outputs = client.outputs(job_id, attempt=attempt)
         if only_list:
             _listed(shell, outputs.outputs, outputs.undelivered)

@@ -17,10 +17,10 @@ from pilotage.documents import JobFile
 from pilotage.exits import Exit
 from pilotage.jobs import Submission
 from pilotage.screen import Screen
-from pilotage.shell import WATCHING, Shell, common
+from pilotage.shell import SENDING, WATCHING, Shell, common
 from pilotage.watching import BytesDisplay, JobsDisplay
 
-_WHERE = re.compile(r"jobs\[(\d+)\]\.?")
+_WHERE = re.compile(r"jobs\[(\d+)\](\.)?")
 
 
 @click.command()
@@ -54,10 +54,13 @@ def submit(shell: Shell, files: tuple[str, ...], settings: tuple[str, ...], base
             problems.extend(error.problems)
     if problems:
         raise InvalidJob(tuple(problems))
-    with shell.client(WATCHING if watch else 30.0) as client:
+    with shell.client(SENDING) as client:
         submission = _send(shell, client, prepared, labels)
-        _told(shell.screen, submission, labels)
-        ended = _watch(shell, client, submission) if watch else ()
+    _told(shell.screen, submission, labels)
+    ended: tuple[JobView, ...] = ()
+    if watch:
+        with shell.client(WATCHING) as client:
+            ended = _watch(shell, client, submission)
     if shell.screen.json:
         shell.screen.data({"jobs": submission.jobs, "warnings": submission.warnings, "ended": ended})
     if any(job.state is not JobState.DONE for job in ended):
@@ -81,8 +84,9 @@ def _labelled(text: str, labels: list[str]) -> str:
 
     def label(found: re.Match[str]) -> str:
         number = int(found[1])
-        name = labels[number] if number < len(labels) else found[0]
-        return f"{name}." if found[0].endswith(".") else name
+        if number >= len(labels):
+            return found[0]
+        return f"{labels[number]}: " if found[2] else labels[number]
 
     return _WHERE.sub(label, text)
 

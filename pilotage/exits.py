@@ -35,6 +35,6 @@ def sentences(error: PilotageError) -> str:
         return "\n".join(str(problem) for problem in error.problems)
     if isinstance(error, Refusal) and error.type in REFUSALS:
         detail = error.detail.rstrip(".")
-        wait = f" (after {error.retry_after:g} s)" if error.retry_after else ""
-        return f"{detail[:1].upper()}{detail[1:]}: {REFUSALS[error.type].action}{wait}."
+        action = f"try again in {error.retry_after:g} s" if error.retry_after else REFUSALS[error.type].action
+        return f"{detail[:1].upper()}{detail[1:]}: {action}."
     return str(error)

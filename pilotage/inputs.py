@@ -38,14 +38,19 @@ def prepare(documents: Sequence[Mapping[str, Any]], base: Path, labels: Sequence
     problems: list[InvalidInput] = []
     prepared = Prepared(())
     for index, document in enumerate(documents):
-        where = labels[index] if labels else f"jobs[{index}]"
+        where = "" if labels else f"jobs[{index}]"
         try:
             prepared += _Inputs(document, where, base, known).prepare()
         except InvalidJob as error:
-            problems.extend(error.problems)
+            problems.extend(labelled(labels[index], found) if labels else found for found in error.problems)
     if problems:
         raise InvalidJob(tuple(problems))
     return prepared
+
+
+def labelled(label: str, problem: InvalidInput) -> InvalidInput:
+    """A problem with the name of its file before its place."""
+    return InvalidInput(f"{label}: {problem.where}" if problem.where else label, problem.problem)
 
 
 class _Inputs:
@@ -82,7 +87,7 @@ class _Inputs:
         names: dict[str, str] = {}
         templates: list[str] = []
         for number, template in enumerate(parsed.inputs):
-            spot = f"{self._where}.inputs[{number}]"
+            spot = f"{self._where}.inputs[{number}]".lstrip(".")
             if template.endswith("/"):
                 found = self._folder(template, spot)
                 templates.extend(found)

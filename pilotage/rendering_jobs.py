@@ -97,7 +97,7 @@ def job_explanation(explained: JobExplanation) -> list[tuple[str, str]]:
         ("job", f"{explained.job}"),
         ("state", explained.state.value),
         ("why", explained.summary),
-        ("looked at", f"{looked}; it would fit {fitting}"),
+        ("looked at", f"{looked}; it would fit {fitting}" if explained.pilots or explained.queues else ""),
         ("nearest", explained.nearest),
         ("before it", "" if explained.ahead is None else words.plural(explained.ahead, "waiting job")),
         ("no pilot", "\n".join(explained.no_pilot)),

@@ -15,10 +15,13 @@ import click
 from pilot.errors import PilotageError
 from pilotage.client import Client
 from pilotage.screen import Screen
+from pilotage.transport import Trouble
 
 F = TypeVar("F", bound=Callable[..., Any])
-#: Seconds for which a command tries again while the central is away: little for a question, much for one who watches.
-ASKING, WATCHING = 5.0, 600.0
+#: Seconds for which a command tries again while the central is away: a question, a transfer, and one who watches.
+ASKING, SENDING, WATCHING = 5.0, 30.0, 600.0
+#: Seconds of trouble after which it is told, and until it is told again.
+FIRST_NOTICE, BETWEEN_NOTICES = 3.0, 60.0
 MAX_IDS = 100_000
 _IDS = re.compile(r"(\d{1,15})(?:-(\d{1,15}))?")
 _STAMP = re.compile(r"[0-9a-f]{4,32}")
@@ -26,17 +29,32 @@ _STAMP = re.compile(r"[0-9a-f]{4,32}")
 
 @dataclass(frozen=True)
 class Shell:
-    """What a command works with. `connect` makes a client for a folder (None: as configured) and a patience."""
+    """What a command works with. `connect` makes a client for a folder (None: as configured)."""
 
-    connect: Callable[[Path | None, float], Client]
+    connect: Callable[[Path | None, float, Trouble], Client]
     screen: Screen
     folder: Path | None = None
 
     @contextmanager
     def client(self, patience: float = ASKING) -> Iterator[Client]:
         """A client for as long as the block lasts."""
-        with self.connect(self.folder, patience) as client:
+        with self.connect(self.folder, patience, _Notice(self.screen)) as client:
             yield client
+
+
+class _Notice:
+    """Says that the central is away, soon and then now and again."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._next = FIRST_NOTICE
+
+    def __call__(self, error: PilotageError, seconds: float) -> None:
+        if seconds < FIRST_NOTICE:
+            self._next = FIRST_NOTICE
+        elif seconds >= self._next:
+            self._next = seconds + BETWEEN_NOTICES
+            self._screen.note(f"still trying after {seconds:.0f} s: {error}")
 
 
 def common(command: F) -> F:

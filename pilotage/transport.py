@@ -18,6 +18,8 @@ from pilotage.connection import Connection
 
 T = TypeVar("T")
 Query = Mapping[str, str | int]
+#: Told why a request is tried again, and for how many seconds it has been tried.
+Trouble = Callable[[PilotageError, float], None]
 
 #: Seconds to connect, and to wait for the next bytes. Streams send something every 15 s.
 TIMEOUT = (10.0, 60.0)
@@ -59,8 +61,16 @@ class Request:
 class Transport:
     """Sends requests of one person to one central. `patience`: seconds for which a request is tried again."""
 
-    def __init__(self, session: requests.Session, connection: Connection, patience: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: requests.Session,
+        connection: Connection,
+        patience: float,
+        clock: Clock,
+        trouble: Trouble | None = None,
+    ) -> None:
         self._session = session
+        self._trouble = trouble
         self._connection = connection
         self._patience = patience
         self._clock = clock
@@ -79,15 +89,17 @@ class Transport:
     def send(self, request: Request) -> requests.Response:
         """Send a request, again and again while that may help, and return its answer. Raises as `ask`."""
         clock = self._clock
-        end = clock.now() + self._patience
+        start = clock.now()
         attempt = 0
         while True:
             try:
                 return self._once(request)
             except (TransportError, Refusal) as error:
                 pause = _pause(error, attempt, clock.chance())
-                if not _worth_repeating(error, request) or clock.now() + pause > end:
+                if not _worth_repeating(error, request) or clock.now() + pause > start + self._patience:
                     raise
+                if self._trouble:
+                    self._trouble(error, clock.now() - start)
             clock.sleep(pause)
             attempt += 1
 

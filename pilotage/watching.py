@@ -14,7 +14,7 @@ from pilot.states import FINAL, JobState
 from pilotage.words import counts, size
 
 #: Seconds between two lines where there is no terminal.
-BETWEEN_LINES = 2.0
+BETWEEN_LINES = 5.0
 _ORDER = [state.value for state in JobState]
 
 

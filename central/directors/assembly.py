@@ -15,7 +15,7 @@ from central.directors.site import QueuePlan, SiteDirector
 from central.duties import Cycle
 from central.records import Ended, PilotRow
 from central.seal import Ticket
-from central.settings import Queue
+from central.settings import EXTERNAL, Queue
 from pilot.errors import PilotageError
 from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState
@@ -29,7 +29,8 @@ INTERVAL = 2.0
 
 def directors(central: Central) -> tuple[SiteDirector, ...]:
     """One for each queue. Raises `PilotageError` when there is nothing to start pilots from."""
-    if not central.settings.queues:
+    queues = [queue for queue in central.settings.queues if queue.kind != EXTERNAL]
+    if not queues:
         return ()
     file = central.folder.pilot(central.settings.service)
     try:
@@ -40,7 +41,7 @@ def directors(central: Central) -> tuple[SiteDirector, ...]:
             " `python -m central init --pilot PATH`"
         ) from error
     authority = central.folder.certificates(central.settings.service).authority_file.read_text(encoding="ascii")
-    return tuple(_director(central, queue, digest, authority) for queue in central.settings.queues)
+    return tuple(_director(central, queue, digest, authority) for queue in queues)
 
 
 def cycles(central: Central) -> tuple[Cycle, ...]:

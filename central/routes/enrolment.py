@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 from central import aftermath
 from central.events import PilotChanged
@@ -76,7 +77,7 @@ async def bye(call: Call[GoodbyeRequest]) -> Accepted:
     return Accepted()
 
 
-def seal(call: Call[object], row: PilotRow, key: bytes) -> str:
+def seal(call: Call[Any], row: PilotRow, key: bytes) -> str:
     """A new token for a pilot."""
     now = call.central.wall()
     heard_until = None if row.ends is None else row.ends + HEARD_AFTER
@@ -84,13 +85,13 @@ def seal(call: Call[object], row: PilotRow, key: bytes) -> str:
     return call.central.ring.seal(PilotToken(row.stamp, row.epoch, key, now, now + life, heard_until))
 
 
-def _reply(call: Call[object], row: PilotRow, key: bytes) -> EnrolReply:
+def _reply(call: Call[Any], row: PilotRow, key: bytes) -> EnrolReply:
     service = call.central.settings.service
     now = call.central.wall()
     return EnrolReply(row.epoch, seal(call, row, key), service.token_life, now, _settings(call, row, now))
 
 
-def _settings(call: Call[object], row: PilotRow, now: float) -> protocol.Settings:
+def _settings(call: Call[Any], row: PilotRow, now: float) -> protocol.Settings:
     """How the pilot is to behave: by its queue's settings, for the communities that it was started for."""
     queue = call.central.settings.queue(row.queue)
     settings = queue.settings if queue else protocol.Settings(beat=call.central.settings.service.beat)

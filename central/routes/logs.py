@@ -2,9 +2,9 @@
 
 A range is ``?offset=N&length=M``: the raw bytes, with ``Pilotage-Next`` (the offset to ask for next),
 ``Pilotage-Size`` (what there is now) and ``Pilotage-Complete`` (true: no more will come). With
-``Accept: text/event-stream`` a reader follows: each event ``log`` has the bytes in base64 as its data and, as its id, the
-offset after them, so that Last-Event-ID resumes; the event ``end`` says that nothing more will come, with the attempt's
-outcome once it is known.
+``Accept: text/event-stream`` a reader follows. Each event ``log`` has the bytes in base64 as its data and, as its id,
+the offset after them, so that Last-Event-ID resumes; the event ``end`` says that nothing more will come, with the
+attempt's outcome once it is known.
 """
 
 from __future__ import annotations

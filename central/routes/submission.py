@@ -120,7 +120,8 @@ class _Rendering:
             spot = f"{where}.files.{name}"
             size = await self._sandboxes.size(self._community, file.sha256)
             if size is None:
-                self._problem(spot, f"nobody of {self._community} has uploaded it: PUT /v1/sandboxes/{file.sha256} first")
+                where_to = f"/v1/sandboxes/{file.sha256}"
+                self._problem(spot, f"nobody of {self._community} has uploaded it yet: PUT {where_to} first")
                 continue
             try:
                 files[relative_path(name, spot)] = replace(file, size=size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from central import aftermath
 from central.events import JobChanged, PilotChanged
 from central.http import Call, Route
 from central.records import Leased, LiveAttempt

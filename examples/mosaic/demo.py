@@ -35,7 +35,7 @@ FAREWELL = 30.0
 
 
 def main(arguments: Sequence[str]) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     folder = Path(arguments[0]).absolute() if arguments else TOP / ".demo"
     try:
         run(folder, console)

@@ -34,7 +34,7 @@ class Rendered:
 
 
 def main(arguments: Sequence[str]) -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     folder = Path(arguments[0]) if arguments else Path("mosaic")
     try:
         prepare(json.loads((HERE / "picture.json").read_text()), folder)

@@ -6,7 +6,7 @@ To add a store, add a row to STORES.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from central.records import Claim, Ended, Identity, Leased, NewJobs, NewPilot, P
 from central.store.port import Store
 from central.store.sqlite import SqliteStore
 from pilot.errors import Refusal
-from pilot.protocol import AttemptReport, EnrolRequest, InputFile, JobSpec, Needs, Usage
+from pilot.protocol import AttemptReport, EnrolRequest, JobSpec, Needs, Usage
 from pilot.states import JobState, Outcome, Phase
 from pilot.views import Selection
 
@@ -45,12 +45,9 @@ STORES: Mapping[str, Callable[[Path, Clock], Store]] = {
 }
 
 
-def document(count: int = 1, *, inputs: Sequence[InputFile] = (), **spec: object) -> NewJobs:
+def document(count: int = 1, **spec: object) -> NewJobs:
     """A sweep over `n` of so many members, with whatever of its spec matters to the test."""
-    template = replace(
-        JobSpec(command=("./run", "{n}"), name="run-{n}", inputs=tuple(inputs)),
-        **spec,  # type: ignore[arg-type]
-    )
+    template = replace(JobSpec(command=("./run", "{n}"), name="run-{n}"), **spec)  # type: ignore[arg-type]
     return NewJobs(template, [({"n": str(number)}, None) for number in range(count)])
 
 

@@ -26,6 +26,7 @@ from pilot.views import JobVerb
 from tests.contract.stores import (
     ADA,
     LEASE,
+    NARROW,
     SILENT,
     STORES,
     WIDE,
@@ -107,9 +108,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 5), wide=st.booleans(), priority=st.sampled_from([0, 5, 9]))
     def more_jobs(self, count: int, wide: bool, priority: int) -> None:
-        needs = {"needs": WIDE} if wide else {}
         before = self.run(waiting_jobs(self.store))
-        self.jobs += self.run(submit(self.store, count, priority=priority, retries=1, **needs))
+        self.jobs += self.run(submit(self.store, count, priority=priority, retries=1, needs=WIDE if wide else NARROW))
         self.waiting.update(Counter(self.run(waiting_jobs(self.store))) - Counter(before))
 
     @precondition(lambda self: len(self.workers) < 4)

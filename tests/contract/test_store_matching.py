@@ -100,6 +100,17 @@ async def test_a_repeated_number_gets_only_what_is_still_held(store: Store) -> N
     assert await store.answered(worker.stamp, 1, 1) == ()
 
 
+async def test_a_repeated_number_does_not_get_what_another_has_now(store: Store) -> None:
+    """A lease of that number whose job is another pilot's by now is not given again, nor as the new attempt."""
+    job = (await submit(store))[0]
+    worker, other = await enrol(store, 1), await enrol(store, 2)
+    await worker.take(job)
+    await store.release(worker.stamp, [(job, 1)], "")
+    await other.take(job)
+    assert await store.answered(worker.stamp, 1, 1) == ()
+    assert (await store.claim(worker.stamp, 1, 1, [])).leases == ()
+
+
 async def test_a_number_that_got_nothing_may_get_something(store: Store) -> None:
     """A number that was never given any is unknown, and the same number can still win."""
     job = (await submit(store))[0]

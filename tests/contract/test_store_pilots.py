@@ -250,7 +250,7 @@ async def test_done_without_received(store: Store) -> None:
     worker = await enrol(store)
     number = await store.order(worker.stamp, OrderVerb.FLUSH, who="ada")
     for stage in ("done", "received", "done"):
-        await store.acknowledge(worker.stamp, [Acknowledgement(number, stage, "ok")])  # type: ignore[arg-type]
+        await store.acknowledge(worker.stamp, [Acknowledgement(number, stage, "ok")])
         assert await store.orders(worker.stamp) == ()
 
 

@@ -65,7 +65,7 @@ name = "here"
 [[queues]]
 name = "local"
 site = "here"
-slots = 0
+kind = "external"
 cores = 4
 memory = "8 GB"
 disk = "100 GB"
@@ -74,7 +74,7 @@ communities = ["physics"]
 [[queues]]
 name = "shared"
 site = "here"
-slots = 0
+kind = "external"
 communities = ["physics", "biology"]
 """
 

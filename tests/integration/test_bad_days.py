@@ -92,7 +92,7 @@ def test_central_killed_in_the_middle(system: System, client: Client) -> None:
     check_all_once(client, jobs)
     for number, job in enumerate(jobs, start=1):
         assert client.logs(job) == lines(15)
-        assert [item.name for item in client.outputs(job).files] == ["result.txt"], number
+        assert [item.name for item in client.outputs(job).outputs] == ["result.txt"], number
         assert len(client.attempts(job)) == 1
 
 

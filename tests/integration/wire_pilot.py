@@ -65,7 +65,7 @@ class SignedPilot:
         return reply
 
     def resume(self, epoch: int | None = None) -> protocol.EnrolReply:
-        request = protocol.ResumeRequest(self.epoch if epoch is None else epoch, "boot-2")
+        request = protocol.ResumeRequest(self.epoch if epoch is None else epoch, "boot-1")
         reply = self.post(self._path("resume"), request, protocol.EnrolReply)
         self.token, self.epoch, self.sequence = reply.token, reply.epoch, 0
         return reply

@@ -20,14 +20,10 @@ SCALARS = {
 }
 
 WIRE = [
-    kind
-    for kind in vars(protocol).values()
-    if dataclasses.is_dataclass(kind) and kind.__module__ == protocol.__name__
+    kind for kind in vars(protocol).values() if dataclasses.is_dataclass(kind) and kind.__module__ == protocol.__name__
 ]
 LINK = [
-    kind
-    for kind in vars(messages).values()
-    if dataclasses.is_dataclass(kind) and kind.__module__ == messages.__name__
+    kind for kind in vars(messages).values() if dataclasses.is_dataclass(kind) and kind.__module__ == messages.__name__
 ]
 
 

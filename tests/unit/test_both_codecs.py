@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.records import WIRE, of
 
 from pilot import codec
+from tests.unit.records import WIRE, of
 
 
 @given(record=st.sampled_from(WIRE).flatmap(of))

@@ -83,7 +83,9 @@ def test_every_problem_is_told(job: Path) -> None:
         read(job, [], ["seed=3", "mode=fast"])
 
 
-@pytest.mark.parametrize(("text", "problem"), [("a: [", "it is not YAML"), ("- 1", "expected a job"), ("\t", "not YAML")])
+@pytest.mark.parametrize(
+    ("text", "problem"), [("a: [", "it is not YAML"), ("- 1", "expected a job"), ("\t", "not YAML")]
+)
 def test_what_is_no_job(tmp_path: Path, text: str, problem: str) -> None:
     """A file that is no YAML, or no job, is told as such."""
     (tmp_path / "job.yaml").write_text(text)
@@ -103,7 +105,9 @@ SUCCESS = AttemptReport(
     outputs=(OutputFile("plot.png", 12_000, "0" * 64),),
     tail="noise",
 )
-FAILURE = AttemptReport(Phase.ENDED, Outcome.PAYLOAD_ERROR, exit_code=3, message="it ended with exit code 3", tail="a\nb")
+FAILURE = AttemptReport(
+    Phase.ENDED, Outcome.PAYLOAD_ERROR, exit_code=3, message="it ended with exit code 3", tail="a\nb"
+)
 DRAINED = Ending(PilotReason.DRAINED)
 
 

@@ -15,7 +15,16 @@ from pilot.protocol import OutputRule
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
     job = tmp_path / "job"
-    for name in ("a.root", "b.root", ".hidden.root", "plots/p.png", "plots/deep/q.png", "run/1/log", "run/2/log", "x.txt"):
+    for name in (
+        "a.root",
+        "b.root",
+        ".hidden.root",
+        "plots/p.png",
+        "plots/deep/q.png",
+        "run/1/log",
+        "run/2/log",
+        "x.txt",
+    ):
         (job / name).parent.mkdir(parents=True, exist_ok=True)
         (job / name).write_text(name)
     return job
@@ -53,7 +62,10 @@ def test_the_first_rule_has_a_file(job: Path) -> None:
 
 def test_what_was_named_and_is_missing(job: Path) -> None:
     """A name that is not there is told; a pattern that finds nothing is not."""
-    assert collect([OutputRule("gone.txt"), OutputRule("*.gone"), OutputRule("gone/")], job).missing == ["gone.txt", "gone/"]
+    assert collect([OutputRule("gone.txt"), OutputRule("*.gone"), OutputRule("gone/")], job).missing == [
+        "gone.txt",
+        "gone/",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,7 @@ def test_what_grows_fast_is_looked_at_soon(before: Usage, after: Usage, seconds:
         (Ended(None, 9, 1, None), beyond(Exceeded("memory", "m"), 5), Usage(), Outcome.LIMIT_EXCEEDED, "memory"),
     ],
 )
-def test_judgement(
-    ended: Ended, verdict: Verdict | None, usage: Usage, outcome: Outcome, limit: str | None
-) -> None:
+def test_judgement(ended: Ended, verdict: Verdict | None, usage: Usage, outcome: Outcome, limit: str | None) -> None:
     """What others decided comes first, then what the kernel says of the payload."""
     report = judge(ended, verdict, usage, LIMITS)
     assert (report.outcome, report.limit) == (outcome, limit)
@@ -104,7 +102,9 @@ def test_a_look_measures_and_tells_once(tmp_path: Path) -> None:
     """Each look updates the usage; the peak is kept, CPU never goes back, and too much is told a single time."""
     (tmp_path / "file").write_bytes(bytes(1 * MB))
     told: list[Exceeded] = []
-    watched = watch(Payload(Sample(2, 5.0, 150 * MB), Sample(1, 4.0, 250 * MB), Sample(1, 6.0, 220 * MB)), tmp_path, told)
+    watched = watch(
+        Payload(Sample(2, 5.0, 150 * MB), Sample(1, 4.0, 250 * MB), Sample(1, 6.0, 220 * MB)), tmp_path, told
+    )
     watched.look(1.0)
     assert watched.usage.memory_peak == 150 * MB
     assert (watched.usage.disk or 0) >= 1 * MB

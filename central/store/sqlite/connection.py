@@ -14,6 +14,8 @@ BUSY_TIMEOUT = 5.0
 RETRY_AFTER = 5.0
 #: Pages that the writer keeps in memory, in KiB.
 WRITER_CACHE = 64 * 1024
+#: Bytes of the journal that are kept after a large transaction.
+JOURNAL_LIMIT = 64 * 1024 * 1024
 
 # Something behind is away, for now: nothing was written, and the same again later may well succeed.
 _TRANSIENT = frozenset(
@@ -45,6 +47,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             )
         database.execute("PRAGMA synchronous = FULL")  # an answer is given after its bytes are on the disk
         database.execute(f"PRAGMA cache_size = -{WRITER_CACHE}")
+        database.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
     except sqlite3.DatabaseError as error:
         database.close()
         raise PilotageError(f"{path} cannot be used as a database: {error}.") from error

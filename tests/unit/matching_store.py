@@ -1,0 +1,152 @@
+"""The few verbs of the store that matching uses, over a list in memory, with doors that a test can shut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from central.records import Beat, Claim, Leased, Pick, PilotRow, Requeued, Swept, TaskQueue, Waiting
+from pilot.protocol import JobSpec
+from pilot.states import PilotState
+
+STAMP = "a" * 32
+
+
+def pilot(stamp: str = STAMP, **fields: object) -> PilotRow:
+    """A running pilot of community c at site here, but for what the test names."""
+    row = PilotRow(
+        stamp=stamp,
+        state=PilotState.RUNNING,
+        site="here",
+        queue="q",
+        communities=("c",),
+        created=0.0,
+        secret_hash="",
+        secret_expires=0.0,
+        lease=600,
+        ends=None,
+        key_hash=None,
+        instance="",
+        epoch=1,
+        sequence=0,
+        enrolled=1.0,
+        last_seen=1.0,
+        ended=None,
+        reason=None,
+        message="",
+        exit_code=None,
+        reference="",
+        alarm="",
+        offer=None,
+        facts=(),
+    )
+    return replace(row, **fields)  # type: ignore[arg-type]
+
+
+class MatchingStore:
+    """Jobs that wait, oldest first; a claim takes them as the real one does."""
+
+    def __init__(self) -> None:
+        self.queues: dict[int, TaskQueue] = {}
+        self.jobs: dict[int, tuple[int, int]] = {}  # waiting job → queue, priority
+        self.given: dict[tuple[str, int, int], list[Leased]] = {}  # stamp, agent, request → what it was given
+        self.barred: dict[str, str] = {}  # stamp → reason
+        self.claims: list[tuple[str, Sequence[Pick]]] = []
+        self.error: Exception | None = None  # raised by the next call
+        self.door = asyncio.Event()  # claims wait for it
+        self.door.set()
+        self.time = 5_000_000.0
+        self.beats: list[Beat] = []
+        self.epochs: list[int | None] = []  # answers of `lead`, the last one for ever
+        self.swept = Swept((), ())
+        self.calls: list[str] = []
+        self.last = 0
+
+    def submit(self, queue: TaskQueue, count: int = 1, priority: int = 5) -> tuple[Waiting, ...]:
+        """Add jobs; what is returned is to be told to the dispatcher."""
+        self.queues[queue.id] = queue
+        first = self.last + 1
+        for _ in range(count):
+            self.last += 1
+            self.jobs[self.last] = (queue.id, priority)
+        return (Waiting(queue, {priority: count}, first),)
+
+    def kill(self, job: int) -> tuple[Requeued, ...]:
+        queue, priority = self.jobs.pop(job)
+        return (Requeued(queue, job, priority),)
+
+    def put_back(self, lease: Leased) -> tuple[Requeued, ...]:
+        self.jobs[lease.job] = (lease.queue, lease.priority)
+        return (Requeued(lease.queue, lease.job, lease.priority),)
+
+    def _raise(self, call: str) -> None:
+        self.calls.append(call)
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+    # -- the port -------------------------------------------------------------------------------------------------
+    async def now(self) -> float:
+        return self.time
+
+    async def waiting(self) -> tuple[Waiting, ...]:
+        self._raise("waiting")
+        return tuple(self._waiting(queue) for queue in self.queues.values() if self._waiting(queue).counts)
+
+    def _waiting(self, queue: TaskQueue) -> Waiting:
+        here = [(job, priority) for job, (number, priority) in self.jobs.items() if number == queue.id]
+        counts: dict[int, int] = {}
+        for _, priority in here:
+            counts[priority] = counts.get(priority, 0) + 1
+        return Waiting(queue, counts, min((job for job, _ in here), default=0))
+
+    async def task_queue(self, job: int) -> Waiting | None:
+        self._raise("task_queue")
+        await asyncio.sleep(0)
+        return self._waiting(self.queues[self.jobs[job][0]]) if job in self.jobs else None
+
+    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
+        await self.door.wait()
+        self._raise("claim")
+        self.claims.append((stamp, picks))
+        if stamp in self.barred:
+            return Claim((), self.barred[stamp])
+        key = (stamp, agent, request)
+        if key not in self.given:
+            won = [lease for pick in picks for lease in self._take(pick)]
+            if not won:
+                return Claim(())
+            self.given[key] = won
+        return Claim(tuple(self.given[key]))
+
+    def _take(self, pick: Pick) -> list[Leased]:
+        here = sorted((-priority, job) for job, (queue, priority) in self.jobs.items() if queue == pick.queue)
+        won: list[Leased] = []
+        for less, job in here[: pick.count]:
+            del self.jobs[job]
+            task = self.queues[pick.queue]
+            spec = JobSpec(("true",), task.needs)
+            won.append(Leased(job, 1, task.id, -less, pick.cores, spec, task.community, task.group, task.owner))
+        return won
+
+    async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
+        self._raise("answered")
+        given = self.given.get((stamp, agent, request))
+        return None if given is None else tuple(given)
+
+    async def beat(self, beats: Sequence[Beat]) -> None:
+        self._raise("beat")
+        self.beats += beats
+
+    async def lead(self, duty: str, holder: str, seconds: float) -> int | None:
+        self._raise("lead")
+        return self.epochs.pop(0) if len(self.epochs) > 1 else (self.epochs or [1])[0]
+
+    async def sweep(self, silent_after: float) -> Swept:
+        self._raise("sweep")
+        swept, self.swept = self.swept, Swept((), ())
+        return swept
+
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        return {}

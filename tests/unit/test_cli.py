@@ -1,0 +1,486 @@
+"""The command line: what it prints for people and for programs, and how it ends."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pilot.errors import InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
+from pilot.protocol import Needs, OutputFile, Platform, Usage
+from pilot.states import JobState, Outcome, Phase, PilotReason, PilotState
+from pilot.views import (
+    AttemptView,
+    JobDetail,
+    JobExplanation,
+    JobOutputs,
+    JobPage,
+    JobRange,
+    NeedFailure,
+    PilotDetail,
+    PilotExplanation,
+    PilotView,
+    QueueView,
+    Selection,
+    StepView,
+    VerbResult,
+    WhoAmI,
+)
+from pilotage import NotConfigured, exits, words
+from pilotage.__main__ import cli, main
+from pilotage.exits import Exit
+from pilotage.jobs import Submission
+from pilotage.screen import Screen, Table, plain
+from pilotage.shell import Shell
+from tests.unit.client_scene import job
+
+STAMP, OTHER = "3f9a12bc" * 4, "3f9a77aa" * 4
+
+
+def pilot(stamp: str = STAMP, state: PilotState = PilotState.RUNNING, **fields: object) -> PilotView:
+    return PilotView(stamp, state, "here", "local", ("physics",), created=0.0, **fields)
+
+
+class FakeClient:
+    """Answers what it was given, and remembers what it was asked."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, tuple[object, ...], dict[str, object]]] = []
+
+    def __enter__(self) -> "FakeClient":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __getattr__(self, name: str):
+        def ask(*arguments: object, **options: object) -> object:
+            self.asked.append((name, arguments, options))
+            answer = self.answers[name]
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        if name not in self.answers:
+            raise AssertionError(f"nobody expected {name} to be asked")
+        return ask
+
+
+def run(client: FakeClient, *arguments: str, **options: object):
+    return CliRunner().invoke(
+        cli, list(arguments), obj=Shell(lambda *given: client, Screen()), catch_exceptions=False, **options
+    )
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_a_plain_table_when_nobody_looks():
+    """Without a terminal each job is one line with aligned columns, whatever its length, and counts go to stderr."""
+    long = "it failed " * 20
+    page = JobPage(
+        (
+            job(12, JobState.FAILED, name="fit-2", reason=long, attempt=1),
+            job(7, JobState.RUNNING, pilot=STAMP, site="here"),
+        ),
+        counts={"failed": 1, "running": 1},
+    )
+    result = run(FakeClient(job_page=page, whoami=WhoAmI("ada", "physics", "users", "member")), "jobs")
+
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["JOB", "NAME", "STATE", "TRY", "OWNER", "SITE", "PILOT", "AGE", "SINCE", "NOTE"]
+    assert lines[1].startswith(" 12  fit-2  failed")
+    assert lines[1].endswith(long.strip())
+    assert "3f9a12bc" in lines[2]
+    assert len(lines) == 3
+    assert result.stderr == "1 running, 1 failed\n"
+
+
+def test_jobs_are_ones_own_unless_others_are_asked_for():
+    """The list is of the caller's jobs; --owner and --all look further."""
+    me = WhoAmI("ada", "physics", "users", "member")
+    client = FakeClient(job_page=JobPage(()), whoami=me)
+
+    for options in ((), ("--owner", "bob"), ("--all", "--state", "held")):
+        run(client, "jobs", *options)
+
+    asked = [arguments[0] for name, arguments, _ in client.asked if name == "job_page"]
+    assert asked == [Selection(owner="ada"), Selection(owner="bob"), Selection(states=(JobState.HELD,))]
+
+
+def test_json_is_the_record_itself():
+    """--json prints the view of the API, and nothing else, to stdout."""
+    page = JobPage((job(7, JobState.WAITING),), counts={"waiting": 1})
+    result = run(FakeClient(job_page=page, whoami=WhoAmI("ada", "p", "u", "member")), "jobs", "--json")
+
+    shown = json.loads(result.stdout)
+    assert shown["jobs"][0]["id"] == 7
+    assert shown["jobs"][0]["state"] == "waiting"
+    assert shown["counts"] == {"waiting": 1}
+    assert result.stderr == ""
+
+
+def test_a_job_is_shown_with_its_attempts_and_last_lines():
+    """One job: facts in words, a row for each attempt, and what the last one said before it failed."""
+    needs = Needs(cores=4, max_cores=4, memory=2 * 10**9, memory_per_core=500 * 10**6, tags="cvmfs", wall_time=14400)
+    detail = JobDetail(
+        job(7, JobState.FAILED, outcome=Outcome.PAYLOAD_ERROR, exit_code=3, parameters={"seed": "1"}, attempt=1),
+        ("python3", "fit.py", "a b"),
+        needs,
+        retries=2,
+        retries_used=2,
+        blameless_ends=1,
+    )
+    usage = Usage(wall=61.0, cpu=2.5, memory_peak=10**6)
+    ended = AttemptView(
+        7, 1, STAMP, "here", Phase.ENDED, 4, 0.0, 61.0, Outcome.PAYLOAD_ERROR, 3, tail="Traceback\nboom\n", usage=usage
+    )
+    result = run(FakeClient(job=detail, attempts=(ended,)), "job", "7")
+
+    assert "python3 fit.py 'a b'" in result.stdout
+    assert "4 cores, 2.0 GB + 500 MB per core memory, 4h wall time, tags cvmfs" in result.stdout
+    assert "2 of 2 used" in result.stdout
+    assert "seed = 1" in result.stdout
+    assert "payload-error" in result.stdout
+    assert "1m 1s" in result.stdout
+    assert result.stdout.rstrip().endswith("boom")
+
+
+def test_ids_are_typed_with_ranges():
+    """`7 9-11 10` names each job once."""
+    results = tuple(VerbResult(number, True, JobState.KILLED) for number in (7, 9, 10, 11))
+    client = FakeClient(kill=results)
+
+    result = run(client, "kill", "7", "9-11", "10", "--reason", "wrong seed")
+
+    assert client.asked == [("kill", ((7, 9, 10, 11), "wrong seed"), {})]
+    assert result.stdout.splitlines() == [f"job {number}: killed" for number in (7, 9, 10, 11)]
+    assert result.exit_code == 0
+
+
+@pytest.mark.parametrize("word", ["seven", "0", "9-7", "1-999999999", "-1", "7-"])
+def test_what_is_no_id_is_a_usage_error(word):
+    """A word that names no jobs is refused before anything is asked."""
+    result = run(FakeClient(), "kill", "--", word)
+
+    assert result.exit_code == Exit.USAGE
+    assert "expected" in result.stderr
+
+
+def test_jobs_that_were_not_changed_are_told_and_change_the_exit_code():
+    """What could not be changed says why on stderr, and the code tells programs."""
+    client = FakeClient(kill=(VerbResult(7, True, JobState.KILLED), VerbResult(8, False, problem="it is done")))
+
+    result = run(client, "kill", "7", "8")
+
+    assert result.stdout == "job 7: killed\n"
+    assert result.stderr == "job 8: it is done\n"
+    assert result.exit_code == Exit.PARTLY
+
+
+def test_a_bulk_change_needs_something_chosen():
+    """Neither ids nor a filter, or both: an error, not everything."""
+    for arguments in (("kill",), ("kill", "7", "--state", "waiting")):
+        result = run(FakeClient(), *arguments)
+        assert result.exit_code == Exit.USAGE
+        assert "Name jobs by id" in result.stderr
+
+
+def test_a_filter_changes_ones_own_jobs():
+    """`hold --state waiting` is about the caller's jobs."""
+    client = FakeClient(hold=(VerbResult(7, True, JobState.HELD),), whoami=WhoAmI("ada", "p", "u", "member"))
+
+    run(client, "hold", "--state", "waiting")
+
+    assert client.asked[-1] == ("hold", (Selection(states=(JobState.WAITING,), owner="ada"), ""), {})
+
+
+def test_a_reschedule_tells_the_new_job():
+    """The id to watch now is the new one."""
+    result = run(FakeClient(reschedule=(VerbResult(7, True, JobState.WAITING, new_job=99),)), "reschedule", "7")
+
+    assert result.stdout == "job 7: new job 99\n"
+
+
+# -- submitting -------------------------------------------------------------------------------------------------------
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text)
+    return str(path)
+
+
+def test_submit_tells_the_ids_and_the_warnings(tmp_path):
+    """Ids come as ranges on stdout, and a warning names the file instead of a number."""
+    name = write(tmp_path / "fit.yaml", "command: [a]\nsweep: {n: 1..3}\n")
+    submission = Submission((JobRange(7, 3),), ("jobs[0]: no configured queue has 1000 cores",), 2)
+    client = FakeClient(submit_prepared=submission)
+
+    result = run(client, "submit", name, "--set", "name=fit")
+
+    assert result.stdout == "submitted 3 jobs: 7-9; 2 input files sent\n"
+    assert result.stderr == f"warning: {name}: no configured queue has 1000 cores\n"
+    prepared = client.asked[0][1][0]
+    assert prepared.documents[0]["name"] == "fit"
+
+
+def test_submit_tells_every_problem_of_every_file(tmp_path):
+    """Mistakes in several files come together, each with its file and key, and nothing is sent."""
+    one = write(tmp_path / "one.yaml", "command: [a]\nneeds: {cores: -1}\n")
+    two = write(tmp_path / "two.yaml", "command: [a]\ninputs: [gone]\n---\ncomand: [b]\n")
+
+    with pytest.raises(InvalidJob) as caught:
+        run(FakeClient(), "submit", one, two)
+
+    lines = exits.sentences(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        [one, "needs.cores"],
+        [f"{two}, job 1", "inputs[0]"],
+        [f"{two}, job 2", "command"],
+        [f"{two}, job 2", "comand"],
+    ]
+    assert exits.of(caught.value) is Exit.USAGE
+
+
+def test_a_watched_submission_ends_as_its_jobs(tmp_path):
+    """--watch waits, tells what failed, and the exit code says so."""
+    name = write(tmp_path / "fit.yaml", "command: [a]\n")
+    ended = (job(7, JobState.DONE), job(8, JobState.FAILED, reason="exit code 3"))
+    client = FakeClient(submit_prepared=Submission((JobRange(7, 2),)), wait=ended)
+
+    result = run(client, "submit", name, "--watch")
+
+    assert result.exit_code == Exit.JOBS_FAILED
+    assert "job 8 failed: exit code 3" in result.stderr
+    assert "pilotage logs 8" in result.stderr
+
+
+# -- logs and outputs -------------------------------------------------------------------------------------------------
+
+
+class LogClient(FakeClient):
+    def logs(self, job_id: int, stream: str, *, attempt: int | None = None) -> bytes:
+        return {"stdout": b"out\xff\n", "stderr": b"err\n"}[stream]
+
+
+def test_logs_go_where_the_job_sent_them():
+    """Standard output and error keep apart, and bytes stay what they are."""
+    result = run(LogClient(), "logs", "7")
+
+    assert result.stdout_bytes == b"out\xff\n"
+    assert result.stderr_bytes == b"err\n"
+
+
+def test_one_log_alone_goes_to_standard_output():
+    """--stderr is for pipes."""
+    assert run(LogClient(), "logs", "7", "--stderr").stdout_bytes == b"err\n"
+
+
+def test_logs_of_a_pilot_are_found_by_the_beginning_of_its_stamp():
+    """A few digits are enough where they name one pilot."""
+    client = FakeClient(pilots=(pilot(), pilot(OTHER)), pilot_logs=b"hello\n")
+
+    assert run(client, "logs", "--pilot", "3f9a12").stdout == "hello\n"
+    assert client.asked[-1] == ("pilot_logs", (STAMP, "pilot"), {})
+
+
+def test_logs_need_a_job_or_a_pilot():
+    """Neither or both is a usage error."""
+    assert run(FakeClient(), "logs").exit_code == Exit.USAGE
+    assert run(FakeClient(), "logs", "7", "--pilot", STAMP).exit_code == Exit.USAGE
+
+
+def test_outputs_can_be_listed_without_fetching():
+    """--list shows names, sizes and where."""
+    files = (OutputFile("a.png", 2_000_000, "ab" * 32, ("sandbox",)),)
+
+    result = run(FakeClient(outputs=JobOutputs(1, files, ("b.png",))), "output", "7", "--list")
+
+    assert "a.png  2.0 MB  abababababab  sandbox" in result.stdout
+    assert "b.png" in result.stdout
+    assert "not delivered" in result.stdout
+
+
+# -- pilots and explanations ------------------------------------------------------------------------------------------
+
+
+def test_pilots_are_those_that_live():
+    """Without options only live states are asked for; with --all every pilot."""
+    client = FakeClient(pilots=(pilot(host="node7", cores=4, running=2),))
+
+    result = run(client, "pilots")
+    run(client, "pilots", "--all")
+
+    assert "3f9a12bc  running  here  local  node7" in result.stdout
+    assert set(client.asked[0][1][0]) == {
+        PilotState(name) for name in ("planned", "submitting", "submitted", "running", "silent", "draining")
+    }
+    assert client.asked[1][1][0] == ()
+
+
+def test_a_pilot_is_shown_with_its_steps():
+    """One pilot: facts, what it found out and from where, and each step."""
+    detail = PilotDetail(
+        pilot(state=PilotState.FAILED, reason=PilotReason.UNFIT, message="no disk", exit_code=20),
+        (StepView(1, "check_node", "failed", 0.2, "no disk"),),
+        {"cores": "4 (affinity)"},
+        streams={"boot": 1200},
+    )
+
+    result = run(FakeClient(pilot=detail), "pilot", STAMP)
+
+    for text in ("unfit: no disk", "node: cores", "4 (affinity)", "check_node", "boot (1.2 kB)"):
+        assert text in result.stdout
+
+
+def test_a_stamp_that_fits_several_pilots_is_refused():
+    """An order goes to one pilot that was really meant."""
+    client = FakeClient(pilots=(pilot(), pilot(OTHER)))
+
+    with pytest.raises(PilotageError, match="2 pilots have a stamp that begins with 3f9a"):
+        run(client, "drain", "3f9a")
+
+
+def test_drain_tells_what_happens():
+    """The order is given with its reason."""
+    client = FakeClient(drain=5)
+
+    result = run(client, "drain", STAMP, "--reason", "kernel update")
+
+    assert client.asked == [("drain", (STAMP, "kernel update"), {})]
+    assert "finishes what it runs and ends" in result.stdout
+
+
+def test_a_job_is_explained_need_by_need():
+    """The summary, the figures, and a row for each need that is not met, in units that people use."""
+    explained = JobExplanation(
+        7,
+        JobState.WAITING,
+        "no pilot and no queue has 1000 cores",
+        pilots=1,
+        queues=2,
+        failures=(
+            NeedFailure("cores", "1000", 1, 2, "pilot 3f9a12bc offers 2"),
+            NeedFailure("memory", "8000000000", 0, 1, "queue local has 4 GB"),
+        ),
+        nearest="queue local lacks 998 cores",
+        ahead=3,
+        no_pilot=("local: nothing fits",),
+    )
+
+    result = run(FakeClient(explain_job=explained), "explain", "7")
+
+    for text in (
+        "no pilot and no queue has 1000 cores",
+        "1 live pilot and 2 configured queues",
+        "3 waiting jobs",
+        "local: nothing fits",
+        "8.0 GB",
+        "pilot 3f9a12bc offers 2",
+    ):
+        assert text in result.stdout
+
+
+def test_a_pilot_and_a_queue_are_explained():
+    """`explain pilot` and `explain queue` answer, and an unknown queue names the known ones."""
+    client = FakeClient(
+        explain_pilot=PilotExplanation(STAMP, PilotState.RUNNING, "nothing fits", 4, 0),
+        queues=(QueueView("local", "here", "local", 1, {"running": 1}, 4, "enough pilots"),),
+    )
+
+    assert "4 wait, 0 of them would fit" in run(client, "explain", "pilot", STAMP).stdout
+    assert "enough pilots" in run(client, "explain", "queue", "local").stdout
+    with pytest.raises(PilotageError, match="there are: local"):
+        run(client, "explain", "queue", "remote")
+    assert run(client, "explain", "site", "here").exit_code == Exit.USAGE
+
+
+# -- ends -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (
+            Refusal("not-found", "there is no job 9 that you may see"),
+            Exit.FAILED,
+            "There is no job 9 that you may see: check the name.",
+        ),
+        (
+            Refusal("busy", "too many", retry_after=5.0),
+            Exit.FAILED,
+            "Too many: try again in 5 s.",
+        ),
+        (TransportError("https://x cannot be reached."), Exit.UNREACHABLE, "https://x cannot be reached."),
+        (NotConfigured("There is no client.toml."), Exit.UNREACHABLE, "There is no client.toml."),
+        (
+            InvalidJob((InvalidInput("a", "one"), InvalidInput("b", "two"))),
+            Exit.USAGE,
+            "a: one\nb: two",
+        ),
+    ],
+)
+def test_every_error_has_its_sentence_and_code(error, code, sentence):
+    """Errors become one sentence with what to do, and the exit code of their kind."""
+    assert exits.sentences(error) == sentence
+    assert exits.of(error) is code
+
+
+def test_an_error_ends_the_command_line_with_a_sentence(monkeypatch, capsys, tmp_path):
+    """No traceback: the program's name, the sentence, the code."""
+    monkeypatch.setenv("PILOTAGE_FOLDER", str(tmp_path))
+    monkeypatch.delenv("PILOTAGE_URL", raising=False)
+
+    assert main(["jobs"]) == Exit.UNREACHABLE
+    said = capsys.readouterr().err
+    assert said.startswith("pilotage: There is no ")
+    assert len(said.splitlines()) == 1
+
+
+def test_every_command_teaches_with_an_example():
+    """--help of every command shows how it is used, and every command has --json and --folder."""
+    for name, command in cli.commands.items():
+        shown = CliRunner().invoke(cli, [name, "--help"]).stdout
+        assert f"pilotage {name}" in shown.split("Usage:")[1].split("\n", 1)[1], name
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {"--json", "--folder"} <= options, name
+
+
+def test_every_command_is_in_the_overview():
+    """`pilotage --help` lists each command once."""
+    shown = CliRunner().invoke(cli, ["--help"]).stdout
+    for name in cli.commands:
+        assert shown.count(f"\n  {name} ") == 1, name
+
+
+# -- words ------------------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_shown_as_they_are_typed():
+    """Runs of ids are ranges."""
+    assert words.ids([7, 10, 9, 11, 13]) == "7 9-11 13"
+
+
+def test_needs_are_told_in_words():
+    """Every need that asks something is named."""
+    needs = Needs(
+        whole_node=True,
+        disk=10**10,
+        gpus=1,
+        gpu_memory=8 * 10**9,
+        sites=("a", "b"),
+        not_sites=("c",),
+        platform=Platform("x86_64", 3, (2, 28)),
+        isolation=True,
+        wall_time=60,
+    )
+    assert words.needs(needs) == (
+        "a whole node, 10.0 GB disk, 1 GPU, 8.0 GB in each GPU, 1m wall time, sites a, b, not at c, "
+        "x86_64 level v3 or better glibc 2.28 or newer, isolation"
+    )
+
+
+def test_a_plain_table_keeps_a_row_on_one_line():
+    """Line breaks inside a cell do not break the table."""
+    assert plain(Table(("A", "B"), [("1", "x\ny")], right=("A",))) == ["A  B", "1  x y"]

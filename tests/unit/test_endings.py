@@ -1,0 +1,33 @@
+"""Reasons, exit codes, and what becomes of attempts that the agent left behind."""
+
+import pytest
+
+from pilot.endings import Ending
+from pilot.errors import ExitCode
+from pilot.states import FAULTS, Outcome, PilotReason
+
+#: Reasons that are given to pilots by others: they never end with them themselves.
+NOT_OURS = {
+    PilotReason.NEVER_CALLED,
+    PilotReason.SUBMIT_FAILED,
+    PilotReason.CANCELLED,
+    PilotReason.GONE,
+}
+
+
+@pytest.mark.parametrize("reason", sorted(set(PilotReason) - NOT_OURS))
+def test_exit_codes(reason: PilotReason) -> None:
+    """A pilot that ends with a fault has an exit code of its own, one that ends well has zero; a signal is neither."""
+    code = Ending(reason).exit_code
+    if reason is PilotReason.SIGNAL:
+        assert code is ExitCode.PREEMPTED
+    else:
+        assert (code is ExitCode.DONE) == (reason not in FAULTS)
+        assert (code is ExitCode.INTERNAL) == (reason is PilotReason.INTERNAL)
+
+
+def test_who_is_to_blame() -> None:
+    """What was stopped for the machine's owner was preempted; what a dead agent left is a fault of the node."""
+    assert Ending(PilotReason.SIGNAL).outcome is Outcome.PREEMPTED
+    assert Ending(PilotReason.AGENT_DIED).outcome is Outcome.NODE_FAULT
+    assert Ending(PilotReason.INTERNAL).outcome is Outcome.NODE_FAULT

@@ -1,0 +1,203 @@
+"""Why a job waits and why a pilot got nothing, in words that match what the match does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+
+from central.explain import explain_job, explain_pilot, never_satisfiable, nothing_for
+from central.matcher import fits
+from central.presence import FreePilot
+from central.records import TaskQueue
+from central.task_queues import TaskQueues
+from pilot.protocol import Needs, Offer
+from pilot.states import JobState, PilotReason, PilotState
+from pilot.views import JobDetail, JobView
+from tests.unit.matching_scene import GB, drawn_offers, drawn_tasks, needs, offer, task, waiting
+from tests.unit.matching_store import STAMP, pilot
+
+
+def job(asked: Needs | None = None, state: JobState = JobState.WAITING, **fields: object) -> JobDetail:
+    view = JobView(7, "n", state, "c", "g", "o", 5, 0, 0.0, 0.0)
+    return JobDetail(replace(view, **fields), ("true",), asked or needs(), 0, 0, 0)  # type: ignore[arg-type]
+
+
+def free(number: int, node: Offer) -> FreePilot:
+    return FreePilot(f"{number:08x}" + "0" * 24, 1, node)
+
+
+# -- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_for_a_thousand_cores_is_told_who_has_how_many() -> None:
+    """Each pilot and queue that fails a need is counted, the nearest is named, and nothing is promised."""
+    asked = needs(cores=1000, max_cores=1000)
+    said = explain_job(
+        job(asked), [free(1, offer(cores=4)), free(2, offer(cores=8))], [offer(cores=64, queue="big")], {}
+    )
+    assert said.summary == "Nothing here offers 1,000 cores"
+    assert (said.pilots, said.queues, said.fitting_pilots, said.fitting_queues) == (2, 1, 0, 0)
+    (failure,) = said.failures
+    assert (failure.need, failure.asked, failure.pilots, failure.queues) == ("cores", "1,000 cores", 2, 1)
+    assert failure.example == "queue big at here: 64 cores"
+    assert said.nearest == "queue big at here: the job asks for 1,000 cores and finds 64 cores"
+    assert said.no_pilot == ()
+
+
+def test_an_unknown_tag_is_named() -> None:
+    """A tag that nobody has is what stands in the way."""
+    said = explain_job(job(needs(tags="nowhere")), [], [offer(), offer(site="x", queue="r")], {})
+    assert said.summary == "Nothing here offers the tags nowhere"
+    assert [(one.need, one.queues, one.example) for one in said.failures] == [
+        ("tags", 2, "queue q at here: nowhere absent")
+    ]
+
+
+def test_a_job_that_fits_is_told_its_turn() -> None:
+    """Where it fits, the jobs before it are counted."""
+    pilots = [free(1, offer()), free(2, offer(cores=0))]
+    assert (
+        explain_job(job(), pilots, [offer()], {}, 3).summary == "It fits 1 live pilot as they are now: 3 jobs before it"
+    )
+    said = explain_job(job(), pilots, [offer()], {}, 0)
+    assert said.summary == "It fits 1 live pilot as they are now: it is the next in order"
+    assert (said.fitting_pilots, said.fitting_queues, said.ahead) == (1, 1, 0)
+
+
+def test_a_job_without_a_pilot_is_told_what_the_directors_say() -> None:
+    """Each queue that would fit says why it has sent no pilot."""
+    queues = [offer(queue="a"), offer(queue="b"), offer(queue="small", memory=None)]
+    decisions = {"a": "all 4 slots of the queue have a pilot", "small": "no demand"}
+    said = explain_job(job(needs(memory=GB)), [free(1, offer(memory=0))], queues, decisions, 12)
+    assert said.summary == "No live pilot has room for it now; pilots of a, b would have"
+    assert said.no_pilot == ("a: all 4 slots of the queue have a pilot", "b: its director has not looked yet")
+    assert said.ahead == 12
+
+
+def test_needs_that_are_met_only_apart() -> None:
+    """When each need is met somewhere but never all together, that is what is said."""
+    said = explain_job(job(needs(cores=8, memory=9)), [], [offer(memory=None), offer(cores=1)], {})
+    assert said.summary == "Nothing here meets all of its needs at once"
+    assert {(one.need, one.queues) for one in said.failures} == {("memory", 1), ("cores", 1)}
+
+
+def test_nobody_there() -> None:
+    """Without pilots and queues there is nothing to compare with."""
+    said = explain_job(job(), [], [], {})
+    assert said.summary == "There is no live pilot and no configured queue"
+    assert (said.nearest, said.failures) == ("", ())
+
+
+def test_what_other_communities_have_is_counted_but_not_shown() -> None:
+    """Pilots of others fail the need for a pilot of one's own; nothing else of them is told."""
+    said = explain_job(job(), [free(1, offer(communities=("d",), site="secret"))], [], {})
+    assert [(one.need, one.pilots, one.example) for one in said.failures] == [("community", 1, "")]
+    assert said.nearest == ""
+    assert "secret" not in repr(said)
+
+
+@pytest.mark.parametrize(
+    ("detail", "summary"),
+    [
+        (job(state=JobState.HELD, reason="ten nodes in a row failed"), "It is held: ten nodes in a row failed"),
+        (job(state=JobState.RUNNING, attempt=2, site="x"), "It does not wait: attempt 2 is running at x"),
+        (job(state=JobState.DONE), "It is over: done"),
+        (job(state=JobState.FAILED, reason="exit code 3"), "It is over: failed: exit code 3"),
+    ],
+)
+def test_a_job_that_does_not_wait(detail: JobDetail, summary: str) -> None:
+    """Only a waiting job is compared with anything."""
+    said = explain_job(detail, [free(1, offer())], [offer()], {})
+    assert (said.summary, said.pilots, said.queues) == (summary, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (needs(), None),
+        (needs(cores=9, max_cores=9), "no configured queue can run it; at the nearest, q, it asks for 9 cores and finds 8 cores"),
+        (needs(cores=65, max_cores=65, memory=2 * GB),
+         "no configured queue can run it; at the nearest, q, it asks for 65 cores and finds 8 cores"),
+    ],
+)  # fmt: skip
+def test_what_no_queue_can_run_is_told_at_submission(asked: Needs, sentence: str | None) -> None:
+    """A job that nothing configured can ever run is stored with a warning that names the nearest queue."""
+    assert never_satisfiable(asked, "c", [offer(), offer(queue="tiny", cores=1, memory=GB)]) == sentence
+
+
+def test_a_community_without_queues_is_told() -> None:
+    """Queues of others are none for it."""
+    assert never_satisfiable(needs(), "d", [offer()]) == "no configured queue serves d"
+
+
+# -- pilots -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pilot_is_told_what_waits_and_why_it_does_not_fit() -> None:
+    """For each need: how many jobs of how many queues have it."""
+    queues = [(task(1, cores=9, max_cores=9), 4), (task(2, cores=64, max_cores=64), 3), (task(3, tags="gpu"), 2)]
+    said = explain_pilot(pilot(), [offer()], queues)
+    assert said.summary == "None of 9 waiting jobs fits; the nearest asks for 9 cores and finds 8 cores"
+    assert (said.waiting, said.fitting) == (9, 0)
+    assert [(one.need, one.jobs, one.queues, one.pilots) for one in said.failures] == [
+        ("cores", 7, 2, 1),
+        ("tags", 2, 1, 1),
+    ]
+    assert said.failures[0].example == "the nearest asks for 9 cores and finds 8 cores"
+
+
+def test_a_pilot_with_several_agents_fits_where_one_of_them_does() -> None:
+    """A job has to fit one agent, not all of them."""
+    said = explain_pilot(pilot(), [offer(cores=0), offer()], [(task(1), 3)])
+    assert (said.fitting, said.failures) == (3, ())
+    assert said.summary == "3 waiting jobs would fit: it gets some when it asks the next time"
+
+
+@pytest.mark.parametrize(
+    ("row", "summary"),
+    [
+        (pilot(), "No job of c waits"),
+        (pilot(state=PilotState.DRAINING), "It drains: it takes no new jobs"),
+        (pilot(state=PilotState.SUBMITTED), "It has not called back yet: it is submitted"),
+        (pilot(state=PilotState.DONE, reason=PilotReason.IDLE), "It is over: done (idle)"),
+        (pilot(alarm="two keys"), "It gets no jobs until somebody has looked at its alarm: two keys"),
+    ],
+)
+def test_a_pilot_that_is_given_nothing_whatever_waits(row: object, summary: str) -> None:
+    """The state of a pilot may be reason enough."""
+    assert explain_pilot(row, [offer()], []).summary == summary  # type: ignore[arg-type]
+
+
+def test_a_pilot_that_has_not_asked() -> None:
+    """Before its first offer there is nothing to compare."""
+    said = explain_pilot(pilot(), [], [(task(1), 1)])
+    assert (said.stamp, said.summary) == (STAMP, "It has not asked for jobs yet")
+
+
+# -- laws -------------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(drawn_tasks(most=4), drawn_offers(), drawn_offers())
+def test_explain_says_that_a_job_fits_exactly_when_it_would_be_matched(
+    tasks: list[TaskQueue], node: Offer, other: Offer
+) -> None:
+    """Explanations of jobs, of pilots and of empty answers agree with what the match would do."""
+    made = TaskQueues()
+    made.add([waiting(one) for one in tasks])
+    for one in tasks:
+        alone = TaskQueues()
+        alone.add([waiting(one)])
+        matched = bool(alone.choose(node, 1).picks)
+        detail = job(one.needs, community=one.community)
+        said = explain_job(detail, [free(1, node)], [node], {})
+        assert (said.fitting_pilots, said.fitting_queues) == (matched, matched)
+        assert (said.failures == ()) == matched
+        assert (never_satisfiable(one.needs, one.community, [node, other]) is None) == (matched or fits(one, other))
+    told = explain_pilot(pilot(communities=node.communities), [node], made.queues(node.communities))
+    assert (told.fitting > 0) == made.any_fits(node)
+    if not made.any_fits(node):
+        there = made.samples(node.communities, 100)
+        assert nothing_for(node, there)[0] == ("nothing-fits" if there else "nothing-waits")
