@@ -105,4 +105,3 @@ def _first_line(path: str) -> str:
         return Path(path).read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return ""
-

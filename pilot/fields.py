@@ -36,8 +36,8 @@ class Fields:
         return default if value is None else value
 
     def text(self, key: str, default: Optional[str], *, most: int = 1024, choices: Sequence[str] = ()) -> Optional[str]:
-        value = self.take(key, default)
-        if value is default:
+        value = self.take(key, None)
+        if value is None:
             return default
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)
@@ -59,7 +59,7 @@ class Fields:
                 key, f"expected a whole number from {least} to {most} {otherwise}".rstrip() + f", got {_shown(value)}"
             )
             return least
-        return value
+        return int(value)
 
     def size(self, key: str) -> units.Size:
         """A size in bytes, zero where absent."""

@@ -119,7 +119,7 @@ def connect(fd: int) -> tuple[Link, Hello, list[Message]]:
 
 
 class LinkedCentral:
-    """The central as commands see it (`commands.context.Central`), by way of the monitor; and `finished`, for the agent.
+    """The central as commands see it (`commands.context.Central`), through the monitor; and `finished`, for the agent.
 
     Every call may come from any thread. Once the monitor has died, `monitor_died` is set, the receiver of orders is
     told to stop, and calls raise `TransportError`.

@@ -185,7 +185,7 @@ def test_what_payloads_print_is_read_by_way_of_their_jobs(
 
 
 def test_a_reader_knows_the_end(ann: Person, pilot: SignedPilot, job: Job) -> None:
-    """Once the attempt has ended, the sizes that it reported say whether everything is there; no size is an empty log."""
+    """Once an attempt has ended, the sizes that it reported say whether all is there; no size is an empty log."""
     pilot.log(job.stream, 0, b"half")
     pilot.succeed(job.lease, log_sizes={job.stream: 8})
     path = f"/v1/jobs/{job.id}/logs"

@@ -138,21 +138,21 @@ def test_payload_killed(system: System, client: Client) -> None:
 
 def test_pilot_stopped_past_its_lease(tmp_path: Path) -> None:
     """A whole pilot under SIGSTOP past its lease: requeued once; after SIGCONT its words change nothing."""
-    with running_system(tmp_path / "central", Plan(slots=2, cores=1, lease="4 s", silent_after="3 s")) as system:
-        with system.client() as client:
-            [job] = submit(client, chatty(80))
-            first = running_attempt(system, client, job)
-            stopped = system.processes("", first.pilot)
-            for pid in [*stopped, *payloads(stopped)]:
-                deliver(pid, signal.SIGSTOP)
-            wait_for(lambda: len(client.attempts(job)) == 2, 60, "a second attempt")
-            for pid in [*stopped, *payloads(stopped)]:
-                deliver(pid, signal.SIGCONT)
-            check_all_once(client, [job])
-            attempts = client.attempts(job)
-            assert [attempt.outcome for attempt in attempts] == [Outcome.LOST, Outcome.SUCCESS]
-            assert attempts[1].pilot != first.pilot
-            assert client.logs(job) == lines(80)
+    plan = Plan(slots=2, cores=1, lease="4 s", silent_after="3 s")
+    with running_system(tmp_path / "central", plan) as system, system.client() as client:
+        [job] = submit(client, chatty(80))
+        first = running_attempt(system, client, job)
+        stopped = system.processes("", first.pilot)
+        for pid in [*stopped, *payloads(stopped)]:
+            deliver(pid, signal.SIGSTOP)
+        wait_for(lambda: len(client.attempts(job)) == 2, 60, "a second attempt")
+        for pid in [*stopped, *payloads(stopped)]:
+            deliver(pid, signal.SIGCONT)
+        check_all_once(client, [job])
+        attempts = client.attempts(job)
+        assert [attempt.outcome for attempt in attempts] == [Outcome.LOST, Outcome.SUCCESS]
+        assert attempts[1].pilot != first.pilot
+        assert client.logs(job) == lines(80)
 
 
 def payloads(pids: list[int]) -> list[int]:

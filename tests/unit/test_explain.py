@@ -117,7 +117,8 @@ def test_a_job_that_does_not_wait(detail: JobDetail, summary: str) -> None:
     ("asked", "sentence"),
     [
         (needs(), None),
-        (needs(cores=9, max_cores=9), "no configured queue can run it; at the nearest, q, it asks for 9 cores and finds 8 cores"),
+        (needs(cores=9, max_cores=9),
+         "no configured queue can run it; at the nearest, q, it asks for 9 cores and finds 8 cores"),
         (needs(cores=65, max_cores=65, memory=2 * GB),
          "no configured queue can run it; at the nearest, q, it asks for 65 cores and finds 8 cores"),
     ],
