@@ -73,6 +73,7 @@ class Holdings:
         self._facts: tuple[Fact, ...] = ()
         self._acknowledgements: list[Acknowledgement] = []
         self._state = PilotState.RUNNING
+        self._told = PilotState.RUNNING  # the state that the central has heard
 
     # -- match requests ---------------------------------------------------------------------------------------------
 
@@ -176,6 +177,12 @@ class Holdings:
         with self._lock:
             return self._state is PilotState.DRAINING
 
+    @property
+    def known_draining(self) -> bool:
+        """Whether the central has heard that the pilot takes no new jobs."""
+        with self._lock:
+            return self._told is PilotState.DRAINING
+
     def found(self, facts: Iterable[Fact]) -> None:
         """Facts about the node, told once."""
         with self._lock:
@@ -213,6 +220,7 @@ class Holdings:
         """Take over the reply to a heartbeat. Of leases that are gone, those that still ran are told."""
         with self._lock:
             said = request.acknowledgements
+            self._told = request.state
             self._acknowledgements = [one for one in self._acknowledgements if one not in said]
             self._facts = self._facts[len(request.facts) :]
             listed = {(lease.job, lease.attempt) for lease in request.leases}

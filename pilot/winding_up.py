@@ -24,6 +24,8 @@ from pilot.waking import Waking
 KILL_PATIENCE = 10.0
 #: Seconds for the last bytes of logs, for the last acknowledgements, for the goodbye.
 LOGS_PATIENCE, SAY_PATIENCE, BYE_PATIENCE = 60.0, 5.0, 30.0
+#: Seconds for the central to hear that no more jobs are wanted.
+DRAIN_PATIENCE = 3.0
 #: Seconds that each of these has even after the patience of the whole is used up.
 LEAST_PATIENCE = 3.0
 #: Lines of the agent that a node-fault shows.
@@ -51,6 +53,9 @@ class WindingUp:
         self.log.say(f"the pilot ends: {ending.reason.value}" + (f" ({ending.message})" if ending.message else ""))
         if not processes.end_all_children(KILL_PATIENCE):
             self.log.say("some processes cannot be ended; they belong to another user or hang in the kernel")
+        # Before anything goes back to the queue: a request that is still held would be given it again.
+        self.holdings.drain()
+        self._wait(lambda: self.holdings.known_draining, DRAIN_PATIENCE)
         self.matching.stop()
         self._settle_leases(ending)
         if ending.reason is PilotReason.REFUSED:

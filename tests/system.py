@@ -67,6 +67,7 @@ class Plan:
     silent_after: str = "20 s"
     idle: str = "120 s"
     url: str = ""  # what pilots are told; empty: the central itself
+    path: str = ""  # PATH of the central and so of its pilots; empty: as here
 
 
 class System:
@@ -96,6 +97,7 @@ class System:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "central", "serve", "--folder", str(self.folder)],
                 cwd=TOP,
+                env={**os.environ, "PATH": self.plan.path or os.environ["PATH"]},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""The pilot under the Pythons of nodes: PILOTAGE_NODE_PYTHONS names the interpreters, as PATH does."""
+"""A whole `pilot.pyz` under each Python that a node may have."""
 
 from __future__ import annotations
 
@@ -8,42 +8,57 @@ from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).resolve().parents[2]
-BUNDLE = TOP / "dist" / "pilot.pyz"
+from pilot.states import JobState
+from tests.system import BUNDLE, Plan, running_system
+
 PYTHONS = [Path(path) for path in os.environ.get("PILOTAGE_NODE_PYTHONS", "").split(os.pathsep) if path]
-JOB = """\
-name: hello
-command: [sh, -c, "cat in.txt > out.txt; echo hello"]
-inputs: [in.txt]
-outputs: [out.txt]
-needs: {memory: 100 MB, wall_time: 1 min}
-"""
-
-pytestmark = pytest.mark.skipif(not PYTHONS, reason="PILOTAGE_NODE_PYTHONS names no interpreter")
 
 
-def run_hello(folder: Path, words: list[str], environment: dict[str, str]) -> None:
-    """Run the job in a folder, and look at what it left."""
-    (folder / "job.yaml").write_text(JOB)
-    (folder / "in.txt").write_text("some text\n")
+@pytest.fixture(params=PYTHONS, ids=lambda path: path.parent.parent.name)
+def python(request: pytest.FixtureRequest) -> Path:
+    """One of the interpreters that the lane has set up."""
+    found: Path = request.param
+    return found
+
+
+def version(python: Path) -> str:
+    asked = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([python, "-c", asked], capture_output=True, text=True, timeout=30, check=True).stdout.strip()
+
+
+def test_a_job_by_way_of_the_central(python: Path, tmp_path: Path) -> None:
+    """The wrapper finds this Python, the pilot runs under it, and a job with input, output and log is done."""
+    (tmp_path / "in.txt").write_text("from home\n")
+    path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
+    with running_system(tmp_path / "central", Plan(path=path)) as system, system.client() as client:
+        document = {"command": ["sh", "-c", "cat in.txt; cp in.txt out.txt"], "inputs": ["in.txt"], "outputs": ["*.txt"]}
+        [job] = client.submit(document, base=tmp_path).ids
+        client.wait([job], timeout=90)
+        assert client.job(job).job.state is JobState.DONE
+        assert client.logs(job) == b"from home\n"
+        client.fetch_outputs(job, tmp_path / "back")
+        assert (tmp_path / "back" / "out.txt").read_text() == "from home\n"
+        facts = client.pilot(client.attempts(job)[-1].pilot).facts
+        assert any(version(python) in value for name, value in facts.items() if "python" in name), facts
+
+
+def test_a_job_without_any_central(python: Path, tmp_path: Path) -> None:
+    """``pilot.pyz run --job`` runs one job from a file, brings its output, and tells success from failure."""
+    (tmp_path / "job.yaml").write_text("command: [sh, -c, 'echo hi > out.txt']\noutputs: [out.txt]\nname: one\n")
+    (tmp_path / "bad.yaml").write_text("command: [sh, -c, 'exit 3']\nname: bad\n")
+    for file, code in (("job.yaml", 0), ("bad.yaml", 10)):
+        done = subprocess.run(
+            [python, "-I", BUNDLE, "run", "--job", file], cwd=tmp_path, capture_output=True, text=True, timeout=90
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+    assert [path.read_text() for path in tmp_path.rglob("one-output/**/out.txt")] == ["hi\n"]
+
+
+def test_doctor(python: Path, tmp_path: Path) -> None:
+    """``pilot.pyz doctor`` tells what it found, each with its source."""
     done = subprocess.run(
-        [*words, "run", "--job", "job.yaml"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+        [python, "-I", BUNDLE, "doctor"], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stderr == ""
-    assert "outcome   success" in done.stdout
-    assert (folder / "hello-output" / "out.txt").read_text() == "some text\n"
-    assert (folder / "hello-output" / "stdout").read_text() == "hello\n"
-
-
-@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parts[-3])
-def test_a_job_from_the_checkout(python: Path, tmp_path: Path) -> None:
-    """A job runs standalone from the checkout, with warnings as errors."""
-    run_hello(tmp_path, [str(python), "-W", "error", "-m", "pilot"], {**os.environ, "PYTHONPATH": str(TOP)})
-
-
-@pytest.mark.skipif(not BUNDLE.exists(), reason="there is no dist/pilot.pyz: ./dev bundle")
-@pytest.mark.parametrize("python", PYTHONS, ids=lambda path: path.parts[-3])
-def test_a_job_from_the_one_file(python: Path, tmp_path: Path) -> None:
-    """A job runs standalone from the one file that travels, with nothing but the interpreter's own library."""
-    run_hello(tmp_path, [str(python), "-I", "-S", str(BUNDLE)], {"PATH": os.environ["PATH"]})
+    assert "cores" in done.stdout
+    assert "psutil" in done.stdout
