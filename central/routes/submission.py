@@ -17,7 +17,7 @@ from central.records import NewJobs
 from central.rules import Who
 from pilot.errors import InvalidInput, InvalidJob, Refusal
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
-from pilot.protocol import InputFile
+from pilot.protocol import InputFile, JobSpec
 from pilot.views import JobRange, SubmitReply, SubmitRequest
 
 #: Bytes of one request: 100,000 small documents, or fewer large ones.
@@ -66,6 +66,7 @@ async def _parse(documents: Sequence[Mapping[str, Any]]) -> list[JobDocument]:
         try:
             parsed.append(parse(document, f"jobs[{index}]"))
             total += parsed[-1].count
+            problems.extend(_not_there_yet(parsed[-1].spec, f"jobs[{index}]"))
         except InvalidJob as error:
             problems.extend(error.problems)
             if len(problems) >= MAX_PROBLEMS:
@@ -157,6 +158,19 @@ class _Rendering:
 
     def _problem(self, where: str, problem: str) -> None:
         self._problems.append(InvalidInput(where, problem))
+
+
+def _not_there_yet(spec: JobSpec, where: str) -> Iterator[InvalidInput]:
+    """What the job file can say and no pilot can do so far: refused, so that nobody waits for it."""
+    if spec.container:
+        yield InvalidInput(f"{where}.container", "no pilot of this version runs containers; leave it out")
+    if spec.credentials:
+        yield InvalidInput(f"{where}.credentials", "this version delivers no credentials; leave it out")
+    for number, rule in enumerate(spec.outputs):
+        if rule.to:
+            yield InvalidInput(
+                f"{where}.outputs[{number}].to", "this version knows the sandbox store alone: leave it out"
+            )
 
 
 def _varies(text: str, document: JobDocument) -> bool:

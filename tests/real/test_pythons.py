@@ -31,7 +31,8 @@ def test_a_job_by_way_of_the_central(python: Path, tmp_path: Path) -> None:
     (tmp_path / "in.txt").write_text("from home\n")
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     with running_system(tmp_path / "central", Plan(path=path)) as system, system.client() as client:
-        document = {"command": ["sh", "-c", "cat in.txt; cp in.txt out.txt"], "inputs": ["in.txt"], "outputs": ["*.txt"]}
+        command = ["sh", "-c", "cat in.txt; cp in.txt out.txt"]
+        document = {"command": command, "inputs": ["in.txt"], "outputs": ["*.txt"]}
         [job] = client.submit(document, base=tmp_path).ids
         client.wait([job], timeout=90)
         assert client.job(job).job.state is JobState.DONE
@@ -56,9 +57,7 @@ def test_a_job_without_any_central(python: Path, tmp_path: Path) -> None:
 
 def test_doctor(python: Path, tmp_path: Path) -> None:
     """``pilot.pyz doctor`` tells what it found, each with its source."""
-    done = subprocess.run(
-        [python, "-I", BUNDLE, "doctor"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([python, "-I", BUNDLE, "doctor"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cores" in done.stdout
     assert "psutil" in done.stdout
