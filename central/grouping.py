@@ -128,11 +128,14 @@ class View:
                 self._put(alike)
                 self._barren = [barren for barren in self._barren if not room(alike.needs, barren)]
 
-    def first_fit(self, free: Free) -> Alike | None:
-        """The first queues, by order, that the free amounts hold."""
+    def first_fit(self, free: Free, start: int = 0) -> tuple[Alike, int] | None:
+        """The first queues, by order, that the free amounts hold, and their place.
+
+        From that place a search for what is left of the amounts may go on: nothing before it fits less.
+        """
         if any(free.within(barren) for barren in self._barren):
             return None
-        at = 0
+        at = start
         while (at := self._candidate(free, at)) < len(self._rows):
             row = self._rows[at]
             alike = row[-1]
@@ -140,7 +143,7 @@ class View:
                 del self._rows[at]
                 self._put(alike)
             elif room(alike.needs, free):
-                return alike
+                return alike, at
             else:
                 at += 1
         self._barren = [free.copy(), *(barren for barren in self._barren if not barren.within(free))][:MAX_BARREN]

@@ -102,9 +102,10 @@ class TaskQueues:
         picks: dict[tuple[int, int], int] = {}  # queue, cores → jobs
         taken: list[tuple[int, int, int]] = []
         additions: dict[int, int] = {}
-        while most > 0 and free.cores > 0:
-            alike = view.first_fit(free)
-            queue = alike.queues.first() if alike else None
+        at = 0
+        while most > 0 and free.cores > 0 and (found := view.first_fit(free, at)):
+            alike, at = found
+            queue = alike.queues.first()
             if queue is None or queue.key is None:
                 break
             needs, number, priority = queue.task.needs, queue.task.id, -queue.key[0]

@@ -60,6 +60,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     read = config.read(arguments.config)
     bootstrap.prepare(bootstrap.own_archive(), read.work)
+    from pilot import lean
+
+    lean.share_one_heap()
+    lean.import_requests()
     from pilot import monitor
 
     return monitor.run(read, bootstrap.own_archive())

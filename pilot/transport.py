@@ -13,6 +13,7 @@ from typing import Optional, Protocol, Union
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from pilot.errors import TransportError
 
@@ -51,8 +52,7 @@ class Https:
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, timeout: float) -> Response:
         deadline = time.monotonic() + timeout
-        all_headers = {"Accept-Encoding": "identity", "User-Agent": "pilotage-pilot", **headers}
-        request = requests.Request(method, url, headers=all_headers, data=body).prepare()
+        request = _prepared(method, url, headers, body)
         try:
             response = self.adapter.send(
                 request,
@@ -77,6 +77,17 @@ class Https:
     def close(self) -> None:
         """Close what is idle."""
         self.adapter.close()
+
+
+def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes) -> requests.PreparedRequest:
+    """A request as it is to be sent. Our URLs are in their final form: what `Request.prepare` does would be in vain."""
+    request = requests.PreparedRequest()
+    request.method = method
+    request.url = url
+    request.headers = CaseInsensitiveDict({"Accept-Encoding": "identity", "User-Agent": "pilotage-pilot", **headers})
+    request.headers["Content-Length"] = str(len(body))
+    request.body = body
+    return request
 
 
 def _read(response: requests.Response, url: str, deadline: float) -> bytes:

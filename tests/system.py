@@ -145,15 +145,12 @@ class System:
 
     # -- pilots -----------------------------------------------------------------------------------------------------
     def processes(self, word: str, stamp: str = "") -> list[int]:
-        """Processes of this folder whose command line holds `word` as one of its words (any, when empty)."""
+        """Processes of this folder's pilots, by where they work or what they are; with `word` in the command line."""
         place = str(self.folder / "pilots") + "/"
         found = []
-        for pid, words in command_lines():
-            if (
-                any(place in item and stamp in item for item in words)
-                and (not word or word in words)
-                and pid != os.getpid()
-            ):
+        for pid, words, folder in command_lines():
+            ours = any(place in item and stamp in item for item in (*words, folder))
+            if ours and (not word or word in words) and pid != os.getpid():
                 found.append(pid)
         return found
 
@@ -177,14 +174,16 @@ def central(*arguments: str) -> str:
     return done.stdout
 
 
-def command_lines() -> Iterator[tuple[int, list[str]]]:
+def command_lines() -> Iterator[tuple[int, list[str], str]]:
+    """Process, command line and working directory of everything that may be looked at."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 words = (entry / "cmdline").read_bytes().split(b"\0")
+                folder = os.readlink(entry / "cwd")
             except OSError:
                 continue
-            yield int(entry.name), [os.fsdecode(word) for word in words]
+            yield int(entry.name), [os.fsdecode(word) for word in words], folder
 
 
 def deliver(pid: int, number: int) -> None:

@@ -41,11 +41,13 @@ class Weather:
 
 
 @contextmanager
-def lossy(certificate: Path, key: Path, authority: Path, upstream: str) -> Iterator[tuple[str, Weather]]:
-    """Serve on a free port of the loopback; yields the address and the weather."""
+def lossy(certificate: Path, authority: Path, upstream: str) -> Iterator[tuple[str, Weather]]:
+    """Serve on a free port of the loopback with a certificate and its key from one file; yields address and weather."""
     weather = Weather()
     target = urlsplit(upstream)
     trust = ssl.create_default_context(cafile=str(authority))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -89,8 +91,6 @@ def lossy(certificate: Path, key: Path, authority: Path, upstream: str) -> Itera
             """A pilot that hangs up is what these tests are about."""
 
     server = Server(("127.0.0.1", 0), Handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pilot.protocol import attempt_stream
 from pilot.states import JobState, Outcome, PilotReason, PilotState
 from pilot.views import AttemptView
 from pilotage import Client
@@ -63,6 +64,14 @@ def check_all_once(client: Client, jobs: list[int], seconds: float = 120) -> Non
         assert outcomes[-1] is Outcome.SUCCESS
 
 
+def check_log(client: Client, job: int, expected: bytes) -> None:
+    """What a job printed arrives whole; its last bytes may come after the report of its end."""
+    try:
+        wait_for(lambda: len(client.logs(job)) >= len(expected), 60, f"{len(expected)} bytes of the log of job {job}")
+    finally:
+        assert client.logs(job) == expected
+
+
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
     with running_system(tmp_path / "central") as system:
@@ -91,9 +100,10 @@ def test_central_killed_in_the_middle(system: System, client: Client) -> None:
         system.start()
     check_all_once(client, jobs)
     for number, job in enumerate(jobs, start=1):
-        assert client.logs(job) == lines(15)
+        check_log(client, job, lines(15))
         assert [item.name for item in client.outputs(job).outputs] == ["result.txt"], number
-        assert len(client.attempts(job)) == 1
+        # A lease whose answer died with the central was given back unstarted: that attempt has no outcome.
+        assert [a.outcome for a in client.attempts(job) if a.outcome] == [Outcome.SUCCESS]
 
 
 def test_agent_killed(system: System, client: Client) -> None:
@@ -130,7 +140,7 @@ def test_payload_killed(system: System, client: Client) -> None:
     client.wait([job], timeout=60)
     [attempt] = client.attempts(job)
     assert (attempt.outcome, attempt.signal) == (Outcome.PAYLOAD_ERROR, signal.SIGKILL)
-    assert client.logs(job) == b"before\n"
+    check_log(client, job, b"before\n")
     [again] = submit(client, {"command": ["true"]})
     client.wait([again], timeout=60)
     assert client.attempts(again)[0].pilot == attempt.pilot
@@ -152,7 +162,7 @@ def test_pilot_stopped_past_its_lease(tmp_path: Path) -> None:
         attempts = client.attempts(job)
         assert [attempt.outcome for attempt in attempts] == [Outcome.LOST, Outcome.SUCCESS]
         assert attempts[1].pilot != first.pilot
-        assert client.logs(job) == lines(80)
+        check_log(client, job, lines(80))
 
 
 def payloads(pids: list[int]) -> list[int]:
@@ -188,8 +198,7 @@ def weathered(tmp_path: Path) -> Iterator[tuple[System, Client, Weather]]:
     """A system whose pilots reach the central through a network that a test can spoil."""
     system = System(tmp_path / "central", Plan(idle="5 s"))
     system.make()
-    private = system.folder / "private"
-    with lossy(private / "server.pem", private / "server-key.pem", system.folder / "ca.pem", system.url) as found:
+    with lossy(system.folder / "private" / "server.pem", system.folder / "ca.pem", system.url) as found:
         system.plan.url, weather = found
         text = (system.folder / "central.toml").read_text().replace(f'url = "{system.url}"', f'url = "{found[0]}"')
         (system.folder / "central.toml").write_text(text)
@@ -214,7 +223,7 @@ def test_a_lost_reply_of_each_kind(weathered: tuple[System, Client, Weather], re
     check_all_once(client, jobs)
     wait_for(lambda: weather.lost[request_line] == 2, 20, f"two replies of {request_line} to be lost")
     for job in jobs:
-        assert client.logs(job) == lines(12)
+        check_log(client, job, lines(12))
         assert [attempt.outcome for attempt in client.attempts(job)] == [Outcome.SUCCESS]
     pilots = list(client.pilots())
     assert [pilot.alarm for pilot in pilots] == [""]
@@ -232,7 +241,7 @@ def test_central_away(weathered: tuple[System, Client, Weather]) -> None:
     weather.away = False
     check_all_once(client, [job])
     assert len(client.attempts(job)) == 1
-    assert client.logs(job) == lines(30)
+    check_log(client, job, lines(30))
 
 
 def result_file(system: System, job: int, attempt: int) -> list[Path]:
@@ -314,9 +323,9 @@ def test_a_hundred_megabytes_of_output(system: System, client: Client) -> None:
         {"command": ["echo", "quiet"]},
     )
     client.wait([loud, quiet], timeout=120)
-    assert client.logs(quiet) == b"quiet\n"
+    check_log(client, quiet, b"quiet\n")
     assert client.job(loud).job.state is JobState.DONE
-    size = client.attempts(loud)[-1].log_sizes["stdout"]
+    size = client.attempts(loud)[-1].log_sizes[attempt_stream(loud, 1, "stdout")]
     wait_for(lambda: len(client.logs(loud)) == size, 60, "all that is kept of the log")
     log = client.logs(loud)
     assert log.startswith(b"first\nxxx")
@@ -328,8 +337,7 @@ def test_not_utf8(system: System, client: Client) -> None:
     """Bytes that are no text come back as the bytes that they were."""
     [job] = submit(client, {"command": ["python3", "-c", "import os; os.write(1, bytes(range(256)))"]})
     client.wait([job], timeout=60)
-    wait_for(lambda: len(client.logs(job)) == 256, 30, "the log")
-    assert client.logs(job) == bytes(range(256))
+    check_log(client, job, bytes(range(256)))
 
 
 # -- people intervene -------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pilot.states import JobState
-from tests.system import BUNDLE, Plan, running_system
+from tests.system import BUNDLE, TOP, Plan, running_system
 
 PYTHONS = [Path(path) for path in os.environ.get("PILOTAGE_NODE_PYTHONS", "").split(os.pathsep) if path]
 
@@ -61,3 +61,18 @@ def test_doctor(python: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cores" in done.stdout
     assert "psutil" in done.stdout
+
+
+@pytest.mark.parametrize("suite", ["test_pool.py", "test_standalone.py"])
+def test_payloads_from_the_checkout(python: Path, suite: str, tmp_path: Path) -> None:
+    """The suites with real payloads, the Pool's and the standalone run's, pass under this Python too."""
+    # Without the conftest of the folder, which is for centrals and asks for what no node has.
+    options = ["-q", "--noconftest", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'suite'}"]
+    done = subprocess.run(
+        [python, "-m", "pytest", *options, f"tests/integration/{suite}"],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr

@@ -1,0 +1,8 @@
+"""Runs every measurement, one after another: `python -m bench`."""
+
+from __future__ import annotations
+
+from bench import jobs, latency, memory, size, start, submission
+
+for measurement in (size, start, memory, latency, submission, jobs):
+    measurement.main()
