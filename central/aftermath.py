@@ -47,10 +47,22 @@ def swept(central: Central, found: Swept) -> None:
     """The sweep has found pilots silent, or leases that ran out; the matcher has been told already."""
     for stamp in found.silent:
         central.roster.stale(stamp)
-        central.hub.publish((), PilotChanged(stamp, PilotState.SILENT))
     for end in found.ended:
         central.inputs.forget(end.job, end.attempt)
-    central.hub.publish((), *(JobChanged(end.job, end.state, end.attempt) for end in found.ended))
+    central.background(_tell(central, found))
+
+
+async def _tell(central: Central, found: Swept) -> None:
+    """Tell those who watch, each of the own community."""
+    try:
+        for stamp in found.silent:
+            row = await central.roster.row(stamp)
+            central.hub.publish(row.communities, PilotChanged(stamp, row.state))
+        for end in found.ended:
+            job = (await central.store.job(None, end.job)).job
+            central.hub.publish((job.community,), JobChanged(end.job, end.state, end.attempt))
+    except PilotageError as error:
+        log.warning("Those who watch were not told of a sweep", extra={"fields": {"error": error}})
 
 
 async def _close_logs(central: Central, stamp: str) -> None:

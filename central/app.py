@@ -114,7 +114,7 @@ def compose(
         ring=ring,
         callers=Callers(ring, settings.tokens, Nonces(), wall),
         hub=Hub(),
-        metrics=Metrics(),
+        metrics=Metrics(store.commits),
         pilot_files=pilot_files(folder.pilot(service)),
         interface=interface,
         started=clock.now(),

@@ -6,6 +6,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
@@ -76,6 +77,13 @@ def inflate(body: bytes, encoding: str, bound: int) -> bytes:
     return plain
 
 
+def cut(text: str, bound: int) -> str:
+    """The last so many bytes of a text, in whole characters."""
+    if len(text) <= bound // 4:
+        return text
+    return text.encode()[-bound:].decode("utf-8", "ignore")
+
+
 class _Version(msgspec.Struct):
     version: int = VERSION
 
@@ -127,9 +135,12 @@ def _check_numbers(value: Any, where: str) -> None:
         raise Refusal("invalid", str(problem), problems=(problem,))
 
 
+_hints = cache(get_type_hints)
+
+
 def query(pairs: Sequence[tuple[str, str]], kind: type[T]) -> T:
     """The query of a request as a record. A field that is a tuple takes repeated keys and lists with commas."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key not in hints:

@@ -49,7 +49,8 @@ def _check(source: Path) -> None:
     try:
         with closing(sqlite3.connect(f"{source.as_uri()}?mode=ro", uri=True)) as database:
             found = database.execute("PRAGMA quick_check").fetchone()[0]
+            versions = database.execute("SELECT count(*) FROM schema_version").fetchone()[0]
     except sqlite3.Error as error:
         raise PilotageError(f"{source}: this is not a copy that `backup` wrote ({error})") from error
-    if found != "ok":
+    if found != "ok" or not versions:
         raise PilotageError(f"{source}: the copy is damaged ({found}); use another")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from central.app import Central
 
 log = logging.getLogger(__name__)
+#: Refusals that an operator wants to know of: somebody else has a pilot's secret, or something of ours failed.
+_NOTED = frozenset({"secret-used", "internal"})
 M = TypeVar("M")
 Q = TypeVar("Q")
 
@@ -85,6 +87,7 @@ class Route(Generic[M]):
     message: type[M] | None = None
     reply: type | None = None  # None: bytes, or nothing
     query: type | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the request, beside Authorization: name → meaning
     bound: int = MAX_MESSAGE  # bytes of the body
     streams: bool = False  # the handler reads the body itself
     media: str = "application/json"  # of the answer
@@ -109,11 +112,18 @@ class _Endpoint:
             return
         except PilotageError as error:
             response = problem(error)
+            self._noted(request, error)
         except Exception:  # a fault of ours must not look like a refusal, nor end the server
             log.exception("A request failed inside the central", extra={"fields": {"route": self._route.path}})
             response = problem(Refusal("internal", "the central failed on this request; its log says why"))
         self._central.metrics.request(self._route, response.status_code, time.perf_counter() - started)
         await response(scope, receive, send)
+
+    def _noted(self, request: Request, error: PilotageError) -> None:
+        """Some refusals are for the operator's eyes too."""
+        kind = refusal_of(error).type
+        if kind in _NOTED:
+            log.warning("Refused: %s", error, extra={"fields": {"type": kind, "path": request.url.path}})
 
     async def _answer(self, request: Request) -> Response:
         route = self._route

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from pilot.states import JobState, PilotState
 
@@ -18,11 +20,24 @@ MEDIA = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
-class Metrics:
-    """What one central counts."""
+class _Commits(Collector):
+    """What the store's writer counts."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, commits: Callable[[], tuple[int, int]]) -> None:
+        self._commits = commits
+
+    def collect(self) -> Iterator[Metric]:
+        commits, verbs = self._commits()
+        yield CounterMetricFamily("pilotage_store_commits", "Durable commits of the store", commits)
+        yield CounterMetricFamily("pilotage_store_verbs", "Changes that these commits made durable", verbs)
+
+
+class Metrics:
+    """What one central counts. `commits` gives the store's commits, and the changes in them, so far."""
+
+    def __init__(self, commits: Callable[[], tuple[int, int]]) -> None:
+        self.registry = CollectorRegistry(auto_describe=False)
+        self.registry.register(_Commits(commits))
         self._requests = Counter(
             "pilotage_requests", "Requests answered", ("method", "route", "status"), registry=self.registry
         )

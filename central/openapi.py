@@ -83,7 +83,7 @@ def _operation(route: Route[Any]) -> dict[str, Any]:
         },
         "security": _security(route),
     }
-    parameters = [*_path_parameters(route), *_query_parameters(route)]
+    parameters = [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)]
     if parameters:
         operation["parameters"] = parameters
     if route.message is not None or route.streams:
@@ -126,6 +126,13 @@ def _path_parameters(route: Route[Any]) -> list[dict[str, Any]]:
             schema["pattern"] = f"^{PATTERNS[part['pattern']]}$"
         parameters.append({"name": part["name"], "in": "path", "required": True, "schema": schema})
     return parameters
+
+
+def _header_parameters(route: Route[Any]) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "header", "required": False, "schema": {"type": "string"}, "description": meaning}
+        for name, meaning in route.headers.items()
+    ]
 
 
 def _query_parameters(route: Route[Any]) -> list[dict[str, Any]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 
 
+@cache
 def software_version() -> str:
     """The version of the installed distribution."""
     try:

@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Callable, Optional
 
 from commands.context import Central, Sandboxes
@@ -81,7 +82,9 @@ class Attempt:
         self.deliver_until = float("inf")
         self._changed = threading.Condition()
         self._cleared = True  # nothing of the payload is left
+        self._streaming = threading.Lock()
         self._streamed: set[str] = set()
+        self._streams_closed = False
 
     @property
     def name(self) -> str:
@@ -121,7 +124,7 @@ class Attempt:
         if not again:
             write_private(self.place.deadline, f"{time.time() + verdict.grace:.0f}\n")
             payload.terminate()
-        self.services.watchdog.at(self.kill_at, payload.kill)
+        self.services.watchdog.at(self.kill_at, lambda: None if self._cleared else payload.kill())
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
@@ -276,11 +279,29 @@ class Attempt:
 
     def _follow_output(self) -> None:
         """Have what is printed pushed, from the first byte on."""
-        for kind, path in (("stdout", self.place.stdout), ("stderr", self.place.stderr)):
-            name = attempt_stream(self.lease.job, self.lease.attempt, kind)
-            if name not in self._streamed and size_of(path):
-                self._streamed.add(name)
-                self.services.central.stream(name, path)
+        with self._streaming:
+            if self._streams_closed:
+                return  # a last look of the watchdog, when all is over
+            for name, path in self._logs():
+                if name not in self._streamed and size_of(path):
+                    self._streamed.add(name)
+                    self.services.central.stream(name, path)
+
+    def _close_streams(self) -> None:
+        """Nothing more is printed."""
+        self._follow_output()
+        with self._streaming:
+            self._streams_closed = True
+            for name in self._streamed:
+                self.services.central.close_stream(name)
+
+    def _logs(self) -> tuple[tuple[str, Path], ...]:
+        """Its log streams and their files."""
+        job, attempt = self.lease.job, self.lease.attempt
+        return (
+            (attempt_stream(job, attempt, "stdout"), self.place.stdout),
+            (attempt_stream(job, attempt, "stderr"), self.place.stderr),
+        )
 
     def _stopped(self, why: str) -> AttemptReport:
         """There was a verdict before the payload ran."""
@@ -301,9 +322,7 @@ class Attempt:
         with self._changed:
             self.phase = Phase.ENDED
             gone = self.verdict is not None and self.verdict.outcome is None
-        self._follow_output()
-        for name in self._streamed:
-            self.services.central.close_stream(name)
+        self._close_streams()
         if not gone:
             self.services.central.report(self.lease.job, self.lease.attempt, self._completed(report))
         if not self.services.keep_work:
@@ -315,10 +334,7 @@ class Attempt:
         text = last_lines(place.stderr) or last_lines(place.stdout)
         secrets = [self.lease.job_token.encode(), *(value.encode() for value in self.lease.credentials.values())]
         tail = mask(text.encode("utf-8", "replace"), [secret for secret in secrets if secret])[-MAX_TAIL:]
-        sizes = {
-            attempt_stream(self.lease.job, self.lease.attempt, kind): size_of(path)
-            for kind, path in (("stdout", place.stdout), ("stderr", place.stderr))
-        }
+        sizes = {name: size_of(path) for name, path in self._logs()}
         return replace(
             report,
             tail=tail.decode("utf-8", "replace"),

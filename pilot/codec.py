@@ -19,15 +19,24 @@ Record = TypeVar("Record")
 _Reader = Callable[[Any], Any]
 
 
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+# Made once: with options, the functions of json make a new one at each call.
+_READER = json.JSONDecoder(parse_constant=_no_constant)
+_WIRE = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_LINK = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
+
 def dumps(record: Any) -> bytes:
     """A record as JSON for the wire, on one line. What UTF-8 cannot say (a file name of other bytes) becomes `?`."""
-    text = json.dumps(encode(record), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.encode("utf-8", "replace")
+    return _WIRE.encode(encode(record)).encode("utf-8", "replace")
 
 
 def pack(values: Any) -> bytes:
     """Plain values as JSON on one line, for a reader in Python: texts come back exactly as they were."""
-    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode()
+    return _LINK.encode(values).encode()
 
 
 def loads(kind: type[Record], text: bytes) -> Record:
@@ -38,7 +47,7 @@ def loads(kind: type[Record], text: bytes) -> Record:
 def parse(text: bytes) -> Any:
     """JSON as plain values. Raises `InvalidInput` for what is not JSON, NaN and nesting without end included."""
     try:
-        return json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+        return _READER.decode(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise InvalidInput("", f"expected JSON, got {text[:80]!r} ({error})") from error
 
@@ -76,10 +85,6 @@ def decode(kind: type[Record], values: Any) -> Record:
 @cache
 def _fields(kind: type[Any]) -> tuple[tuple[str, bool], ...]:
     return tuple((field.name, field.default is None) for field in dataclasses.fields(kind))
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Callable, Optional, Union
 
 from pilot import messages
 from pilot.holdings import Holdings
-from pilot.masking import Secrets
+from pilot.masking import Secrets, owner
 from pilot.matching import Matching
 from pilot.obedience import Obedience
 from pilot.protocol import Lease
@@ -53,7 +53,7 @@ class Desk:
         elif isinstance(message, (messages.Release, messages.Step)):
             self._take_other(message)
         elif isinstance(message, messages.Stream):
-            self.shipper.add(message.name, message.path, _owner_of(message.name))
+            self.shipper.add(message.name, message.path)
         elif isinstance(message, messages.CloseStream):
             self.shipper.close(message.name)
         elif isinstance(message, messages.Facts):
@@ -65,12 +65,12 @@ class Desk:
     def leased(self, leases: Iterable[Lease]) -> None:
         """Before the agent has them: what is secret about them is known."""
         for lease in leases:
-            self.secrets.add(_owner(lease.job, lease.attempt), [lease.job_token, *lease.credentials.values()])
+            self.secrets.add(owner(lease.job, lease.attempt), [lease.job_token, *lease.credentials.values()])
 
     def over(self, job: int, attempt: int) -> None:
         """The lease is no longer ours to speak of."""
         self.holdings.drop(job, attempt)
-        self.shipper.forget(_owner(job, attempt))
+        self.shipper.forget(job, attempt)
 
     def _take_report(self, message: messages.Report) -> None:
         report = message.report
@@ -88,13 +88,3 @@ class Desk:
             for lease in message.leases:
                 self.over(lease.job, lease.attempt)
         self.tell(messages.Answer(message.id))
-
-
-def _owner(job: int, attempt: int) -> str:
-    return f"{job}-{attempt}"
-
-
-def _owner_of(stream: str) -> Optional[str]:
-    """The attempt that a stream belongs to, as `protocol.attempt_stream` names it."""
-    parts = stream.split("-")
-    return f"{parts[1]}-{parts[2]}" if len(parts) == 4 and parts[0] == "job" else None

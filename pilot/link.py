@@ -20,6 +20,8 @@ from pilot.states import PilotReason
 
 #: Bytes of one message: a match reply with many large jobs, and some.
 MAX_LINE = 32 * 1024 * 1024
+#: Bytes read at once: below what malloc would ask the kernel for each time.
+CHUNK = 64 * 1024
 #: Seconds after which the other side, which reads nothing, counts as gone.
 SEND_TIMEOUT = 60
 #: Seconds between the waits of a caller; each proves that the agent lives.
@@ -69,7 +71,7 @@ class Link:
     def receive(self) -> Optional[list[Message]]:
         """What has arrived, after waiting for something; None at the end. Raises `InvalidInput`."""
         try:
-            chunk = self.end.recv(256 * 1024)
+            chunk = self.end.recv(CHUNK)
         except OSError:
             return None
         if not chunk:

@@ -10,6 +10,17 @@ from typing import Optional
 SHORTEST = 6
 
 
+def owner(job: int, attempt: int) -> str:
+    """An attempt as the owner of secrets and logs."""
+    return f"{job}-{attempt}"
+
+
+def owner_of(stream: str) -> Optional[str]:
+    """The attempt that a log stream belongs to, as `protocol.attempt_stream` names it; None: the pilot itself."""
+    parts = stream.split("-")
+    return f"{parts[1]}-{parts[2]}" if len(parts) == 4 and parts[0] == "job" else None
+
+
 def mask(data: bytes, secrets: Iterable[bytes]) -> bytes:
     """The same bytes with every secret in them starred out."""
     for secret in secrets:

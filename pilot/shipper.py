@@ -11,7 +11,7 @@ from typing import Callable, Optional
 from pilot.backoff import Backoff
 from pilot.central_client import LogChunk
 from pilot.errors import Refusal, TransportError
-from pilot.masking import Secrets
+from pilot.masking import Secrets, owner, owner_of
 from pilot.protocol import MAX_BOOT_LOG, LogReply, attempt_stream
 from pilot.stream import LogStream
 
@@ -32,9 +32,9 @@ FINAL = frozenset({"too-large", "not-yours", "stale-attempt", "not-found", "forb
 class _Sending:
     """A stream, and when it was pushed."""
 
-    def __init__(self, stream: LogStream, owner: Optional[str]) -> None:
+    def __init__(self, stream: LogStream) -> None:
         self.stream = stream
-        self.owner = owner
+        self.owner = owner_of(stream.name)
         self.pushed = float("-inf")
         self.not_before = float("-inf")
         self.followed = False
@@ -67,6 +67,7 @@ class Shipper:
         self.say = say
         self._backoff = Backoff(rng)
         self._streams: dict[str, _Sending] = {}
+        self._lengths: dict[str, dict[str, int]] = {}  # owner → stream → bytes, of what was closed
         self._wake = threading.Event()
         self._lock = threading.Lock()
         self._flush = False
@@ -74,14 +75,14 @@ class Shipper:
 
     # -- what is to be pushed ---------------------------------------------------------------------------------------
 
-    def add(self, name: str, path: Path, owner: Optional[str] = None) -> None:
-        """Push this file from now on. `owner` is the attempt whose log it is."""
+    def add(self, name: str, path: Path) -> None:
+        """Push this file from now on."""
         bound = min(self.bound, MAX_BOOT_LOG) if name == "boot" else self.bound
-        stream = LogStream(name, path, bound, lambda: self.secrets.of(owner))
+        stream = LogStream(name, path, bound, lambda: self.secrets.of(owner_of(name)))
         with self._lock:
             if name in self._streams:
                 return
-            self._streams[name] = _Sending(stream, owner)
+            self._streams[name] = _Sending(stream)
             too_many = self._oldest_closed() if len(self._streams) > MAX_STREAMS else None
         # Opened now: its directory may be gone before its last bytes are pushed.
         stream.measure()
@@ -95,28 +96,24 @@ class Shipper:
             sending = self._streams.get(name)
         if sending is not None:
             sending.stream.close()
+            length = sending.stream.length
+            if sending.owner is not None and length:
+                with self._lock:
+                    self._lengths.setdefault(sending.owner, {})[name] = length
             self._wake.set()
 
     def close_attempt(self, job: int, attempt: int) -> dict[str, int]:
         """Close both logs of an attempt. Returns the bytes that each will have at the central, without empty ones."""
-        sizes = {}
         for kind in ("stdout", "stderr"):
-            name = attempt_stream(job, attempt, kind)
-            with self._lock:
-                sending = self._streams.get(name)
-            if sending is not None:
-                sending.stream.close()
-                if sending.stream.length:
-                    sizes[name] = sending.stream.length
-        self._wake.set()
-        return sizes
+            self.close(attempt_stream(job, attempt, kind))
+        with self._lock:
+            return dict(self._lengths.get(owner(job, attempt), {}))
 
-    def forget(self, owner: str) -> None:
+    def forget(self, job: int, attempt: int) -> None:
         """The attempt is over; its secrets are kept for as long as one of its logs is on its way."""
         with self._lock:
-            on_its_way = any(sending.owner == owner for sending in self._streams.values())
-        if not on_its_way:
-            self.secrets.forget(owner)
+            self._lengths.pop(owner(job, attempt), None)
+        self._forget_secrets(owner(job, attempt))
 
     def close_all(self) -> None:
         """The pilot ends: whatever there is, is all there will be."""
@@ -245,7 +242,13 @@ class Shipper:
             self._streams.pop(sending.stream.name, None)
         sending.stream.drop()
         if sending.owner is not None:
-            self.forget(sending.owner)
+            self._forget_secrets(sending.owner)
+
+    def _forget_secrets(self, whose: str) -> None:
+        with self._lock:
+            on_its_way = any(sending.owner == whose for sending in self._streams.values())
+        if not on_its_way:
+            self.secrets.forget(whose)
 
     def _oldest_closed(self) -> Optional[_Sending]:
         return next((sending for sending in self._streams.values() if sending.stream.closed), None)

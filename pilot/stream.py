@@ -118,10 +118,9 @@ class LogStream:
         first = max(self._shift, start - around)
         last = min(self._seen, end + around)
         data = mask(self._pread(first, last - first), secrets)
-        if end == self._seen and not self.closed:
-            held_back = unfinished(data, secrets)
-            data = data[: len(data) - held_back]
-        return data[start - first : end - first]
+        if last == self._seen and not self.closed:
+            end = min(end, last - unfinished(data, secrets))
+        return data[start - first : max(start, end) - first]
 
     def _pread(self, offset: int, length: int) -> bytes:
         """Bytes of the file; zeros where they have gone, so that offsets hold."""

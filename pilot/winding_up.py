@@ -53,9 +53,10 @@ class WindingUp:
         self.log.say(f"the pilot ends: {ending.reason.value}" + (f" ({ending.message})" if ending.message else ""))
         if not processes.end_all_children(KILL_PATIENCE):
             self.log.say("some processes cannot be ended; they belong to another user or hang in the kernel")
-        # Before anything goes back to the queue: a request that is still held would be given it again.
         self.holdings.drain()
-        self._wait(lambda: self.holdings.known_draining, DRAIN_PATIENCE)
+        if ending.reason is not PilotReason.REFUSED:
+            # Before anything goes back to the queue: a request that is still held would be given it again.
+            self._wait(lambda: self.holdings.known_draining, DRAIN_PATIENCE)
         self.matching.stop()
         self._settle_leases(ending)
         if ending.reason is PilotReason.REFUSED:

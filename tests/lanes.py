@@ -69,7 +69,10 @@ def node_tests() -> list[str]:
     """The unit tests of pilot and commands, known by their imports: these, and nothing that is not on a node."""
     chosen = []
     for path in sorted((TOP / "tests/unit").rglob("test_*.py")):
-        modules = {module.partition(".")[0] for module in _imports(path)}
+        try:
+            modules = {module.partition(".")[0] for module in _imports(path)}
+        except SyntaxError:  # the lane unit says so
+            continue
         if modules & {"commands", "pilot"} and modules <= NODE_MODULES:
             chosen.append(str(path.relative_to(TOP)))
     return chosen

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from central import aftermath
+from central.bodies import cut
 from central.events import JobChanged
 from central.http import Call, Route
 from central.rules import Who
@@ -17,7 +20,7 @@ async def report(call: Call[AttemptReport]) -> Accepted:
     """Advance an attempt; the same report again changes nothing. At its end the job's next state is decided."""
     central, message, stamp = call.central, call.message, call.pilot.stamp
     job, attempt = call.number("job"), call.number("attempt")
-    _check(message)
+    message = _checked(message)
     row = await central.roster.row(stamp)
     central.presence.touch(stamp)
     end = await central.store.report(stamp, job, attempt, message)
@@ -30,14 +33,12 @@ async def report(call: Call[AttemptReport]) -> Accepted:
     return Accepted()
 
 
-def _check(message: AttemptReport) -> None:
-    problem = None
+def _checked(message: AttemptReport) -> AttemptReport:
+    """Refuse a report that contradicts itself; one that says too much is cut, because it cannot be said again."""
     if (message.phase is Phase.ENDED) != (message.outcome is not None):
         problem = InvalidInput("outcome", "expected with the phase `ended`, and only then")
-    elif len(message.tail.encode("utf-8", "replace")) > MAX_TAIL:
-        problem = InvalidInput("tail", f"expected at most {MAX_TAIL} bytes")
-    if problem:
         raise Refusal("invalid", str(problem), problems=(problem,))
+    return replace(message, tail=cut(message.tail, MAX_TAIL), message=cut(message.message, MAX_TAIL))
 
 
 ROUTES = (

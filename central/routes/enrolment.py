@@ -29,6 +29,8 @@ from pilot.protocol import (
 from pilot.states import FAULTS, PilotState
 
 KEY_BYTES = 32
+#: Bytes of an enrolment, which anybody may send.
+MAX_ENROLMENT = 256 * 1024
 #: Reports and renewals are heard for so long after a pilot's end of life.
 HEARD_AFTER = 86400.0
 
@@ -123,6 +125,7 @@ ROUTES = (
         "Trade the one-time secret for a token",
         message=EnrolRequest,
         reply=EnrolReply,
+        bound=MAX_ENROLMENT,
     ),
     Route(
         "POST",

@@ -209,6 +209,10 @@ def _not_negative(**numbers: int) -> None:
             raise Refusal("invalid", str(problem), problems=(problem,))
 
 
+_FOLLOWING = {
+    "Accept": "text/event-stream to follow",
+    "Last-Event-ID": "the id of the last event that was had, to go on from there",
+}
 ROUTES = (
     Route(
         "PUT",
@@ -219,6 +223,7 @@ ROUTES = (
         message=bytes,
         reply=LogReply,
         query=ChunkQuery,
+        headers={"Content-Encoding": "gzip, deflate or identity; offsets count the unpacked bytes"},
         bound=MAX_LOG_CHUNK + _OVERHEAD,
     ),
     Route(
@@ -228,6 +233,7 @@ ROUTES = (
         (Who.MEMBER,),
         "Read or follow what a job printed",
         query=RangeQuery,
+        headers=_FOLLOWING,
         media="application/octet-stream",
     ),
     Route(
@@ -237,6 +243,7 @@ ROUTES = (
         (Who.MEMBER,),
         "Read or follow a log of a pilot",
         query=RangeQuery,
+        headers=_FOLLOWING,
         media="application/octet-stream",
     ),
 )

@@ -104,10 +104,11 @@ def _span(header: str | None, size: int) -> tuple[int, int]:
 
 
 _PATH = "/v1/sandboxes/{sha256:sha256}"
+_RANGES = {"Range": "bytes=FIRST-LAST, or bytes=FIRST- for the rest"}
 _CALLERS = (Who.MEMBER, Who.PAYLOAD)
 ROUTES = (
     Route("HEAD", _PATH, head, _CALLERS, "Ask whether a file is there", media="application/octet-stream"),
-    Route("GET", _PATH, get, _CALLERS, "Fetch a file", media="application/octet-stream"),
+    Route("GET", _PATH, get, _CALLERS, "Fetch a file", headers=_RANGES, media="application/octet-stream"),
     Route(
         "PUT",
         _PATH,

@@ -199,6 +199,7 @@ ROUTES = (
         "Submit jobs: one, many, or sweeps",
         message=SubmitRequest,
         reply=SubmitReply,
+        headers={"Idempotency-Key": "a text of your own; the same request under it is stored once"},
         bound=MAX_SUBMISSION,
         status=201,
     ),

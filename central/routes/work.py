@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from central.bodies import cut
 from central.events import JobChanged, PilotChanged
 from central.http import Call, Route
 from central.records import Leased, LiveAttempt
@@ -10,6 +13,7 @@ from central.rules import Who
 from central.seal import JobToken
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import (
+    MAX_TAIL,
     Accepted,
     HeartbeatReply,
     HeartbeatRequest,
@@ -151,7 +155,9 @@ async def release(call: Call[ReleaseRequest]) -> Accepted:
 
 async def step(call: Call[StepReport]) -> Accepted:
     """Keep the newest word on one step of the pipeline."""
-    await call.central.store.step(call.pilot.stamp, call.message)
+    said = call.message
+    said = replace(said, tail=cut(said.tail, MAX_TAIL), message=cut(said.message, MAX_TAIL))
+    await call.central.store.step(call.pilot.stamp, said)
     call.central.presence.touch(call.pilot.stamp)
     return Accepted()
 

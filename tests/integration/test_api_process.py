@@ -43,7 +43,7 @@ def mode(path: Path) -> int:
 
 
 def test_init_makes_a_folder_that_serves(tmp_path: Path) -> None:
-    """From nothing, `init` makes settings, keys and the owner's token, private to the owner, and `serve` works with it."""
+    """From nothing, `init` makes settings, keys and the owner's token, all private, and `serve` works with it."""
     central = RunningCentral(tmp_path / "new", "")
     (tmp_path / "pilot").write_bytes(b"a pilot")
     made = central.run("init", "--port", "0", "--pilot", str(tmp_path / "pilot"))
@@ -70,7 +70,7 @@ def test_init_makes_a_folder_that_serves(tmp_path: Path) -> None:
 
 
 def test_init_again_keeps_what_is_there(tmp_path: Path) -> None:
-    """A second `init` changes nothing; a lost client file is made anew with another token, and the old ones stay good."""
+    """A second `init` changes nothing; a lost client file is made anew, with another token beside the old ones."""
     central = RunningCentral(tmp_path / "new", "")
     assert central.run("init", "--port", "0").returncode == 0
     files = {path: path.read_bytes() for path in central.folder.rglob("*") if path.is_file()}
@@ -211,7 +211,7 @@ def test_the_server_is_named_by_its_certificate(own: RunningCentral) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.load_verify_locations(own.ca)
     old.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with socket.create_connection(("127.0.0.1", port or 0), timeout=10) as plain, pytest.raises(ssl.SSLError):
         old.wrap_socket(plain, server_hostname="localhost")

@@ -56,6 +56,8 @@ class MatchingStore:
         self.error: Exception | None = None  # raised by the next call
         self.door = asyncio.Event()  # claims wait for it
         self.door.set()
+        self.way_back = asyncio.Event()  # and their answers for this
+        self.way_back.set()
         self.time = 5_000_000.0
         self.beats: list[Beat] = []
         self.epochs: list[int | None] = []  # answers of `lead`, the last one for ever
@@ -118,6 +120,7 @@ class MatchingStore:
             if not won:
                 return Claim(())
             self.given[key] = won
+        await self.way_back.wait()
         return Claim(tuple(self.given[key]))
 
     def _take(self, pick: Pick) -> list[Leased]:

@@ -367,6 +367,23 @@ def test_a_newer_request_takes_the_place_of_a_held_one() -> None:
     play(scenario)
 
 
+def test_of_requests_that_pile_up_behind_a_claim_only_the_newest_is_served() -> None:
+    """A request that became old while the one before it was claiming gets nothing."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1), 10)
+        scene.store.door.clear()
+        requests = []
+        for number in (1, 2, 3):
+            requests.append(scene.ask(number=number, most=1))
+            await settled()
+        scene.store.door.set()
+        first, second, third = await asyncio.gather(*requests)
+        assert (jobs(first), second.reason, jobs(third)) == ([1], "superseded", [2])
+
+    play(scenario)
+
+
 def test_agents_of_one_pilot_do_not_disturb_each_other() -> None:
     """Request numbers count for one agent."""
 
@@ -466,14 +483,15 @@ def test_a_claim_goes_on_when_its_client_goes() -> None:
 
     async def scenario(scene: Scene) -> None:
         scene.submit(task(1), 10)
-        scene.store.door.clear()
+        scene.store.way_back.clear()
         gone = scene.ask(number=1, most=2)
         await settled()
         gone.cancel()
         again = scene.ask(number=1, most=2)
         await settled()
         assert gone.cancelled()
-        scene.store.door.set()
+        assert not again.done()
+        scene.store.way_back.set()
         assert jobs(await again) == [1, 2]
         assert len(scene.store.claims) == 1
         assert scene.waits() == 8
@@ -530,6 +548,27 @@ def test_a_queue_that_cannot_be_read_is_found_when_all_are_read() -> None:
         await settled()
         await scene.dispatcher.refresh()
         assert jobs(await asked) == [1]
+
+    play(scenario)
+
+
+def test_what_comes_back_while_its_queue_is_read_is_not_lost() -> None:
+    """A second job of an unknown queue, back after the queue was read for the first, is counted as well."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.submit(task(7))
+        read = scene.store.task_queue
+
+        async def then_another(job: int) -> Any:
+            seen = await read(job)
+            scene.store.submit(task(7))
+            scene.dispatcher.jobs_requeued([Requeued(7, 2, 5)])
+            return seen
+
+        scene.store.task_queue = then_another  # type: ignore[method-assign]
+        scene.dispatcher.jobs_requeued([Requeued(7, 1, 5)])
+        await settled()
+        assert scene.waits() == 2
 
     play(scenario)
 

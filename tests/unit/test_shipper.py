@@ -46,10 +46,10 @@ class Scene:
         self.stored[chunk.stream] = had + body[len(had) - chunk.offset :]
         return LogReply(len(self.stored[chunk.stream]), self.followed)
 
-    def write(self, name: str, data: bytes, owner: str | None = None) -> None:
+    def write(self, name: str, data: bytes) -> None:
         with (self.folder / name).open("ab") as file:
             file.write(data)
-        self.shipper.add(name, self.folder / name, owner)
+        self.shipper.add(name, self.folder / name)
 
     def turns(self, seconds: float) -> None:
         """Let so much time pass, looking as often as the shipper wants to."""
@@ -109,7 +109,7 @@ def test_flush(scene: Scene) -> None:
 
 def test_chunks(scene: Scene) -> None:
     """Much is sent in chunks one after the other, compressed where that pays, and the last one says so."""
-    scene.write("job-1-1-stdout", b"line\n" * 100_000, "1-1")
+    scene.write("job-1-1-stdout", b"line\n" * 100_000)
     assert scene.shipper.close_attempt(1, 1) == {"job-1-1-stdout": 500_000}
     scene.turns(0.3)
     assert scene.stored["job-1-1-stdout"] == b"line\n" * 100_000
@@ -118,6 +118,17 @@ def test_chunks(scene: Scene) -> None:
         (CHUNK, "gzip", True),
     ]
     assert scene.shipper.waiting == ()
+
+
+def test_length_is_known_after_everything_was_sent(scene: Scene) -> None:
+    """Logs that were closed and pushed before the report of the end is made are in it all the same."""
+    scene.write("job-1-1-stderr", b"oh\n")
+    scene.shipper.close("job-1-1-stderr")
+    scene.turns(1.0)
+    assert scene.shipper.waiting == ()
+    assert scene.shipper.close_attempt(1, 1) == {"job-1-1-stderr": 3}
+    scene.shipper.forget(1, 1)
+    assert scene.shipper.close_attempt(1, 1) == {}
 
 
 def test_random_bytes_are_not_compressed(scene: Scene) -> None:
@@ -131,7 +142,7 @@ def test_random_bytes_are_not_compressed(scene: Scene) -> None:
 
 def test_empty_stream(scene: Scene) -> None:
     """Nothing is sent for a payload that printed nothing, and its size is not told."""
-    scene.write("job-1-1-stdout", b"", "1-1")
+    scene.write("job-1-1-stdout", b"")
     assert scene.shipper.close_attempt(1, 1) == {}
     scene.turns(1.0)
     assert scene.chunks == []
@@ -213,7 +224,7 @@ def test_gap(scene: Scene) -> None:
 def test_refused_for_good(scene: Scene) -> None:
     """A stream that the central will not have is given up, said once, and the others go on."""
     scene.problems = [Refusal("too-large", "enough")]
-    scene.write("job-1-1-stdout", b"x\n", "1-1")
+    scene.write("job-1-1-stdout", b"x\n")
     scene.write("pilot", b"y\n")
     scene.turns(1.0)
     assert scene.shipper.waiting == ("pilot",)
@@ -235,9 +246,9 @@ def test_busy(scene: Scene) -> None:
 def test_secrets_are_kept_until_the_logs_are_through(scene: Scene) -> None:
     """An attempt that is over is still masked in what is on its way, and then forgotten."""
     scene.secrets.add("1-1", ["token-of-job-1"])
-    scene.write("job-1-1-stdout", b"token-of-job-1\n", "1-1")
+    scene.write("job-1-1-stdout", b"token-of-job-1\n")
     scene.shipper.close_attempt(1, 1)
-    scene.shipper.forget("1-1")
+    scene.shipper.forget(1, 1)
     scene.turns(1.0)
     assert scene.stored["job-1-1-stdout"] == b"**************\n"
     assert scene.secrets.of("1-1") == ()
@@ -247,7 +258,7 @@ def test_too_many_streams(scene: Scene) -> None:
     """When far too many logs wait, the oldest that is closed is given up rather than anything else stopped."""
     scene.problems = [Refusal("internal", "broken") for _ in range(10**4)]
     for job in range(MAX_STREAMS):
-        scene.write(f"job-{job}-1-stdout", b"x", f"{job}-1")
+        scene.write(f"job-{job}-1-stdout", b"x")
     scene.shipper.close("job-7-1-stdout")
     scene.write("pilot", b"x")
     assert len(scene.shipper.waiting) == MAX_STREAMS

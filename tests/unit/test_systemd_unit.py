@@ -4,6 +4,7 @@ from configparser import RawConfigParser
 from pathlib import Path
 
 import wrappers
+from central.__main__ import _parser, _serve
 
 UNIT = Path(wrappers.__file__).with_name("pilotage-central.service")
 
@@ -18,11 +19,19 @@ def service() -> dict[str, str]:
 def test_the_central_comes_back_and_keeps_to_its_folder() -> None:
     """Killed, it is started again; it may write to its own folder alone, and nobody else may read that."""
     settings = service()
-    assert settings["ExecStart"].endswith("-m central --folder %S/pilotage")
     assert settings["StateDirectory"] == "pilotage"
     assert settings["StateDirectoryMode"] == "0700"
     assert settings["Restart"] == "always"
     assert settings["ProtectSystem"] == "strict"
+
+
+def test_the_command_is_one_that_the_central_knows() -> None:
+    """What systemd starts is the verb that serves, with the state directory as its folder."""
+    program, _, arguments = service()["ExecStart"].partition(" -m central ")
+    assert program == "/usr/bin/env python3 -P"
+    options = _parser().parse_args(arguments.replace("%S", "/var/lib").split())
+    assert options.run is _serve
+    assert options.folder.path == Path("/var/lib/pilotage")
 
 
 def test_the_central_has_no_privileges() -> None:

@@ -203,13 +203,14 @@ def test_a_claim_is_counted_by_the_priorities_that_it_won() -> None:
 
 
 def test_reading_all_counts_ends_older_choices() -> None:
-    """Counts read anew already know what an older choice won."""
+    """Counts read anew already know what became of an older choice."""
     queue = task(1)
-    made = index(waiting(queue, 3))
-    choice = made.choose(offer(), 2)
-    made.load([waiting(queue, 1)])
-    made.settle(choice, [lease(queue, 1000), lease(queue, 1001)])
-    assert counts(made) == {1: 1}
+    for won in (None, [lease(queue, 1000)], [lease(queue, 1000), lease(queue, 1001)]):
+        made = index(waiting(queue, 3))
+        choice = made.choose(offer(), 2)
+        made.load([waiting(queue, 1)])
+        made.settle(choice, won)
+        assert counts(made) == {1: 1}
 
 
 def test_an_unknown_queue_is_told() -> None:

@@ -258,5 +258,9 @@ class SqliteStore:
 
     # -- figures
 
+    def commits(self) -> tuple[int, int]:
+        """Commits so far, and the verbs that they made durable: how well concurrent ones share a commit."""
+        return self._writer.commits, self._writer.verbs
+
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         return {"jobs": await self._readers.run(pages.counts), "pilots": await self._readers.run(pilots.counts)}
