@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -52,9 +53,10 @@ def up(shell: Shell, port: int | None, pilot: Path | None, detach: bool) -> None
         process.terminate()
         process.wait()
         raise
-    _told(shell, embedded, process.pid, "serves")
-    if not detach:
-        raise click.exceptions.Exit(_until_it_ends(shell, process))
+    if detach:
+        _told(shell, embedded, process.pid, "serves")
+        return
+    raise click.exceptions.Exit(_until_it_ends(shell, process, lambda: _told(shell, embedded, process.pid, "serves")))
 
 
 def _folder(shell: Shell) -> Path:
@@ -81,14 +83,15 @@ def _told(shell: Shell, embedded: Embedded, process: int, verb: str) -> None:
     shell.screen.facts(facts)
 
 
-def _until_it_ends(shell: Shell, process: subprocess.Popen[bytes]) -> int:
-    """Pass SIGINT and SIGTERM on; returns the central's exit code."""
+def _until_it_ends(shell: Shell, process: subprocess.Popen[bytes], tell: Callable[[], None]) -> int:
+    """Pass SIGINT and SIGTERM on, from before anybody is told; returns the central's exit code."""
 
     def stop(number: int, frame: object) -> None:
         process.terminate()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
+        tell()
         code = process.wait()
     finally:
         for number, handler in before.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -117,11 +118,16 @@ class Embedded:
         process = self.holder()
         if process is None:
             return
-        os.kill(process, signal.SIGTERM)
-        end = time.monotonic() + DOWN
-        while self.holder() == process:
-            if time.monotonic() > end:
-                raise PilotageError(
-                    f"Process {process} still serves {self.folder} after {DOWN:g} s; {self.log} may say why."
-                )
-            time.sleep(LOOK)
+        try:
+            handle = os.pidfd_open(process)
+        except ProcessLookupError:  # it ended just now
+            return
+        try:
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            ended, _, _ = select.select([handle], [], [], DOWN)
+        finally:
+            os.close(handle)
+        if not ended:
+            raise PilotageError(
+                f"Process {process} still serves {self.folder} after {DOWN:g} s; {self.log} may say why."
+            )

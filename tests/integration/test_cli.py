@@ -148,7 +148,11 @@ def test_a_running_job_is_killed(terminal, system, tmp_path):
     assert state(system, job) is JobState.KILLED
     again = terminal.type("kill", str(job), code=Exit.PARTLY)
     assert again.stderr.startswith(f"job {job}: ")
-    wait_for(lambda: not any(str(marker) in " ".join(words) for _, words, _ in command_lines()), 30, "its process to end")
+    wait_for(
+        lambda: not any(str(marker) in " ".join(words) for _, words, _ in command_lines()), 30, "its process to end"
+    )
+        lambda: not any(str(marker) in " ".join(words) for _, words, _ in command_lines()), 30, "its process to end"
+    )
 
 
 def test_a_log_is_followed_while_the_job_runs(terminal, tmp_path):
@@ -234,7 +238,11 @@ def test_a_central_is_started_in_the_background_and_stopped(tmp_path):
         assert (tmp_path / "copy.db").read_bytes().startswith(b"SQLite format 3")
     finally:
         terminal.type("down")
-    assert not [words for _, words, _ in command_lines() if any(str(folder) in word for word in words)]
+    wait_for(
+        lambda: not [words for _, words, _ in command_lines() if any(str(folder) in word for word in words)],
+        30,
+        "every process of the folder to end",
+    )
     assert terminal.type("jobs", code=Exit.UNREACHABLE).stderr.startswith("pilotage: ")
 
 
