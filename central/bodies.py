@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Callable, AsyncIterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -135,7 +135,7 @@ def _check_numbers(value: Any, where: str) -> None:
         raise Refusal("invalid", str(problem), problems=(problem,))
 
 
-_hints = cache(get_type_hints)
+_hints: Callable[[type[Any]], dict[str, Any]] = cache(get_type_hints)
 
 
 def query(pairs: Sequence[tuple[str, str]], kind: type[T]) -> T:

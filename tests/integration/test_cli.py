@@ -151,8 +151,6 @@ def test_a_running_job_is_killed(terminal, system, tmp_path):
     wait_for(
         lambda: not any(str(marker) in " ".join(words) for _, words, _ in command_lines()), 30, "its process to end"
     )
-        lambda: not any(str(marker) in " ".join(words) for _, words, _ in command_lines()), 30, "its process to end"
-    )
 
 
 def test_a_log_is_followed_while_the_job_runs(terminal, tmp_path):
