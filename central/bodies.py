@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import zlib
-from collections.abc import Callable, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
@@ -135,12 +135,12 @@ def _check_numbers(value: Any, where: str) -> None:
         raise Refusal("invalid", str(problem), problems=(problem,))
 
 
-_hints: Callable[[type[Any]], dict[str, Any]] = cache(get_type_hints)
+_hints = cache(get_type_hints)
 
 
 def query(pairs: Sequence[tuple[str, str]], kind: type[T]) -> T:
     """The query of a request as a record. A field that is a tuple takes repeated keys and lists with commas."""
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  # a class is hashable; its type says otherwise for type[T]
     values: dict[str, Any] = {}
     for key, value in pairs:
         if key not in hints:
