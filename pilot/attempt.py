@@ -190,8 +190,8 @@ class Attempt:
 
     def _run_payload(self) -> AttemptReport:
         self._advance(Phase.RUNNING)
-        payload = self._begin()
         started = time.monotonic()
+        payload = self._begin()
         watch = self.watch = Watch(
             payload,
             self.limits,

@@ -88,10 +88,11 @@ def choose(document: JobDocument, member: Sequence[str]) -> dict[str, str]:
     matching = [values for values in members(document) if wanted.items() <= values.items()]
     if len(matching) == 1:
         return matching[0]
-    shown = "; ".join(_written(values) for values in (matching or list(members(document)))[:_SHOWN])
+    choices = matching or list(members(document))
+    shown = "; ".join(_written(values) for values in choices[:_SHOWN]) + ("; …" if len(choices) > _SHOWN else "")
     if not matching:
-        raise InvalidInput("--member", f"no job of the sweep has {_written(wanted)}; there are {shown}, …")
-    raise InvalidInput("--member", f"it is a sweep of {document.count} jobs: choose one, as {shown}, …")
+        raise InvalidInput("--member", f"no job of the sweep has {_written(wanted)}; there are {shown}")
+    raise InvalidInput("--member", f"it is a sweep of {document.count} jobs: choose one, as {shown}")
 
 
 def _written(values: Mapping[str, str]) -> str:

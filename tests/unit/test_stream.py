@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pilot.stream import LEAST_BOUND, MARKER, LogStream, marker, total
@@ -128,6 +128,7 @@ def test_only_the_head_is_live(tmp_path: Path) -> None:
 
 
 @given(before=st.binary(max_size=40), after=st.binary(max_size=40), cut=st.integers(0, 110), most=st.integers(1, 60))
+@example(before=b"", after=b"", cut=2, most=1)
 def test_secrets_across_borders(tmp_path_factory: Any, before: bytes, after: bytes, cut: int, most: int) -> None:
     """Wherever writes and chunks are cut, the secret leaves as stars, and everything else as it was."""
     log = Log(tmp_path_factory.mktemp("secrets") / "log", secrets=(SECRET,))
