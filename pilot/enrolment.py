@@ -41,6 +41,11 @@ def read_secret(path: Path) -> str:
     return secret
 
 
+def ticket(config: Config) -> str:
+    """What the wrapper may send the boot log with, where it left it; empty where it did not."""
+    return _first_line(str(config.work / "ticket"))
+
+
 def request(secret: str, key: bytes, version: str) -> EnrolRequest:
     """What is sent: the same each time, so that a lost reply is no alarm."""
     return EnrolRequest(

@@ -53,6 +53,7 @@ class Matching:
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._waiting: set[int] = set()  # questions without an answer yet
+        self._said = 0  # the last number of which the log says that it is repeated
 
     def ask(self, question: messages.AskMatch) -> None:
         """Pass a request on; its answer follows from another thread."""
@@ -91,7 +92,8 @@ class Matching:
             else:
                 self._hand(question, replace(reply, number=number))
                 return
-            if backoff.failures == 0:
+            if self._said != number:
+                self._said = number
                 self.say(f"match request {number} is repeated until it is answered: {problem}")
             wait = backoff.failed(retry_after)
             if self.steady() + wait > deadline or self._stopped.wait(wait):

@@ -80,7 +80,7 @@ def run(config: Config, archive: Optional[Path]) -> ExitCode:
     enrolment.leave_traces(config)
     log.say(f"enrolled as {config.stamp}, epoch {reply.epoch}, pilot {pilot.__version__}")
     secrets = Secrets()
-    secrets.add(None, [secret, what.session_key, reply.token])
+    secrets.add(None, [secret, what.session_key, reply.token, enrolment.ticket(config)])
     return Monitor(config, reply, client, log, waking, secrets).run(archive)
 
 
@@ -220,7 +220,7 @@ class Monitor:
         if isinstance(end_of_life, int) and now - self.started >= end_of_life:
             self.control.stop(PilotReason.NO_TIME, "the pilot's time is up")
         silent = now - self.client.standing.heard
-        if silent > self.settings.lease and not self.holdings.held and not self.spool.content().reports:
+        if silent > self.settings.lease and not self.holdings.held and not self.spool.results:
             self.control.drain(f"no central has answered for {silent:.0f} s", PilotReason.LOST_CONTACT)
         if self.control.stopping is not None:
             self.vigil.stop_by = min(self.vigil.stop_by, now + GRACE + STOP_PATIENCE)

@@ -118,8 +118,19 @@ class Spool:
             size = sum(entry.size for entry in self._entries.values())
             return protocol.Spool(reports=len(self._entries), bytes=size)
 
+    @property
+    def results(self) -> int:
+        """How many are worth waiting for: reports on attempts. The rest says nothing once the pilot has gone."""
+        with self._lock:
+            return sum(isinstance(entry.item, messages.Report) for entry in self._entries.values())
+
     def close(self) -> None:
-        """Leave nothing behind where everything was delivered."""
+        """Leave nothing behind but results that were not delivered."""
+        with self._lock:
+            entries = list(self._entries.values())
+        for entry in entries:
+            if not isinstance(entry.item, messages.Report):
+                self.done(entry)
         try:
             self.folder.rmdir()
         except OSError:

@@ -66,7 +66,7 @@ class Https:
             finally:
                 response.close()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise TransportError(f"{method} {url}: {error}") from error
+            raise TransportError(f"{method} {url}: {_innermost(error)}") from error
         return Response(
             response.status_code,
             response.headers.get("Content-Type", "").split(";")[0].strip(),
@@ -77,6 +77,15 @@ class Https:
     def close(self) -> None:
         """Close what is idle."""
         self.adapter.close()
+
+
+def _innermost(error: BaseException) -> str:
+    """What went wrong in the first place: the libraries wrap it several times."""
+    while True:
+        inner = error.__cause__ or error.__context__
+        if inner is None:
+            return str(error) or type(error).__name__
+        error = inner
 
 
 def _prepared(method: str, url: str, headers: Mapping[str, str], body: bytes) -> requests.PreparedRequest:

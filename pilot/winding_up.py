@@ -28,6 +28,8 @@ LOGS_PATIENCE, SAY_PATIENCE, BYE_PATIENCE = 60.0, 5.0, 30.0
 DRAIN_PATIENCE = 3.0
 #: Seconds that each of these has even after the patience of the whole is used up.
 LEAST_PATIENCE = 3.0
+#: When no central has answered anything for so many seconds, our own last words are not worth a longer wait.
+AWAY = 5.0
 #: Lines of the agent that a node-fault shows.
 LAST_LINES = 20
 #: Seconds between looks at a condition.
@@ -50,6 +52,7 @@ class WindingUp:
 
     def run(self, ending: Ending, patience: float, stop_beating: Callable[[], None]) -> ExitCode:
         """Bring the pilot to its end, results within `patience` seconds. Returns how it ended."""
+        began = self.steady()
         self.log.say(f"the pilot ends: {ending.reason.value}" + (f" ({ending.message})" if ending.message else ""))
         if not processes.end_all_children(KILL_PATIENCE):
             self.log.say("some processes cannot be ended; they belong to another user or hang in the kernel")
@@ -62,14 +65,15 @@ class WindingUp:
         if ending.reason is PilotReason.REFUSED:
             return ExitCode.REFUSED
         deadline = self.steady() + patience
-        self._wait(lambda: self.spool.content().reports == 0, patience)
-        self._push_logs(deadline)
-        undelivered = self.spool.content().reports
+        self._wait(lambda: self.spool.results == 0, patience)
+        self._wait(lambda: self.spool.content().reports == 0 or self._away(began), self._left(deadline, SAY_PATIENCE))
+        self._push_logs(began, deadline)
+        undelivered = self.spool.results
         code = ExitCode.UNDELIVERED if undelivered else ending.exit_code
-        self._wait(lambda: not self.holdings.unsaid, self._left(deadline, SAY_PATIENCE))
+        self._wait(lambda: not self.holdings.unsaid or self._away(began), self._left(deadline, SAY_PATIENCE))
         stop_beating()
         goodbye = GoodbyeRequest(ending.reason, int(code), ending.message, ending.ledger)
-        self._say_goodbye(goodbye, self._left(deadline, BYE_PATIENCE))
+        self._say_goodbye(goodbye, LEAST_PATIENCE if self._away(began) else self._left(deadline, BYE_PATIENCE))
         if undelivered:
             self.log.say(f"{undelivered} reports could not be delivered and stay in {self.spool.folder}")
         return code
@@ -92,13 +96,17 @@ class WindingUp:
             self.holdings.advance(lease.job, lease.attempt, Phase.ENDED)
             self.spool.put(messages.Report(0, lease.job, lease.attempt, report))
 
-    def _push_logs(self, deadline: float) -> None:
+    def _push_logs(self, began: float, deadline: float) -> None:
         """The rest of the payloads' logs, then of our own, so far as it goes."""
         self.shipper.flush()
         self._wait(lambda: set(self.shipper.waiting) <= set(OWN), self._left(deadline, LOGS_PATIENCE))
         self.log.say("everything else is done; these are the last lines")
         self.shipper.close_all()
-        self._wait(lambda: not self.shipper.waiting, self._left(deadline, LOGS_PATIENCE))
+        self._wait(lambda: not self.shipper.waiting or self._away(began), self._left(deadline, LOGS_PATIENCE))
+
+    def _away(self, began: float) -> bool:
+        """Whether no central has answered anything for a while, though there was something to say since we began."""
+        return self.steady() - max(began, self.client.standing.heard) > AWAY
 
     def _left(self, deadline: float, most: float) -> float:
         """Seconds until the deadline, as far as one thing may use them up."""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -267,6 +268,20 @@ def test_undelivered(central: WireCentral, pilot: Pilot) -> None:
     (left,) = (pilot.work / "spool").iterdir()
     assert json.loads(left.read_text())[1]["report"]["outcome"] == "preempted"
     assert left.stat().st_mode & 0o777 == 0o600
+    central.open()
+
+
+def test_nothing_to_deliver_and_nobody_there(central: WireCentral, pilot: Pilot) -> None:
+    """A pilot that has nothing to bring home does not wait long for a central that is gone."""
+    central.settings = replace(central.settings, idle=600)
+    pilot.start()
+    central.until(lambda: central.heartbeats)
+    central.away = True
+    central.close()
+    began = time.monotonic()
+    os.kill(pilot.pid, signal.SIGTERM)
+    assert pilot.wait(60) == ExitCode.PREEMPTED
+    assert time.monotonic() - began < 30
     central.open()
 
 

@@ -99,6 +99,15 @@ def test_overtaken(spool: Spool) -> None:
     assert [entry.item for entry in rest if entry] == [report(1), report(2)]
 
 
+def test_only_results_are_left_behind(spool: Spool) -> None:
+    """When the pilot ends, what says nothing without it is thrown away, and reports stay."""
+    for item in (Step(0, StepReport(1, "discover")), report(1), Release(0, (AttemptId(2, 1),), "why")):
+        spool.put(item)
+    assert (spool.results, spool.content().reports) == (1, 3)
+    spool.close()
+    assert [path.name for path in spool.folder.iterdir()] == ["0000000002.json"]
+
+
 def test_full_disk(tmp_path: Path, said: list[str]) -> None:
     """Where nothing can be written a report is kept in memory, and the log says so."""
     spool = Spool(tmp_path / "missing" / "spool", said.append)
