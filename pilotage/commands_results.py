@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 import click
 
@@ -41,7 +43,8 @@ def logs(
 ) -> None:
     """Print what a job printed, byte for byte.
 
-    Its standard output goes to yours, its standard error to yours.
+    Its standard output goes to yours, its standard error to yours. With --json each piece is a line of its own, with
+    the name of its stream.
 
     \b
     Examples:
@@ -51,12 +54,11 @@ def logs(
     """
     if (job_id is None) == (pilot is None):
         raise click.UsageError("Name a job by its id, or a pilot with --pilot STAMP.")
-    if shell.screen.json:
-        raise click.UsageError("Logs are bytes and printed as they are; --json has nothing to add.")
     if pilot:
         with shell.client(WATCHING if follow else ASKING) as client:
             stamp, name = whole_stamp(client, pilot), stream or "pilot"
-            _copy(client.follow_pilot(stamp, name) if follow else [client.pilot_logs(stamp, name)], sys.stdout.buffer)
+            chunks = client.follow_pilot(stamp, name) if follow else [client.pilot_logs(stamp, name)]
+            _copy(chunks, _Lines(name) if shell.screen.json else sys.stdout.buffer)
         return
     streams: Sequence[Stream] = (only,) if only else ("stdout", "stderr")
     if follow:
@@ -64,14 +66,39 @@ def logs(
         return
     with shell.client() as client:
         for each in streams:
-            _copy([client.logs(job_id or 0, each, attempt=attempt)], _target(each, only))
+            _copy([client.logs(job_id or 0, each, attempt=attempt)], _target(shell, each, only))
 
 
-def _target(stream: Stream, only: Stream | None) -> BinaryIO:
+class Target(Protocol):
+    """Where a log is written to."""
+
+    def write(self, chunk: bytes, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+class _Lines:
+    """A log for programs: a JSON object for each piece; bytes that are no text are replaced."""
+
+    def __init__(self, stream: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write(self, chunk: bytes, /) -> None:
+        if text := self._decoder.decode(chunk):
+            sys.stdout.write(json.dumps({"stream": self._stream, "text": text}) + "\n")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def _target(shell: Shell, stream: Stream, only: Stream | None) -> Target:
+    if shell.screen.json:
+        return _Lines(stream)
     return sys.stderr.buffer if stream == "stderr" and not only else sys.stdout.buffer
 
 
-def _copy(chunks: Iterable[bytes], target: BinaryIO) -> None:
+def _copy(chunks: Iterable[bytes], target: Target) -> None:
     for chunk in chunks:
         target.write(chunk)
         target.flush()
@@ -82,7 +109,7 @@ def _follow(shell: Shell, job_id: int, streams: Sequence[Stream], attempt: int |
     only = streams[0] if len(streams) == 1 else None
     with shell.client(WATCHING) as client:
         for number in _attempts(shell, client, job_id, attempt):
-            _together([_Follower(shell, job_id, stream, number, _target(stream, only)) for stream in streams])
+            _together([_Follower(shell, job_id, stream, number, _target(shell, stream, only)) for stream in streams])
 
 
 def _attempts(shell: Shell, client: Client, job_id: int, attempt: int | None) -> Iterator[int]:
@@ -99,7 +126,7 @@ def _attempts(shell: Shell, client: Client, job_id: int, attempt: int | None) ->
 class _Follower(threading.Thread):
     """Copies one stream of an attempt as it grows, with a connection of its own."""
 
-    def __init__(self, shell: Shell, job_id: int, stream: Stream, attempt: int, target: BinaryIO) -> None:
+    def __init__(self, shell: Shell, job_id: int, stream: Stream, attempt: int, target: Target) -> None:
         super().__init__(daemon=True)
         self._shell = shell
         self._job = job_id

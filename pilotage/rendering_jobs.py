@@ -50,8 +50,8 @@ def job_facts(detail: JobDetail, now: float) -> list[tuple[str, str]]:
         ("retries", f"{detail.retries_used} of {detail.retries} used" if detail.retries else ""),
         ("requeued", f"{detail.blameless_ends} times, through no fault of the job" if detail.blameless_ends else ""),
         ("parameters", ", ".join(f"{name} = {value}" for name, value in job.parameters.items())),
-        ("inputs", " ".join(detail.inputs)),
-        ("outputs", " ".join(detail.outputs)),
+        ("inputs", words.some(detail.inputs)),
+        ("outputs", words.some(detail.outputs)),
         ("once was", f"job {job.parent}" if job.parent else ""),
     ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pilot.states import PilotState
 from pilot.views import PilotDetail, PilotExplanation, PilotView, QueueView, StepView
@@ -50,9 +50,22 @@ def pilot_facts(detail: PilotDetail, now: float) -> list[tuple[str, str]]:
         ("heard", heard),
         ("ended", words.clock(pilot.ended)),
         ("epoch", str(pilot.epoch or "")),
-        ("logs", ", ".join(f"{name} ({words.size(size)})" for name, size in detail.streams.items())),
+        ("logs", _logs(detail.streams)),
     ]
-    return facts + [(f"node: {name}", value) for name, value in sorted(detail.facts.items())]
+    return facts + [(f"node: {name}", _fact(name, value)) for name, value in sorted(detail.facts.items())]
+
+
+def _logs(streams: Mapping[str, int]) -> str:
+    """The pilot's own streams; those of jobs are read by way of their jobs."""
+    own = [f"{name} ({words.size(size)})" for name, size in streams.items() if not name.startswith("job-")]
+    jobs = len(streams) - len(own)
+    return ", ".join(own + ([f"and {words.plural(jobs, 'stream')} of jobs"] if jobs else []))
+
+
+def _fact(name: str, value: str) -> str:
+    """A value and its source, bytes as people read them."""
+    amount, _, source = value.partition(" ")
+    return f"{words.size(int(amount))} {source}" if name in ("disk", "memory") and amount.isdigit() else value
 
 
 def steps_table(steps: Sequence[StepView]) -> Table:

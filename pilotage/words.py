@@ -55,6 +55,12 @@ def ids(numbers: Iterable[int]) -> str:
     return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
+def some(names: Sequence[str], most: int = 10) -> str:
+    """Names, the first ones when there are many."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return " ".join(names[:most]) + more
+
+
 def counts(numbers: Mapping[str, int], order: Sequence[str]) -> str:
     """``3 waiting, 2 running``, without what there is none of."""
     return ", ".join(f"{numbers[name]:,} {name}" for name in order if numbers.get(name))

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.text import Text
 from run import HERE, Rendered, prepare, render
 
-from pilot.states import Outcome
-from pilotage import Client, PilotageError
+from pilot.states import FINAL, JobState, Outcome
+from pilotage import Client, PilotageError, Selection
 from pilotage.dismissal import dismiss
 from pilotage.embedded import Embedded
 from pilotage.rendering_jobs import job_explanation
@@ -57,23 +57,32 @@ def run(folder: Path, console: Console) -> None:
     process = embedded.start()
     try:
         embedded.wait_until_healthy(process)
-        with embedded.client() as client:
-            say(console, "2", f"It serves {client.connection.url}. 64 jobs, one for each tile of a picture:")
-            started = time.monotonic()
-            prepare(json.loads((HERE / "picture.json").read_text()), folder / "work")
-            rendered = render(client, folder / "work", console)
-            seconds = time.monotonic() - started
-            show(client, rendered, seconds, console)
-            say(console, "5", "The pilots are asked to end, then the central is stopped")
-            left = dismiss(client, FAREWELL, SYSTEM_CLOCK, lambda text: None)
-            if left:
-                console.print(f"   {len(left)} pilots did not end in time; they end by themselves.")
+        rendered = perform(embedded, folder, console)
     finally:
         embedded.stop()
         process.wait()
     picture = folder / "mosaic.png"
     shutil.copy(rendered.picture, picture)
     farewell(folder, picture, rendered, console)
+
+
+def perform(embedded: Embedded, folder: Path, console: Console) -> Rendered:
+    """What needs a running central. However it ends, the pilots are sent home first."""
+    patience = 0.0
+    with embedded.client() as client:
+        try:
+            say(console, "2", f"It serves {client.connection.url}. 64 jobs, one for each tile of a picture:")
+            started = time.monotonic()
+            prepare(json.loads((HERE / "picture.json").read_text()), folder / "work")
+            rendered = render(client, folder / "work", console)
+            show(client, rendered, time.monotonic() - started, console)
+            say(console, "5", "The pilots are asked to end, then the central is stopped")
+            patience = FAREWELL
+            return rendered
+        finally:
+            client.kill(Selection(states=tuple(set(JobState) - FINAL)), "the demo ends")
+            if left := dismiss(client, patience, SYSTEM_CLOCK, lambda text: None):
+                console.print(f"   {len(left)} pilots did not end in time; they end by themselves.")
 
 
 def clean(folder: Path, embedded: Embedded) -> None:
@@ -117,11 +126,10 @@ def farewell(folder: Path, picture: Path, rendered: Rendered, console: Console) 
         [
             ("the picture", str(picture)),
             ("its tiles", str(folder / "work" / "tiles")),
-            ("the central's log", str(folder / "central" / "central.log")),
-            ("the pilots' folders", str(folder / "central" / "pilots")),
+            ("the central", f"{folder / 'central'} (its log: central.log)"),
             ("look further", f"export PILOTAGE_FOLDER={folder / 'central'} PATH={TOP / '.venv' / 'bin'}:$PATH"),
             ("", "pilotage up --detach"),
-            ("", f"pilotage jobs; pilotage job {rendered.stitch}; pilotage logs {rendered.stitch}"),
+            ("", f"pilotage jobs; pilotage job {rendered.stitch}; pilotage pilots --all"),
             ("", "pilotage down"),
         ]
     )

@@ -277,6 +277,13 @@ def test_one_log_alone_goes_to_standard_output():
     assert run(LogClient(), "logs", "7", "--stderr").stdout_bytes == b"err\n"
 
 
+def test_logs_for_programs_are_lines_of_json():
+    """--json gives each piece with its stream, on stdout, whatever its bytes are."""
+    lines = [json.loads(line) for line in run(LogClient(), "logs", "7", "--json").stdout.splitlines()]
+
+    assert lines == [{"stream": "stdout", "text": "out\ufffd\n"}, {"stream": "stderr", "text": "err\n"}]
+
+
 def test_logs_of_a_pilot_are_found_by_the_beginning_of_its_stamp():
     """A few digits are enough where they name one pilot."""
     client = FakeClient(pilots=(pilot(), pilot(OTHER)), pilot_logs=b"hello\n")
@@ -324,13 +331,20 @@ def test_a_pilot_is_shown_with_its_steps():
     detail = PilotDetail(
         pilot(state=PilotState.FAILED, reason=PilotReason.UNFIT, message="no disk", exit_code=20),
         (StepView(1, "check_node", "failed", 0.2, "no disk"),),
-        {"cores": "4 (affinity)"},
-        streams={"boot": 1200},
+        {"cores": "4 (affinity)", "disk": "2000000000 (statvfs)"},
+        streams={"boot": 1200, "job-1-1-stdout": 7},
     )
 
     result = run(FakeClient(pilot=detail), "pilot", STAMP)
 
-    for text in ("unfit: no disk", "node: cores", "4 (affinity)", "check_node", "boot (1.2 kB)"):
+    for text in (
+        "unfit: no disk",
+        "node: cores",
+        "4 (affinity)",
+        "check_node",
+        "boot (1.2 kB), and 1 stream of jobs",
+        "2.0 GB (statvfs)",
+    ):
         assert text in result.stdout
 
 
@@ -460,6 +474,12 @@ def test_every_command_is_in_the_overview():
 def test_ids_are_shown_as_they_are_typed():
     """Runs of ids are ranges."""
     assert words.ids([7, 10, 9, 11, 13]) == "7 9-11 13"
+
+
+def test_a_long_list_of_names_is_cut():
+    """A job with a thousand inputs is still readable."""
+    assert words.some(["a", "b"]) == "a b"
+    assert words.some(list("abcde"), most=3) == "a b c and 2 more"
 
 
 def test_needs_are_told_in_words():
