@@ -113,6 +113,11 @@ class _Endpoint:
         except PilotageError as error:
             response = problem(error)
             self._noted(request, error)
+        except OSError as error:  # a full disk, an object store that is away: it may pass
+            log.exception("The central could not read or write", extra={"fields": {"route": self._route.path}})
+            response = problem(
+                Refusal("busy", f"the central could not read or write ({error.strerror or error})", retry_after=5.0)
+            )
         except Exception:  # a fault of ours must not look like a refusal, nor end the server
             log.exception("A request failed inside the central", extra={"fields": {"route": self._route.path}})
             response = problem(Refusal("internal", "the central failed on this request; its log says why"))

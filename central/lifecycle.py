@@ -23,6 +23,7 @@ async def running(central: Central) -> AsyncIterator[None]:
     await central.store.open()
     try:
         await central.orders.start()
+        await central.sandboxes.start()
         await central.dispatcher.start()
         central.background(_work(central, duties(central)))
         yield

@@ -54,7 +54,7 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         paths.setdefault(PART.sub(r"{\g<name>}", route.path), {})[route.method.lower()] = _operation(route)
-    return {
+    made = {
         "openapi": "3.1.0",
         "info": {
             "title": "Pilotage",
@@ -65,6 +65,8 @@ def document(routes: Sequence[Route[Any]]) -> dict[str, Any]:
         "paths": paths,
         "components": {"schemas": components, "securitySchemes": _SECURITY},
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
+    return plain
 
 
 def _operation(route: Route[Any]) -> dict[str, Any]:

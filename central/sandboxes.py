@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from starlette.requests import ClientDisconnect
 
 from central.bodies import too_large
-from central.objects import Objects, Unfinished
+from central.objects import UNFINISHED, Objects, Unfinished
 from central.store.port import Store
 from pilot.errors import Refusal
 from pilot.views import SandboxReply
@@ -33,6 +33,16 @@ class SandboxStore:
         self._bound = bound
         self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._assembling: dict[str, asyncio.Lock] = {}
+
+    async def start(self) -> None:
+        """Clear away what a crash has left half written."""
+        await asyncio.to_thread(self._clear)
+
+    def _clear(self) -> None:
+        for top in ("sandboxes", "parts"):
+            for folder in self._objects.folders(top):
+                names = [name for name in self._objects.sizes(f"{top}/{folder}") if name.startswith(UNFINISHED)]
+                self._objects.remove([f"{top}/{folder}/{name}" for name in names])
 
     async def size(self, community: str | None, sha256: str) -> int | None:
         """The size of a file that a community has, else None; for an operator (None), of any file."""

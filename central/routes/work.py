@@ -78,15 +78,14 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
         got, expected = str(request.epoch), str(token.epoch)
         raise Refusal("superseded", "this heartbeat is of another epoch than its token", expected=expected, got=got)
     central.roster.heard(token.stamp, request.sequence)
-    usage = {(lease.job, lease.attempt): lease.usage for lease in request.leases}
-    central.presence.touch(
-        token.stamp, sequence=request.sequence, state=request.state, facts=request.facts, usage=usage
-    )
+    central.presence.touch(token.stamp, sequence=request.sequence, state=request.state, facts=request.facts)
     await central.orders.acknowledge(token.stamp, request.acknowledgements)
     if request.state is PilotState.DRAINING and row.state is not PilotState.DRAINING:
         await _drain(call, row.communities)
     held = await _held(call)
     seconds = {(attempt.job, attempt.attempt): row.lease for attempt in held}
+    said = {(lease.job, lease.attempt): lease.usage for lease in request.leases}
+    central.presence.touch(token.stamp, usage={lease: said[lease] for lease in said if lease in seconds})
     service = central.settings.service
     fresh = central.wall() > token.issued + (token.expires - token.issued) / 2
     return HeartbeatReply(

@@ -107,6 +107,15 @@ def test_a_secret_ends(central: RunningCentral) -> None:
     assert refused(pilot.enrol).type == "secret-expired"
 
 
+def test_a_replaced_secret_is_superseded(central: RunningCentral) -> None:
+    """When the director has submitted anew with another secret, the first submission's is told so."""
+    pilot = central.pilot(enrolled=False)
+    central.store(lambda store: store.renew_secret(pilot.stamp, hashlib.sha256(b"newer").hexdigest(), 60.0))
+    assert refused(pilot.enrol).type == "superseded"
+    pilot.secret = "newer"
+    assert pilot.enrol().epoch == 1
+
+
 def test_a_session_key_must_be_one(central: RunningCentral) -> None:
     """A session key that is not 32 bytes in base64 is invalid."""
     stamp, secret = central.plan()
@@ -259,6 +268,23 @@ def test_a_held_request_is_answered_when_a_job_comes(ann: Person, pilot: SignedP
     assert lease.job == job
     assert time.monotonic() - began < 5
     pilot.succeed(lease)
+
+
+def test_more_requests_than_can_wait_are_told_to_come_back(make_central: CentralMaker) -> None:
+    """Beyond the bound on held requests a pilot is refused as busy, with a time to ask again."""
+    central = make_central("max_held = 1")
+    first, second = central.pilot(), central.pilot()
+    oli = central.person("oli")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(first.match, wait=20.0)
+        until(lambda: "pilotage_held_requests 1.0" in oli.get("/metrics").text, "the first to wait")
+        busy = refused(lambda: second.match(wait=20.0))
+        assert busy.type == "busy"
+        assert busy.transient
+        assert busy.retry_after
+        assert second.match(wait=0.0).reason == "nothing-waits"
+        job = central.person("ann").submit_one()
+        assert waiting.result(20).leases[0].job == job
 
 
 def test_why_nothing_was_given(ann: Person, pilot: SignedPilot) -> None:
@@ -430,6 +456,16 @@ def test_an_attempt_is_its_pilots_alone(central: RunningCentral, ann: Person, pi
     assert refused(lambda: central.pilot().report(lease, Phase.RUNNING)).type == "not-yours"
     assert refused(lambda: pilot.report((lease.job, 2), Phase.RUNNING)).type in ("stale-attempt", "not-found")
     pilot.succeed(lease)
+
+
+def test_a_report_that_says_too_much_is_cut(ann: Person, pilot: SignedPilot) -> None:
+    """The end of an attempt is not lost for its length: the last words are kept."""
+    job = ann.submit_one()
+    (lease,) = pilot.match().leases
+    pilot.succeed(lease, tail="ü" * 100_000 + " at last", message="m" * 100_000)
+    (attempt,) = ann.attempts(job)
+    assert attempt.tail.endswith("ü at last")
+    assert len(attempt.tail.encode()) <= protocol.MAX_TAIL
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,19 @@ def test_a_crash_keeps_everything_that_was_answered(own: RunningCentral) -> None
     assert oli.read(f"/v1/pilots/{pilot.stamp}", PilotDetail).pilot.epoch == 1
 
 
+def test_storage_that_fails_is_busy_and_mends(own: RunningCentral) -> None:
+    """When a log cannot be written the pilot is told to come back, and nothing is lost once storage works again."""
+    pilot = own.pilot()
+    blocked = own.folder / "objects" / "logs" / pilot.stamp
+    blocked.parent.mkdir(parents=True, exist_ok=True)
+    blocked.write_bytes(b"a file where a folder should be")
+    with pytest.raises(Refusal) as caught:
+        pilot.log("pilot", 0, b"words\n")
+    assert (caught.value.type, caught.value.transient) == ("busy", True)
+    blocked.unlink()
+    assert pilot.log("pilot", 0, b"words\n").next == 6
+
+
 # -- certificates -----------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from central import versions
-from central.bodies import MessageDecoder, inflate, query
+from central.bodies import MessageDecoder, cut, inflate, query
 from pilot.errors import Refusal
 from pilot.protocol import VERSION, AttemptReport, ReleaseRequest
 from pilot.states import JobState, Phase
@@ -84,6 +84,15 @@ def test_digits_in_texts_are_no_numbers() -> None:
     """Long digits inside a text are left alone."""
     body = b'{"jobs": [{"command": ["x", ",12345678901234567890"]}]}'
     assert MessageDecoder(SubmitRequest).decode(body)[0].jobs[0]["command"][1] == ",12345678901234567890"
+
+
+@pytest.mark.parametrize(
+    ("text", "bound", "kept"),
+    [("abc", 9, "abc"), ("abcdef", 3, "def"), ("ßßß", 4, "ßß"), ("ßßß", 3, "ß"), ("€", 2, "")],
+)
+def test_a_long_text_keeps_its_end(text: str, bound: int, kept: str) -> None:
+    """What is beyond the bound goes from the front, in whole characters."""
+    assert cut(text, bound) == kept
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from starlette.requests import ClientDisconnect
 
-from central.objects import open_objects
+from central.objects import UNFINISHED, open_objects
 from central.sandboxes import BLOCK, SandboxStore
 from central.store.port import Store
 from pilot.errors import Refusal
@@ -91,6 +91,23 @@ def test_a_sender_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ClientDisconnect):
         run(store(tmp_path).put("c", SHA256, sent(CONTENT[:100_000], breaks=True)))
     assert files(tmp_path) == []
+
+
+def test_what_a_crash_left_half_written_is_cleared(tmp_path: Path) -> None:
+    """When the central starts again unfinished files go, and parts that had arrived stay."""
+
+    async def story() -> None:
+        rows = Rows()
+        await store(tmp_path, rows).put_part("c", SHA256, 0, len(CONTENT), sent(CONTENT[:1000]))
+        for folder in (tmp_path / "sandboxes" / "ab", tmp_path / "parts" / f"c-{SHA256}"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{UNFINISHED}x").write_bytes(b"half")
+        again = store(tmp_path, rows)
+        await again.start()
+        assert await again.arrived("c", SHA256) == 1000
+
+    run(story())
+    assert files(tmp_path) == [f"parts/c-{SHA256}/{0:015d}"]
 
 
 def test_knowing_a_digest_opens_nothing(tmp_path: Path) -> None:
