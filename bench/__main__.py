@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import jobs, latency, memory, size, start, submission
+from bench import jobs, latency, matching, memory, size, start, submission
 
-for measurement in (size, start, memory, latency, submission, jobs):
+for measurement in (size, start, memory, latency, matching, submission, jobs):
     measurement.main()

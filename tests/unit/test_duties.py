@@ -112,6 +112,19 @@ def test_a_leadership_that_could_not_be_renewed_ends() -> None:
     play(scenario)
 
 
+def test_a_leadership_that_somebody_else_has_ends_at_once() -> None:
+    """Whoever is told that another leads does not wait for the end of the own time."""
+
+    async def scenario(scene: Scene) -> None:
+        await settled()
+        assert scene.duties.epoch == 1
+        scene.store.epochs = [None]
+        await scene.clock.advance(10)
+        assert scene.duties.epoch is None
+
+    play(scenario)
+
+
 def test_without_the_lead_nothing_is_swept_and_no_director_turns() -> None:
     """What has effects outside is done by the leader alone, and again as soon as it leads."""
     director = Director()

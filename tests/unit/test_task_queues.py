@@ -83,8 +83,8 @@ def test_what_does_not_fit_is_passed_over() -> None:
 
 
 def test_a_range_gets_what_is_free() -> None:
-    """A job of 2 to 6 cores gets six of eight, and the next one the two that are left."""
-    made = index(waiting(task(1, cores=2, max_cores=6), 5))
+    """A job of 2 to 6 cores gets six of eight, and the next one the two that are left; a wider one is passed over."""
+    made = index(waiting(task(1, cores=2, max_cores=6), 5), waiting(task(2, cores=9, max_cores=9), priority=9))
     assert picks(made, offer(cores=8)) == [(1, 1, 6), (1, 1, 2)]
 
 
@@ -111,6 +111,14 @@ def test_communities_sites_and_tags_tell_offers_apart() -> None:
     made.add([waiting(task(2, tags="fast")), waiting(task(3, sites=("x",))), waiting(task(4, community="d"))])
     assert picks(made, plain) == []
     assert sorted(queue for queue, _, _ in picks(made, elsewhere)) == [2, 3, 4]
+
+
+def test_a_failed_probe_tells_offers_apart() -> None:
+    """Where a tag is unknown its negation does not hold, whoever asked before with the tag absent."""
+    made = index(waiting(task(1, tags="~slow"), 2))
+    assert picks(made, offer(), 1) == [(1, 1, 1)]
+    assert picks(made, offer(unknown_tags=("slow",))) == []
+    assert picks(made, offer(unknown_tags=("other",))) == [(1, 1, 1)]
 
 
 def test_demand_counts_jobs_and_cores_that_an_offer_would_serve() -> None:
