@@ -6,10 +6,11 @@ not name is refused), and becomes the OpenAPI document. This is the one place wh
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -73,6 +74,19 @@ class Call(Generic[M]):
     def chunks(self, bound: int) -> AsyncIterator[bytes]:
         """The body as it arrives, at most so many bytes, on routes that stream."""
         return bodies.chunks(self.request, bound)
+
+    async def while_connected(self, work: Coroutine[Any, Any, Q]) -> Q:
+        """Do what may take long, and cancel it when the caller hangs up. For requests whose body has been read."""
+        working = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(self.request.receive())
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                raise ClientDisconnect
+            return working.result()
+        finally:
+            ending = [task for task in (working, leaving) if task.cancel()]
+            await asyncio.gather(*ending, return_exceptions=True)
 
 
 @dataclass(frozen=True)

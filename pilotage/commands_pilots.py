@@ -10,7 +10,7 @@ from pilot.errors import PilotageError
 from pilot.states import LIVE_PILOT, PilotState
 from pilotage import words
 from pilotage.client import Client
-from pilotage.rendering_jobs import attempts_table, failures_table, job_explanation
+from pilotage.rendering_jobs import attempts_table, failures_table, job_explanation, jobs_failing_table
 from pilotage.rendering_pilots import (
     pilot_explanation,
     pilot_facts,
@@ -162,7 +162,7 @@ def _explain_job(shell: Shell, client: Client, name: str) -> None:
     shell.screen.facts(job_explanation(explained))
     if explained.failures:
         shell.screen.line()
-        shell.screen.table(failures_table(explained.failures, "PILOTS WITHOUT", "QUEUES WITHOUT"))
+        shell.screen.table(failures_table(explained.failures))
 
 
 def _explain_pilot(shell: Shell, client: Client, name: str) -> None:
@@ -173,7 +173,7 @@ def _explain_pilot(shell: Shell, client: Client, name: str) -> None:
     shell.screen.facts(pilot_explanation(explained))
     if explained.failures:
         shell.screen.line()
-        shell.screen.table(failures_table(explained.failures, "PILOTS", "TASK QUEUES"))
+        shell.screen.table(jobs_failing_table(explained.failures))
 
 
 def _explain_queue(shell: Shell, client: Client, name: str) -> None:

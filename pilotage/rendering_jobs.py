@@ -104,10 +104,22 @@ def job_explanation(explained: JobExplanation) -> list[tuple[str, str]]:
     ]
 
 
-def failures_table(failures: Sequence[NeedFailure], pilots: str, queues: str) -> Table:
-    """A row for each need that is not met; `pilots` and `queues` are the headings of the two figures."""
-    rows = [(one.need, _asked(one), str(one.pilots), str(one.queues), one.example) for one in failures]
-    return Table(("NEED", "ASKED", pilots, queues, "NEAREST"), rows, right=(pilots, queues))
+def failures_table(failures: Sequence[NeedFailure]) -> Table:
+    """A row for each need of a job, and how many pilots and queues do not meet it."""
+    return _needs_table(failures, "PILOTS WITHOUT", "QUEUES WITHOUT", [(one.pilots, one.queues) for one in failures])
+
+
+def jobs_failing_table(failures: Sequence[NeedFailure]) -> Table:
+    """A row for each need that a pilot does not meet, and how many waiting jobs have it, in how many task queues."""
+    return _needs_table(failures, "JOBS", "TASK QUEUES", [(one.jobs, one.queues) for one in failures])
+
+
+def _needs_table(failures: Sequence[NeedFailure], first: str, second: str, figures: Sequence[tuple[int, int]]) -> Table:
+    rows = [
+        (one.need, _asked(one), str(left), str(right), one.example)
+        for one, (left, right) in zip(failures, figures, strict=True)
+    ]
+    return Table(("NEED", "ASKED", first, second, "NEAREST"), rows, right=(first, second))
 
 
 def _asked(failure: NeedFailure) -> str:

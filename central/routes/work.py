@@ -40,7 +40,7 @@ async def match(call: Call[MatchRequest]) -> MatchReply:
     row = await central.roster.speaking(token)
     central.presence.touch(token.stamp)
     with central.metrics.held.track_inprogress():
-        answer = await central.dispatcher.match(row, request)
+        answer = await call.while_connected(central.dispatcher.match(row, request))
     if answer.leases:
         central.metrics.leases.inc(len(answer.leases))
         for leased in answer.leases:
@@ -78,7 +78,9 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
         got, expected = str(request.epoch), str(token.epoch)
         raise Refusal("superseded", "this heartbeat is of another epoch than its token", expected=expected, got=got)
     central.roster.heard(token.stamp, request.sequence)
-    central.presence.touch(token.stamp, sequence=request.sequence, state=request.state, facts=request.facts)
+    central.presence.touch(
+        token.stamp, epoch=request.epoch, sequence=request.sequence, state=request.state, facts=request.facts
+    )
     await central.orders.acknowledge(token.stamp, request.acknowledgements)
     if request.state is PilotState.DRAINING and row.state is not PilotState.DRAINING:
         await _drain(call, row.communities)

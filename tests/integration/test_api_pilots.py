@@ -270,6 +270,24 @@ def test_a_held_request_is_answered_when_a_job_comes(ann: Person, pilot: SignedP
     pilot.succeed(lease)
 
 
+def test_who_hangs_up_is_given_nothing(make_central: CentralMaker) -> None:
+    """A pilot that dies while its request is held gets no job: the next one goes to a pilot that lives."""
+    central = make_central()
+    dead, alive = central.pilot(), central.pilot()
+    oli = central.person("oli")
+    url = f"{dead.url}/v1/pilots/{dead.stamp}/match"
+    body = msgspec.json.encode(protocol.MatchRequest(1, dead.offer, wait=60.0))
+    with pytest.raises(requests.ReadTimeout):
+        dead.http.post(url, data=body, headers=dead.proof("POST", url, body), timeout=0.5)
+    dead.http.close()
+    left = time.monotonic()
+    until(lambda: "pilotage_held_requests 0.0" in oli.get("/metrics").text, "nobody to wait")
+    assert time.monotonic() - left < 10  # and not when the 30 s are over for which requests are held
+    job = central.person("ann").submit_one()
+    assert alive.match(wait=10.0).leases[0].job == job
+    assert [attempt.pilot for attempt in central.person("ann").attempts(job)] == [alive.stamp]
+
+
 def test_more_requests_than_can_wait_are_told_to_come_back(make_central: CentralMaker) -> None:
     """Beyond the bound on held requests a pilot is refused as busy, with a time to ask again."""
     central = make_central("max_held = 1")

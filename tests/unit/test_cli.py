@@ -396,6 +396,18 @@ def test_a_job_is_explained_need_by_need():
         assert text in result.stdout
 
 
+def test_a_pilot_is_explained_by_the_jobs_that_it_fails():
+    """The table of a pilot counts the waiting jobs that it cannot take, and in how many task queues they are."""
+    explained = PilotExplanation(
+        STAMP, PilotState.RUNNING, "nothing fits", 421, 0, (NeedFailure("cores", "8", 0, 17, "offers 2", jobs=421),)
+    )
+    lines = run(FakeClient(explain_pilot=explained), "explain", "pilot", STAMP).stdout.splitlines()
+    (heading,) = [line for line in lines if "TASK QUEUES" in line]
+    (row,) = [line for line in lines if line.startswith("cores")]
+    assert "JOBS" in heading
+    assert ("421" in row, "17" in row) == (True, True)
+
+
 def test_a_pilot_and_a_queue_are_explained():
     """`explain pilot` and `explain queue` answer, and an unknown queue names the known ones."""
     client = FakeClient(
