@@ -20,35 +20,10 @@ from central.store.port import Store
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, InputFile, JobSpec
 from pilot.states import JobState, OrderVerb, Phase, PilotReason, PilotState
+from tests.unit.pilot_rows import STAMP, pilot
 
-STAMP = "ab" * 16
 T = TypeVar("T")
-ROW = PilotRow(
-    stamp=STAMP,
-    state=PilotState.RUNNING,
-    site="here",
-    queue="local",
-    communities=("c",),
-    created=0.0,
-    secret_hash="",
-    secret_expires=0.0,
-    lease=60,
-    ends=None,
-    key_hash=None,
-    instance="",
-    epoch=1,
-    sequence=4,
-    enrolled=1.0,
-    last_seen=1.0,
-    ended=None,
-    reason=None,
-    message="",
-    exit_code=None,
-    reference="",
-    alarm="",
-    offer=None,
-    facts=(),
-)
+ROW = pilot(queue="local", lease=60, sequence=4)
 TOKEN = PilotToken(STAMP, 1, b"k", 0.0, 1.0)
 
 

@@ -18,7 +18,8 @@ from pilot.protocol import MatchRequest, Offer
 from pilot.states import PilotState
 from tests.unit.clockwork import Clockwork, settled
 from tests.unit.matching_scene import GB, offer, task
-from tests.unit.matching_store import STAMP, MatchingStore, pilot
+from tests.unit.matching_store import MatchingStore
+from tests.unit.pilot_rows import STAMP, pilot
 
 OTHER = "b" * 32
 

@@ -18,7 +18,8 @@ from pilot.errors import PilotageError, Refusal
 from pilot.states import JobState
 from tests.unit.clockwork import Clockwork, settled
 from tests.unit.matching_scene import offer, task
-from tests.unit.matching_store import STAMP, MatchingStore
+from tests.unit.matching_store import MatchingStore
+from tests.unit.pilot_rows import STAMP
 
 
 class Scene:

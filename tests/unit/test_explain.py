@@ -16,7 +16,7 @@ from pilot.protocol import Needs, Offer
 from pilot.states import JobState, PilotReason, PilotState
 from pilot.views import JobDetail, JobView
 from tests.unit.matching_scene import GB, drawn_offers, drawn_tasks, needs, offer, task, waiting
-from tests.unit.matching_store import STAMP, pilot
+from tests.unit.pilot_rows import STAMP, pilot
 
 
 def job(asked: Needs | None = None, state: JobState = JobState.WAITING, **fields: object) -> JobDetail:

@@ -8,36 +8,18 @@ import pytest
 
 from central.directors.computing import Listed, Standing
 from central.directors.follow import GOODBYE_GRACE, LIFE_GRACE, UNKNOWN_GRACE, Action, Step, follow
-from central.records import PilotRow
 from pilot.errors import ExitCode
 from pilot.states import PilotReason, PilotState
+from tests.unit.pilot_rows import STAMP, pilot
 
-STAMP = "0" * 32
-ROW = PilotRow(
-    stamp=STAMP,
+ROW = pilot(
     state=PilotState.SUBMITTED,
-    site="here",
-    queue="q",
-    communities=("c",),
     created=1000.0,
-    secret_hash="",
     secret_expires=5000.0,
-    lease=600,
-    ends=None,
-    key_hash=None,
-    instance="",
     epoch=0,
-    sequence=0,
     enrolled=None,
     last_seen=None,
-    ended=None,
-    reason=None,
-    message="",
-    exit_code=None,
     reference=STAMP,
-    alarm="",
-    offer=None,
-    facts=(),
 )
 RUNNING = replace(ROW, state=PilotState.RUNNING, enrolled=1010.0, last_seen=1100.0)
 LOST = Action(Step.END, PilotState.LOST, PilotReason.GONE)

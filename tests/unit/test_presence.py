@@ -14,7 +14,8 @@ from pilot.errors import Refusal
 from pilot.protocol import Fact, Usage
 from pilot.states import PilotState
 from tests.unit.matching_scene import offer
-from tests.unit.matching_store import STAMP, MatchingStore
+from tests.unit.matching_store import MatchingStore
+from tests.unit.pilot_rows import STAMP
 
 OTHER = "b" * 32
 
