@@ -1,4 +1,4 @@
-"""How a pilot ends: its reason as an exit code."""
+"""When a pilot gives up on its central, and how it ends: its reason as an exit code."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ _CODES: Mapping[PilotReason, ExitCode] = {
 
 #: Reasons for which the machine was wanted for something else: what was stopped for them was preempted.
 _PREEMPTING = frozenset({PilotReason.SIGNAL, PilotReason.HALTED, PilotReason.NO_TIME, PilotReason.DRAINED})
+
+#: Seconds for which results wait for a central that does not answer. They stay in the spool after that.
+FORSAKEN = 86400.0
+
+
+def forsaken(silent: float, lease: float, running: bool, results: bool) -> bool:
+    """Whether a pilot ends because no central has answered for `silent` seconds.
+
+    Running payloads go on, since their own limits end them; results are worth a day's wait; with neither, nobody counts
+    on the pilot once its leases are over.
+    """
+    return not running and silent > (FORSAKEN if results else lease)
 
 
 @dataclass(frozen=True)

@@ -157,12 +157,6 @@ class Holdings:
         with self._lock:
             return tuple(lease for lease in self._leases.values() if lease.phase is not Phase.ENDED)
 
-    @property
-    def held(self) -> int:
-        """How many leases there are, the ends that are being reported included."""
-        with self._lock:
-            return len(self._leases)
-
     # -- the rest of a heartbeat --------------------------------------------------------------------------------------
 
     def drain(self) -> None:

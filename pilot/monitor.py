@@ -26,7 +26,7 @@ from pilot.config import Config
 from pilot.control import GRACE, Control
 from pilot.courier import Courier
 from pilot.desk import Desk
-from pilot.endings import Ending
+from pilot.endings import Ending, forsaken
 from pilot.errors import ExitCode, InvalidInput, Refusal, TransportError
 from pilot.holdings import Heard, Holdings
 from pilot.masking import Secrets
@@ -220,7 +220,7 @@ class Monitor:
         if isinstance(end_of_life, int) and now - self.started >= end_of_life:
             self.control.stop(PilotReason.NO_TIME, "the pilot's time is up")
         silent = now - self.client.standing.heard
-        if silent > self.settings.lease and not self.holdings.held and not self.spool.results:
+        if forsaken(silent, self.settings.lease, bool(self.holdings.running()), bool(self.spool.results)):
             self.control.drain(f"no central has answered for {silent:.0f} s", PilotReason.LOST_CONTACT)
         if self.control.stopping is not None:
             self.vigil.stop_by = min(self.vigil.stop_by, now + GRACE + STOP_PATIENCE)

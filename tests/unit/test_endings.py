@@ -2,7 +2,7 @@
 
 import pytest
 
-from pilot.endings import Ending
+from pilot.endings import FORSAKEN, Ending, forsaken
 from pilot.errors import ExitCode
 from pilot.states import FAULTS, Outcome, PilotReason
 
@@ -24,6 +24,21 @@ def test_exit_codes(reason: PilotReason) -> None:
     else:
         assert (code is ExitCode.DONE) == (reason not in FAULTS)
         assert (code is ExitCode.INTERNAL) == (reason is PilotReason.INTERNAL)
+
+
+@pytest.mark.parametrize(
+    ("silent", "running", "results", "ends"),
+    [
+        (599.0, False, False, False),
+        (601.0, False, False, True),
+        (10 * FORSAKEN, True, False, False),
+        (FORSAKEN - 1, False, True, False),
+        (FORSAKEN + 1, False, True, True),
+    ],
+)
+def test_a_central_that_is_gone_for_good(silent: float, running: bool, results: bool, ends: bool) -> None:
+    """Without a central a pilot ends: at once with its leases, after a day with results, never under a payload."""
+    assert forsaken(silent, 600.0, running, results) is ends
 
 
 def test_who_is_to_blame() -> None:

@@ -118,7 +118,7 @@ def test_phases_only_advance(holdings: Holdings, changes: Changes) -> None:
     holdings.advance(1, 1, Phase.ENDED)
     holdings.progress([LeaseReport(1, 1, Phase.RUNNING)])
     assert composed(holdings).leases == (LeaseReport(1, 1, Phase.ENDED, Usage(wall=5.0)),)
-    assert (holdings.running(), holdings.held) == ((), 1)
+    assert holdings.running() == ()
 
 
 def test_a_lease_is_listed_until_its_end_was_accepted(holdings: Holdings) -> None:
