@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, TypeVar, get_origin, get_type_hints
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from central import versions
 from pilot.errors import InvalidInput, Refusal
@@ -30,11 +30,9 @@ def too_large(bound: int, what: str) -> Refusal:
     return Refusal("too-large", f"{what} may have at most {bound} bytes", expected=str(bound))
 
 
-async def chunks(request: Request, bound: int) -> AsyncIterator[bytes]:
+async def chunks(request: Request, headers: Mapping[str, str], bound: int) -> AsyncIterator[bytes]:
     """The body as it arrives. Raises ``too-large`` as soon as that is known, and ``invalid`` for a wrong length."""
-    declared = request.headers.get("content-length")
-    if declared is not None and (not declared.isdigit() or int(declared) > bound):
-        raise too_large(bound, "the body of this request")
+    _check_length(headers, bound)
     size = 0
     arriving = aiter(request.stream())
     while True:
@@ -44,7 +42,7 @@ async def chunks(request: Request, bound: int) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise Refusal("busy", f"no byte of the body came for {PATIENCE:g} s", retry_after=1.0) from error
+            raise _stalled() from error
         size += len(chunk)
         if size > bound:
             raise too_large(bound, "the body of this request")
@@ -52,9 +50,37 @@ async def chunks(request: Request, bound: int) -> AsyncIterator[bytes]:
             yield chunk
 
 
-async def whole(request: Request, bound: int) -> bytes:
-    """The body, in memory."""
-    return b"".join([chunk async for chunk in chunks(request, bound)])
+async def whole(request: Request, headers: Mapping[str, str], bound: int) -> bytes:
+    """The body, in memory. Raises as `chunks` does."""
+    _check_length(headers, bound)
+    body: list[bytes] = []
+    size = 0
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(PATIENCE) as patience:
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                body.append(message.get("body", b""))
+                size += len(body[-1])
+                if size > bound:
+                    raise too_large(bound, "the body of this request")
+                if not message.get("more_body", False):
+                    return b"".join(body)
+                patience.reschedule(loop.time() + PATIENCE)
+    except TimeoutError as error:
+        raise _stalled() from error
+
+
+def _check_length(headers: Mapping[str, str], bound: int) -> None:
+    declared = headers.get("content-length")
+    if declared is not None and (not declared.isdigit() or int(declared) > bound):
+        raise too_large(bound, "the body of this request")
+
+
+def _stalled() -> Refusal:
+    return Refusal("busy", f"no byte of the body came for {PATIENCE:g} s", retry_after=1.0)
 
 
 def inflate(body: bytes, encoding: str, bound: int) -> bytes:

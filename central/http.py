@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
-from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
-from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route as RouterEntry
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from central import bodies, rules, versions
 from central.records import Identity
+from central.router import Router
 from central.rules import Caller, PilotCaller, Who
 from central.seal import PilotToken
 from pilot.errors import REFUSALS, InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
@@ -48,6 +44,8 @@ class Call(Generic[M]):
     request: Request
     caller: Caller
     message: M
+    parts: Mapping[str, str]  # of the path
+    headers: Mapping[str, str]  # of the request, by their names in lower case
 
     @property
     def person(self) -> Identity:
@@ -61,11 +59,11 @@ class Call(Generic[M]):
 
     def text(self, name: str) -> str:
         """A part of the path."""
-        return str(self.request.path_params[name])
+        return self.parts[name]
 
     def number(self, name: str) -> int:
         """A part of the path that is a number."""
-        return int(self.request.path_params[name])
+        return int(self.parts[name])
 
     def query(self, kind: type[Q]) -> Q:
         """The query as a record. Raises ``invalid``."""
@@ -73,7 +71,7 @@ class Call(Generic[M]):
 
     def chunks(self, bound: int) -> AsyncIterator[bytes]:
         """The body as it arrives, at most so many bytes, on routes that stream."""
-        return bodies.chunks(self.request, bound)
+        return bodies.chunks(self.request, self.headers, bound)
 
     async def while_connected(self, work: Coroutine[Any, Any, Q]) -> Q:
         """Do what may take long, and cancel it when the caller hangs up. For requests whose body has been read."""
@@ -117,11 +115,11 @@ class _Endpoint:
         kind = route.message
         self._decoder = None if kind is None or kind is bytes else bodies.MessageDecoder(kind)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, parts: Mapping[str, str]) -> None:
         request = Request(scope, receive)
         started = time.perf_counter()
         try:
-            response = await self._answer(request)
+            response = await self._answer(request, parts)
         except ClientDisconnect:
             return
         except PilotageError as error:
@@ -144,19 +142,20 @@ class _Endpoint:
         if kind in _NOTED:
             log.warning("Refused: %s", error, extra={"fields": {"type": kind, "path": request.url.path}})
 
-    async def _answer(self, request: Request) -> Response:
+    async def _answer(self, request: Request, parts: Mapping[str, str]) -> Response:
         route = self._route
-        caller = self._central.callers.claimed(request.headers.get("authorization"))
+        # Read once: a look into the request's own headers goes through all of them.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+        caller = self._central.callers.claimed(headers.get("authorization"))
         rules.admit(route.who, caller)
-        body = b"" if route.streams else await bodies.whole(request, route.bound)
+        body = b"" if route.streams else await bodies.whole(request, headers, route.bound)
         if isinstance(caller, PilotCaller):
-            stamp = request.path_params.get("stamp")
-            self._central.callers.verify(caller, stamp, request.method, _target(request), body, request.headers)
+            self._central.callers.verify(caller, parts.get("stamp"), request.method, _target(request), body, headers)
         message: Any = body if route.message is bytes else None
         version = VERSION
         if self._decoder is not None:
             message, version = self._decoder.decode(body)
-        reply = await route.handler(Call(self._central, request, caller, message))
+        reply = await route.handler(Call(self._central, request, caller, message, parts, headers))
         return _response(route, reply, version)
 
 
@@ -211,45 +210,27 @@ def problem(error: PilotageError) -> Response:
     return Response(msgspec.json.encode(body), kind.status, headers, "application/problem+json")
 
 
-async def _unrouted(request: Request, error: Exception) -> Response:
-    """What the router itself refuses."""
-    if isinstance(error, HTTPException) and error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "")
-        refusal = Refusal("not-found", f"{request.url.path} does not take {request.method}", expected=allowed)
-        response = problem(refusal)
-        response.status_code = 405
-        response.headers["Allow"] = allowed
-        return response
-    return problem(Refusal("not-found", f"there is nothing at {request.url.path[:200]}"))
+def _unrouted(method: str, path: str, allowed: Sequence[str]) -> Response:
+    """The answer where there is no route. `allowed` are the methods that the path would take."""
+    if not allowed:
+        return problem(Refusal("not-found", f"there is nothing at {path[:200]}"))
+    methods = ", ".join(allowed)
+    response = problem(Refusal("not-found", f"{path[:200]} does not take {method[:20]}", expected=methods))
+    response.status_code = 405
+    response.headers["Allow"] = methods
+    return response
 
 
-class _Pattern(Convertor[str]):
-    """A part of a path that must look so; anything else is not found."""
-
-    def __init__(self, regex: str) -> None:
-        self.regex = regex  # type: ignore[misc]
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
-
-
-#: What parts of paths look like: ``{stamp:stamp}``.
-PATTERNS = {
-    "stamp": "[0-9a-f]{32}",
-    "sha256": "[0-9a-f]{64}",
-    "number": "[1-9][0-9]{0,14}",
-    "name": "[A-Za-z0-9][A-Za-z0-9._-]{0,99}",
-    "verb": "[a-z]{1,20}",
-}
-PART = re.compile(r"\{(?P<name>\w+)(?::(?P<pattern>\w+))?\}")
-
-
-def application(routes: Sequence[Route[Any]], central: Central) -> Starlette:
+def application(routes: Sequence[Route[Any]], central: Central) -> ASGIApp:
     """The ASGI application that answers these routes."""
-    for name, regex in PATTERNS.items():
-        register_url_convertor(name, _Pattern(regex))
-    entries = [RouterEntry(route.path, _Endpoint(route, central), methods=[route.method]) for route in routes]
-    return Starlette(routes=entries, exception_handlers={HTTPException: _unrouted})
+    router = Router([(route.method, route.path, _Endpoint(route, central)) for route in routes])
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        found = router.find(method, path)
+        if found is None:
+            await _unrouted(method, path, router.methods(path))(scope, receive, send)
+        else:
+            await found.target(scope, receive, send, found.parts)
+
+    return answer

@@ -8,7 +8,8 @@ from typing import Any, get_type_hints
 
 import msgspec
 
-from central.http import PART, PATTERNS, Route
+from central.http import Route
+from central.router import PART, PATTERNS
 from central.rules import PEOPLE, Who
 from central.version import software_version
 from pilot.protocol import Problem

@@ -65,7 +65,7 @@ async def push(call: Call[bytes]) -> LogReply:
         central.presence.touch(stamp)
     query = call.query(ChunkQuery)
     _not_negative(offset=query.offset)
-    content = bodies.inflate(call.message, call.request.headers.get("content-encoding", ""), MAX_LOG_CHUNK)
+    content = bodies.inflate(call.message, call.headers.get("content-encoding", ""), MAX_LOG_CHUNK)
     stored = await central.logs.append(stamp, stream, query.offset, content, query.last)
     central.metrics.log_bytes.inc(stored.added)
     return LogReply(stored.next, central.logs.is_followed(stamp, stream))
@@ -93,7 +93,7 @@ async def read_job(call: Call[None]) -> Response:
     job, name = call.number("job"), call.text("stream")
     if name not in ("stdout", "stderr"):
         raise Refusal("not-found", f"a job has the streams stdout and stderr, not {name}")
-    if sse.wanted(call.request.headers.get("accept", "")):
+    if sse.wanted(call.headers.get("accept", "")):
         await call.central.store.job(community_of(call.person), job)  # refused now, not inside the stream
         return sse.EventStream(_follow_job(call, job, query.attempt, name, _resume_at(call, query)))
     source = await _job_source(call, job, query.attempt, name)
@@ -111,7 +111,7 @@ async def read_pilot(call: Call[None]) -> Response:
     ):
         raise Refusal("not-found", f"there is no stream {stream} of a pilot {stamp} that you may see")
     source = _Source(stamp, stream)
-    if sse.wanted(call.request.headers.get("accept", "")):
+    if sse.wanted(call.headers.get("accept", "")):
         return sse.EventStream(_follow(call.central, source, _resume_at(call, query)))
     return await _range(central, source, query)
 
@@ -197,7 +197,7 @@ def _end(end: StreamEnd) -> bytes:
 
 def _resume_at(call: Call[None], query: RangeQuery) -> int:
     """Where a follower begins: after what it has, when it comes back."""
-    last = call.request.headers.get("last-event-id", "")
+    last = call.headers.get("last-event-id", "")
     _not_negative(offset=query.offset)
     return int(last) if last.isdigit() and len(last) < 16 else query.offset
 

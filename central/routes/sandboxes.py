@@ -44,7 +44,7 @@ async def get(call: Call[None]) -> Response:
     """Hand out a file, or the range of it that the header Range asks for."""
     sandboxes, sha256 = call.central.sandboxes, call.text("sha256")
     size = await _readable(call, sha256)
-    start, end = _span(call.request.headers.get("range"), size)
+    start, end = _span(call.headers.get("range"), size)
     headers = {"Content-Length": str(end - start), "Accept-Ranges": "bytes", "ETag": f'"{sha256}"'}
     if end - start != size:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"

@@ -32,7 +32,7 @@ _MAX_KEY = 200
 async def submit(call: Call[SubmitRequest]) -> SubmitReply:
     """Check every document and store the jobs that they are."""
     central, person = call.central, call.person
-    key = _idempotency_key(call.request.headers.get("idempotency-key"))
+    key = _idempotency_key(call.headers.get("idempotency-key"))
     documents = await _parse(call.message.jobs)
     new = await _Rendering(call, documents).run()
     digest = hashlib.sha256(msgspec.json.encode(call.message.jobs, order="sorted")).hexdigest()

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from central.http import PART, Route
+from central.http import Route
+from central.router import PART
 from central.routes import TABLE
 from central.rules import PEOPLE, Who
 from pilot.errors import REFUSALS, Refusal

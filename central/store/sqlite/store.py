@@ -72,7 +72,7 @@ class SqliteStore:
         database = connect_writer(self.path)
         try:
             migrate(database, self.path, steps(), self._clock())
-            self._readers = Readers([connect_reader(self.path) for _ in range(READERS)])
+            self._readers = Readers([connect_reader(self.path) for _ in range(READERS)], connect_reader(self.path))
         except BaseException:
             database.close()
             raise
@@ -136,22 +136,22 @@ class SqliteStore:
         return await self._writer.run(matching.claim, stamp, agent, request, picks)
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
-        return await self._readers.run(matching.answered, stamp, agent, request)
+        return self._readers.at_once(matching.answered, stamp, agent, request)
 
     async def return_unseen(
         self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]
     ) -> tuple[Requeued, ...]:
         # Nearly every heartbeat lists all that it was given: a look beside the writer spares it a transaction.
-        out = await self._readers.run(matching.held, stamp)
+        out = self._readers.at_once(matching.held, stamp)
         if not attempts.unseen(out, matched_through, held):
             return ()
         return await self._writer.run(attempts.return_unseen, stamp, matched_through, held)
 
     async def held(self, stamp: str) -> tuple[LiveAttempt, ...]:
-        return await self._readers.run(matching.held, stamp)
+        return self._readers.at_once(matching.held, stamp)
 
     async def live_attempt(self, job: int, attempt: int) -> LiveAttempt:
-        return await self._readers.run(matching.live_attempt, job, attempt)
+        return self._readers.at_once(matching.live_attempt, job, attempt)
 
     async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
         return await self._writer.run(attempts.report, stamp, job, attempt, report)
@@ -182,7 +182,7 @@ class SqliteStore:
         return await self._writer.run(pilots.end, stamp, state, reason, message)
 
     async def pilot(self, stamp: str) -> PilotRow:
-        return await self._readers.run(pilots.pilot, stamp)
+        return self._readers.at_once(pilots.pilot, stamp)
 
     async def find_pilots(self, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
         return await self._readers.run(pilots.find, stamps)
