@@ -6,6 +6,7 @@ Written for Python 3.9, since the pilot's tests also run under the Pythons of no
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,11 @@ TESTS = Path(__file__).parent
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "here")
+
+# Started in a shell's background, everything would ignore these, and so would all that the tests start.
+for number in (signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 # The interpreter's own audit events: they see what any library does, however it was imported.
 FORBIDDEN = frozenset(

@@ -145,14 +145,14 @@ class System:
 
     # -- pilots -----------------------------------------------------------------------------------------------------
     def processes(self, word: str, stamp: str = "") -> list[int]:
-        """Processes of this folder's pilots, by where they work or what they are; with `word` in the command line."""
+        """Processes of this folder's pilots, by where they work or what they are, and what these have started; with
+        `word` in the command line."""
         place = str(self.folder / "pilots") + "/"
-        found = []
-        for pid, words, folder in command_lines():
-            ours = any(place in item and stamp in item for item in (*words, folder))
-            if ours and (not word or word in words) and pid != os.getpid():
-                found.append(pid)
-        return found
+        rows = {row.pid: row for row in process_rows() if row.pid != os.getpid()}
+        ours = {row.pid for row in rows.values() if any(place in item and stamp in item for item in row.places)}
+        while more := {row.pid for row in rows.values() if row.parent in ours} - ours:
+            ours |= more
+        return [pid for pid in rows if pid in ours and (not word or word in rows[pid].words)]
 
     def monitors(self, stamp: str = "") -> list[int]:
         return self.processes("--config", stamp)
@@ -174,16 +174,34 @@ def central(*arguments: str) -> str:
     return done.stdout
 
 
-def command_lines() -> Iterator[tuple[int, list[str], str]]:
-    """Process, command line and working directory of everything that may be looked at."""
+@dataclass(frozen=True)
+class ProcessRow:
+    """What the system tells of a process. Where it works is not told of another's, nor of one that guards itself."""
+
+    pid: int
+    parent: int
+    words: list[str]
+    folder: str
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (*self.words, self.folder)
+
+
+def process_rows() -> Iterator[ProcessRow]:
+    """Every process."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                folder = os.readlink(entry / "cwd")
+                words = [os.fsdecode(word) for word in (entry / "cmdline").read_bytes().split(b"\0")]
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:
                 continue
-            yield int(entry.name), [os.fsdecode(word) for word in words], folder
+            try:
+                folder = os.readlink(entry / "cwd")
+            except OSError:
+                folder = ""
+            yield ProcessRow(int(entry.name), parent, words, folder)
 
 
 def deliver(pid: int, number: int) -> None:

@@ -16,7 +16,7 @@ import pytest
 from pilot.states import JobState
 from pilotage.embedded import Embedded
 from pilotage.exits import Exit
-from tests.system import BUNDLE, Plan, System, command_lines, running_system, wait_for
+from tests.system import BUNDLE, Plan, System, process_rows, running_system, wait_for
 
 COMMAND = (sys.executable, "-m", "pilotage")
 
@@ -148,9 +148,7 @@ def test_a_running_job_is_killed(terminal, system, tmp_path):
     assert state(system, job) is JobState.KILLED
     again = terminal.type("kill", str(job), code=Exit.PARTLY)
     assert again.stderr.startswith(f"job {job}: ")
-    wait_for(
-        lambda: not any(str(marker) in " ".join(words) for _, words, _ in command_lines()), 30, "its process to end"
-    )
+    wait_for(lambda: not any(str(marker) in " ".join(row.words) for row in process_rows()), 30, "its process to end")
 
 
 def test_a_log_is_followed_while_the_job_runs(terminal, tmp_path):
@@ -237,7 +235,7 @@ def test_a_central_is_started_in_the_background_and_stopped(tmp_path):
     finally:
         terminal.type("down")
     wait_for(
-        lambda: not [words for _, words, _ in command_lines() if any(str(folder) in word for word in words)],
+        lambda: not [row for row in process_rows() if any(str(folder) in word for word in row.words)],
         30,
         "every process of the folder to end",
     )
