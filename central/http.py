@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Refusals that an operator wants to know of: somebody else has a pilot's secret, or something of ours failed.
 _NOTED = frozenset({"secret-used", "internal"})
+#: Seconds after which a request that is not answered yet is watched for its caller hanging up.
+PROMPT = 0.02
 M = TypeVar("M")
 Q = TypeVar("Q")
 
@@ -76,15 +78,20 @@ class Call(Generic[M]):
     async def while_connected(self, work: Coroutine[Any, Any, Q]) -> Q:
         """Do what may take long, and cancel it when the caller hangs up. For requests whose body has been read."""
         working = asyncio.ensure_future(work)
-        leaving = asyncio.ensure_future(self.request.receive())
+        watched: list[asyncio.Future[Any]] = [working]
         try:
-            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+            # Most are done before anybody could hang up: these need no watch.
+            done, _ = await asyncio.wait(watched, timeout=PROMPT)
+            if not done:
+                watched.append(asyncio.ensure_future(self.request.receive()))
+                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
                 raise ClientDisconnect
             return working.result()
         finally:
-            ending = [task for task in (working, leaving) if task.cancel()]
-            await asyncio.gather(*ending, return_exceptions=True)
+            ending = [task for task in watched if task.cancel()]
+            if ending:
+                await asyncio.gather(*ending, return_exceptions=True)
 
 
 @dataclass(frozen=True)
