@@ -71,6 +71,31 @@ class Pick:
     queue: int
     count: int
     cores: int
+    limits: tuple[str, ...] = ()  # names of the limits that such attempts count against
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most so many attempts, or cores of attempts, at the same time, of all that every field given names."""
+
+    name: str
+    attempts: int | None = None  # the most; None: not limited so
+    cores: int | None = None
+    site: str | None = None
+    queue: str | None = None  # the door into the site, as the settings name it
+    community: str | None = None
+    group: str | None = None
+    owner: str | None = None
+    tag: str | None = None  # one that the job demands
+
+
+@dataclass(frozen=True)
+class LimitUse:
+    """How full a limit is."""
+
+    limit: Limit
+    attempts: int  # out now
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +118,10 @@ class Claim:
     """The answer to a claim: what was won. `reason` when the pilot itself may not have any."""
 
     leases: tuple[Leased, ...]
-    reason: str | None = None  # "draining", "banned" (alarm, revoked, not enrolled)
+    # "draining", "banned" (alarm, revoked, not enrolled), "suspect": its machine fails jobs, so that it is given none
+    # now, or fewer than were picked; what it was not given waits still.
+    reason: str | None = None
+    limited: tuple[str, ...] = ()  # limits for which less was given than was picked; the jobs wait still
 
 
 @dataclass(frozen=True)
@@ -158,6 +186,18 @@ class PilotRow:
     offer: Offer | None  # the last one made
     facts: tuple[Fact, ...]
     leases: int = 0  # how many it was ever given
+    host: str = ""  # the machine, as its fact `host` says; empty until it is known
+    suspect: Suspicion | None = None  # its machine fails jobs fast
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """A machine on which jobs failed fast, one after another: it gets one job at a time, until one succeeds."""
+
+    failures: int  # in a row
+    since: float  # of the first of them
+    next: float  # no job before this time: later after each that fails
+    trying: bool  # a job is out there now, to see whether the machine is well again
 
 
 @dataclass(frozen=True)
@@ -220,3 +260,33 @@ class Changed:
     added: tuple[Waiting, ...] = ()  # to queues: released, rescheduled, new priority
     removed: tuple[Requeued, ...] = ()  # from queues: killed or held while waiting, old priority
     ordered: tuple[str, ...] = ()  # stamps of pilots for which an order was written
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """What one owner has used by now: `used` core-seconds, each halved for every half-life since it was used, of what
+    ended and of what runs; and the `cores` that run now."""
+
+    community: str
+    group: str
+    owner: str
+    used: float
+    cores: int
+
+
+#: What usage may be told apart by, besides time.
+USAGE_KEYS = ("community", "group", "owner", "site")
+
+
+@dataclass(frozen=True)
+class UsageSum:
+    """What attempts that ended in one span of time used together. `keys` has a value for each key asked for."""
+
+    start: float  # of the span
+    keys: tuple[str, ...]
+    attempts: int
+    succeeded: int
+    core_seconds: float  # cores granted × wall time
+    cpu_seconds: float  # as far as it was measured
+    memory_peak: int  # bytes, the largest of one attempt
+    lost_core_seconds: float  # of the core-seconds, those of attempts that did not succeed

@@ -9,11 +9,14 @@ from typing import Any
 
 import msgspec
 
+from central.records import Limit
 from pilot.jobfile import fill_spec
 from pilot.protocol import AttemptReport, Fact, InputFile, JobSpec, Needs, Offer, Usage
 
 #: Facts kept of one node; a pilot that makes up new names for ever keeps its latest.
 MAX_FACTS = 1000
+#: Characters kept of the name of a machine.
+MAX_HOST = 255
 
 _DEFAULT_NEEDS = Needs()
 # Decoders of our own: msgspec would build them anew for each call.
@@ -26,6 +29,7 @@ _FACTS = msgspec.json.Decoder(tuple[Fact, ...])
 _INPUTS = msgspec.json.Decoder(tuple[InputFile, ...])
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _PARAMETERS = msgspec.json.Decoder(dict[str, str])
+_LIMIT = msgspec.json.Decoder(Limit)
 _RANGES = msgspec.json.Decoder(tuple[tuple[int, int], ...])
 
 
@@ -86,6 +90,16 @@ def merged_facts(old: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:
         known.pop(fact.name, None)
         known[fact.name] = fact
     return tuple(known.values())[-MAX_FACTS:]
+
+
+def host(known: Iterable[Fact]) -> str:
+    """The machine that a pilot is on, as its fact `host` says; empty when it does not."""
+    names = [fact.value for fact in known if fact.name == "host" and isinstance(fact.value, str)]
+    return names[-1][:MAX_HOST] if names else ""
+
+
+def limit(stored: str) -> Limit:
+    return _LIMIT.decode(stored)
 
 
 def texts(stored: str) -> tuple[str, ...]:

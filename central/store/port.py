@@ -7,7 +7,7 @@ community (None: an operator, who sees all).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,9 +15,12 @@ from central.records import (
     Beat,
     Changed,
     Claim,
+    Consumed,
     Ended,
     Identity,
     Leased,
+    Limit,
+    LimitUse,
     LiveAttempt,
     NewJobs,
     NewPilot,
@@ -27,6 +30,7 @@ from central.records import (
     Requeued,
     Submitted,
     Swept,
+    UsageSum,
     Waiting,
 )
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
@@ -99,6 +103,12 @@ class Store(Protocol):
         Concurrent claims share a commit. A request number that was answered with leases before gives those of them
         that are still held (see `answered`), never more.
         """
+
+    async def set_limits(self, limits: Sequence[Limit]) -> None:
+        """Make these the limits on what runs, and count what is out now under them. One set below that ends nothing."""
+
+    async def limits(self) -> tuple[LimitUse, ...]:
+        """Every limit, and how full it is."""
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
         """The leases that this request number was given and that are still held; None when it was never given any."""
@@ -218,6 +228,30 @@ class Store(Protocol):
         """The size of a stored file that this community has, else None."""
 
     async def add_sandbox(self, community: str, sha256: str, size: int) -> None: ...
+
+    # -- use --------------------------------------------------------------------------------------------------------
+    async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
+        """What every owner has used by now, decayed by that half-life (seconds); whoever used nothing is left out."""
+
+    async def usage(
+        self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
+    ) -> tuple[UsageSum, ...]:
+        """What attempts that ended in [since, until) used, told apart by `by` (of `USAGE_KEYS`) and by spans of so
+        many seconds (None: one span). Ordered by time, then by keys. Raises ``invalid`` for a key it does not know."""
+
+    async def roll_up(self) -> int:
+        """Sum what ended in hours that are over, so that old use is read quickly; returns the hours summed anew."""
+
+    async def retire(self, before: float, limit: int) -> int:
+        """Delete up to so many jobs that were final before that time, with all that belongs to them but accounting;
+        returns how many."""
+
+    # -- several centrals -------------------------------------------------------------------------------------------
+    async def tell(self, word: str) -> None:
+        """Pass a word (at most 7,000 bytes of text) to every other central over the same database. It may be lost."""
+
+    async def listen(self, heard: Callable[[str | None], None]) -> None:
+        """Call this for every word of another central, and with None when some may have been missed. After `open`."""
 
     # -- figures ------------------------------------------------------------------------------------------------
     async def counts(self) -> Mapping[str, Mapping[str, int]]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from central.store.port import Store
+from central.store.postgres import PostgresStore
 from tests.contract.stores import STORES, Clock
+from tests.postgres import cluster
 
 
 @pytest.fixture
@@ -29,3 +31,5 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) ->
     await store.open()
     yield store
     await store.close()
+    if isinstance(store, PostgresStore):
+        await cluster().give_back(store.url)

@@ -10,13 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
+
 from central.records import Claim, Ended, Identity, Leased, NewJobs, NewPilot, Pick
 from central.store.port import Store
+from central.store.postgres import PostgresStore
 from central.store.sqlite import SqliteStore
 from pilot.errors import Refusal
-from pilot.protocol import AttemptReport, EnrolRequest, JobSpec, Needs, Usage
+from pilot.protocol import AttemptReport, EnrolRequest, Fact, JobSpec, Needs, Usage
 from pilot.states import JobState, Outcome, Phase
 from pilot.views import Selection
+from tests.postgres import cluster, missing
 
 ADA = Identity("ada", "atlas", "physics", "member")
 BOB = Identity("bob", "atlas", "physics", "member")
@@ -40,8 +44,16 @@ class Clock:
         self.time += seconds
 
 
+def postgres(clock: Clock | None) -> PostgresStore:
+    """One over an empty database of the tests' own server. Without a clock the time is the server's."""
+    if lack := missing():
+        pytest.skip(f"lacks {lack}")  # which CI counts as a failure
+    return PostgresStore(cluster().spare(), clock)
+
+
 STORES: Mapping[str, Callable[[Path, Clock], Store]] = {
     "sqlite": lambda folder, clock: SqliteStore(folder / "central.db", clock),
+    "postgres": lambda folder, clock: postgres(clock),
 }
 
 
@@ -124,10 +136,11 @@ async def submit_pilot(store: Store, number: int = 1, **changes: object) -> str:
     return new.stamp
 
 
-async def enrol(store: Store, number: int = 1, **changes: object) -> Worker:
-    """A pilot that runs."""
+async def enrol(store: Store, number: int = 1, host: str = "", **changes: object) -> Worker:
+    """A pilot that runs, on a machine that it may name."""
     new = await submit_pilot(store, number, **changes)
-    await store.enrol(new, digest(f"secret {number}"), digest(f"key {number}"), enrolment())
+    facts = (Fact("host", host, "uname"),) if host else ()
+    await store.enrol(new, digest(f"secret {number}"), digest(f"key {number}"), enrolment(facts=facts))
     return Worker(store, new)
 
 
@@ -141,8 +154,12 @@ class Worker:
     number: int = field(default=0)
 
     async def claim(self, queue: int, count: int = 1, cores: int = 1) -> Claim:
+        return await self.ask(Pick(queue, count, cores))
+
+    async def ask(self, *picks: Pick) -> Claim:
+        """Claim what a matcher has picked."""
         self.number += 1
-        return await self.store.claim(self.stamp, self.agent, self.number, [Pick(queue, count, cores)])
+        return await self.store.claim(self.stamp, self.agent, self.number, picks)
 
     async def take(self, job: int) -> Leased:
         """Claim the next job of that job's queue, which is to be that job."""

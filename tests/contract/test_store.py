@@ -1,20 +1,16 @@
-"""The contract of a store: its own life, leadership, backup, and what holds for every verb."""
+"""The contract of a store: its own life, leadership, and what holds for every verb."""
 
 from __future__ import annotations
 
 import asyncio
-import stat
 from pathlib import Path
 
 import pytest
 
 from central.store.port import Store
-from pilot.errors import PilotageError
 from pilot.states import JobState
-from pilot.views import Selection
 from tests.contract.stores import (
     ADA,
-    STORES,
     Clock,
     document,
     enrol,
@@ -110,58 +106,6 @@ async def test_one_of_many_leads(store: Store) -> None:
     """Of twenty that ask at once one becomes the leader."""
     answers = await asyncio.gather(*(store.lead("sweep", f"holder {number}", 30) for number in range(20)))
     assert sum(answer is not None for answer in answers) == 1
-
-
-# -- backup
-
-
-@pytest.mark.parametrize("kind", STORES)
-async def test_a_backup_opens_as_a_store(tmp_path: Path, clock: Clock, kind: str) -> None:
-    """A copy made while serving has all that was answered before, nothing of what came later, and works on."""
-    folder, copy = tmp_path / "one", tmp_path / "two"
-    folder.mkdir()
-    copy.mkdir()
-    store, restored = STORES[kind](folder, clock), STORES[kind](copy, clock)
-    await store.open()
-    jobs = await submit(store, 3)
-    await store.backup(copy / "central.db")
-    await submit(store, 2)
-    await store.close()
-    await restored.open()
-    try:
-        assert [job.id for job in (await restored.jobs(None, Selection(), None, 10, False)).jobs] == jobs[::-1]
-        worker = await enrol(restored)
-        await worker.ended(await worker.take(jobs[0]))
-        assert await state_of(restored, jobs[0]) is JobState.DONE
-    finally:
-        await restored.close()
-
-
-async def test_a_backup_is_private_and_replaces_nothing(store: Store, tmp_path: Path) -> None:
-    """The copy is its owner's alone; a file that is there already is left as it is."""
-    target = tmp_path / "copy"
-    await store.backup(target)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    before = target.read_bytes()
-    await submit(store)
-    with pytest.raises(PilotageError, match="exists already"):
-        await store.backup(target)
-    assert target.read_bytes() == before
-    assert not (tmp_path / "copy.part").exists()
-
-
-async def test_a_backup_that_cannot_be_written(store: Store, tmp_path: Path) -> None:
-    """It says which file and why."""
-    with pytest.raises(PilotageError, match=r"missing/copy.* cannot be written: No such file"):
-        await store.backup(tmp_path / "missing" / "copy")
-
-
-async def test_a_backup_holds_nobody_up(store: Store, tmp_path: Path) -> None:
-    """Verbs are answered while copies are made, and each copy is of one moment."""
-    await submit(store, 5000)
-    copies = [store.backup(tmp_path / f"copy-{number}") for number in range(3)]
-    answers = await asyncio.gather(*copies, *(submit(store) for _ in range(20)))
-    assert len([answer for answer in answers if answer]) == 20
 
 
 # -- all or nothing

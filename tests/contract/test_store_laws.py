@@ -1,7 +1,8 @@
 """The laws of a store, tried with sequences of verbs that nobody thought of.
 
-A job is leased to one pilot at a time, its attempts are numbered without a repeat, it ends once and stays so; and what
-the verbs answer is all that a matcher needs to know what waits.
+A job is leased to one pilot at a time, its attempts are numbered without a repeat, it ends once and stays so; what the
+verbs answer is all that a matcher needs to know what waits; counters are what a fresh count gives; and each attempt
+that ended is accounted for once.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from central.records import Beat, Changed, Ended, Leased, Pick, Requeued, Waiting
+from central.records import Beat, Changed, Ended, Leased, Limit, Pick, Requeued, Waiting
 from central.store.port import Store
 from pilot.errors import Refusal
 from pilot.protocol import AttemptReport, GoodbyeRequest, LeaseReport
@@ -60,6 +61,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.final: dict[int, JobState] = {}
         self.jobs: list[int] = []
         self.attempts: set[tuple[int, int]] = set()
+        self.booked: set[tuple[int, int]] = set()  # attempts that ended, but for those given back
         self.old: list[tuple[Worker, Leased]] = []  # every lease there ever was
         self.workers: list[Worker] = []
 
@@ -88,6 +90,8 @@ class StoreMachine(RuleBasedStateMachine):
 
     def ended(self, ends: Iterable[Ended]) -> None:
         for end in ends:
+            assert (end.job, end.attempt) not in self.booked, f"attempt {end.attempt} of job {end.job} ended twice"
+            self.booked.add((end.job, end.attempt))
             if end.requeued:
                 self.requeued([end.requeued])
             elif end.job in self.out:
@@ -117,13 +121,13 @@ class StoreMachine(RuleBasedStateMachine):
     def another_pilot(self) -> None:
         self.workers.append(self.run(enrol(self.store, len(self.workers) + 1)))
 
-    @rule(data=st.data(), count=st.integers(1, 3), repeat=st.booleans())
-    def claim(self, data: st.DataObject, count: int, repeat: bool) -> None:
+    @rule(data=st.data(), count=st.integers(1, 3), cores=st.integers(1, 2), repeat=st.booleans())
+    def claim(self, data: st.DataObject, count: int, cores: int, repeat: bool) -> None:
         worker = data.draw(st.sampled_from(self.workers))
         if not repeat:
             worker.number += 1
         queues = sorted({queue for queue, _ in self.waiting}) or [1]
-        picks = [Pick(queue, count, 1) for queue in queues]
+        picks = [Pick(queue, count, cores, ("few", "cores", "unknown")) for queue in queues]
         claim = self.run(self.store.claim(worker.stamp, 1, worker.number, picks))
         for leased in claim.leases:
             if (leased.job, leased.attempt) in self.attempts:
@@ -136,6 +140,11 @@ class StoreMachine(RuleBasedStateMachine):
             self.out[leased.job] = (worker.stamp, leased.attempt)
             self.waiting[leased.queue, leased.priority] -= 1
             self.old.append((worker, leased))
+
+    @rule(attempts=st.sampled_from([None, 0, 1, 4]), cores=st.sampled_from([None, 3]))
+    def limits_change(self, attempts: int | None, cores: int | None) -> None:
+        limits = [Limit("few", attempts=attempts, site="here"), Limit("cores", cores=cores, owner="ada")]
+        self.run(self.store.set_limits(limits))
 
     @precondition(lambda self: self.old)
     @rule(data=st.data(), outcome=st.sampled_from([None, None, *Outcome]))
@@ -190,9 +199,10 @@ class StoreMachine(RuleBasedStateMachine):
             if result.new_job:
                 self.jobs.append(result.new_job)
 
-    @rule(seconds=st.sampled_from([1.0, SILENT + 1, LEASE + 1.0]))
+    @rule(seconds=st.sampled_from([1.0, SILENT + 1, LEASE + 1.0, 5000.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.forward(seconds)
+        self.run(self.store.roll_up())
         self.ended(self.run(self.store.sweep(SILENT)).ended)
 
     @precondition(lambda self: self.workers)
@@ -235,6 +245,22 @@ class StoreMachine(RuleBasedStateMachine):
             assert (state in FINAL) == (job in self.final)
 
     @invariant()
+    def jobs_are_counted_right(self) -> None:
+        states = Counter(self.run(self.store.job(None, job)).job.state for job in self.jobs)
+        assert self.run(self.store.counts())["jobs"] == states
+
+    @invariant()
+    def limits_are_counted_right(self) -> None:
+        held = [live for worker in self.workers for live in self.run(self.store.held(worker.stamp))]
+        out = (len(held), sum(live.cores for live in held))
+        assert {(use.attempts, use.cores) for use in self.run(self.store.limits())} <= {out}
+
+    @invariant()
+    def each_end_is_accounted_for_once(self) -> None:
+        used = self.run(self.store.usage(None, by=(), since=0.0, until=self.clock.time + 1, span=None))
+        assert sum(one.attempts for one in used) == len(self.booked)
+
+    @invariant()
     def what_is_out_is_held_once(self) -> None:
         held = [live for worker in self.workers for live in self.run(self.store.held(worker.stamp))]
         alive = {live.job: (live.stamp, live.attempt) for live in held if live.job in self.out}
@@ -244,3 +270,13 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestSqlite = StoreMachine.TestCase
 TestSqlite.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+
+
+class PostgresMachine(StoreMachine):
+    """The same over PostgreSQL."""
+
+    kind = "postgres"
+
+
+TestPostgres = PostgresMachine.TestCase
+TestPostgres.settings = settings(max_examples=10, stateful_step_count=25, deadline=None)

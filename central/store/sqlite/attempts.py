@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from central.records import Ended, LiveAttempt, Requeued
 from central.store import codec
+from central.store.accounts import measured
 from central.store.decide import End, Standing, check_job, verdict
+from central.store.sqlite import accounting, hosts, limits
 from central.store.sqlite.matching import ATTEMPT, held, stale
 from pilot.errors import Refusal
 from pilot.protocol import AttemptReport, LeaseReport
@@ -85,6 +87,10 @@ def _end(
     """Close an attempt with an outcome, and move its job on."""
     job, attempt, state = row["job"], row["attempt"], JobState(row["job_state"])
     _close(db, now, row, end, closed)
+    reported = closed == "reported"
+    usage = end.usage if reported else codec.usage(row["usage"])
+    accounting.book(db, now, row, outcome, measured(usage, reported, row["started"], now))
+    hosts.ended(db, now, row, outcome)
     if not _runs(row):
         db.execute(NOTE_OUTCOME, (outcome, end.exit_code, job, attempt))
         return Ended(job, attempt, state)
@@ -118,6 +124,7 @@ def _close(db: sqlite3.Connection, now: float, row: sqlite3.Row, end: AttemptRep
     }
     db.execute(CLOSE, values)
     db.execute(EVENT, (row["job"], row["attempt"], Phase.ENDED, now, end.message))
+    limits.freed(db, row)
 
 
 def end_all(db: sqlite3.Connection, now: float, pilot: int, end: End) -> tuple[Ended, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from pathlib import Path
@@ -72,6 +73,10 @@ def _connect(path: Path) -> sqlite3.Connection:
     database.row_factory = sqlite3.Row
     database.execute("PRAGMA foreign_keys = ON")
     database.execute("PRAGMA trusted_schema = OFF")
+    try:
+        database.execute("SELECT exp(1)")
+    except sqlite3.OperationalError:  # a build without mathematical functions
+        database.create_function("exp", 1, math.exp, deterministic=True)
     return database
 
 

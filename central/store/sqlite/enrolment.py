@@ -7,6 +7,7 @@ import sqlite3
 from central.records import Ended, PilotRow
 from central.store import codec
 from central.store.decide import left_behind
+from central.store.sqlite import hosts
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pilots import ONE, handed_over, move, pilot, row
 from pilot.errors import Refusal
@@ -73,6 +74,7 @@ def _first(db: sqlite3.Connection, now: float, known: sqlite3.Row, key_hash: str
     db.execute(ENROL, {"pilot": known["id"], "key": key_hash, "instance": request.instance, "now": now})
     facts = codec.text(codec.merged_facts((), request.facts))
     db.execute(FACTS, {"pilot": known["id"], "facts": facts})
+    hosts.name(db, stamp, codec.host(request.facts))
     return pilot(db, stamp)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from central.records import Beat, Ended, Swept
 from central.store import codec
 from central.store.decide import end_of, left_behind, lost
+from central.store.sqlite import hosts
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pilots import END, move, row
 from pilot.protocol import GoodbyeRequest, StepReport
@@ -81,6 +82,7 @@ def beat(db: sqlite3.Connection, now: float, beats: Sequence[Beat]) -> None:
         if one.facts and (known := db.execute(FACTS, (one.stamp,)).fetchone()):
             facts = codec.merged_facts(codec.facts(known["facts"]), one.facts)
             db.execute(KEEP_FACTS, {"pilot": known["id"], "facts": codec.text(facts)})
+            hosts.name(db, one.stamp, codec.host(one.facts))
 
 
 def sweep(db: sqlite3.Connection, now: float, silent_after: float) -> Swept:

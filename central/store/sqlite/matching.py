@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from central.records import Claim, Leased, LiveAttempt, Pick
 from central.store import codec
+from central.store.sqlite import hosts, limits
 from pilot.errors import Refusal
 from pilot.states import LEASED, JobState, Phase, PilotState
 
 #: The states in which a pilot may be given jobs; one that was silent speaks now.
 _MAY_CLAIM = frozenset({PilotState.RUNNING, PilotState.SILENT})
 
-PILOT = "SELECT id, state, draining, alarm, epoch, site, communities FROM pilots WHERE stamp = ?"
+PILOT = """
+    SELECT id, state, draining, alarm, epoch, pilots.site, pilots.host, communities, hosts.suspected
+    FROM pilots
+    LEFT JOIN hosts ON hosts.site = pilots.site AND hosts.host = pilots.host
+    WHERE stamp = ?
+"""
 # The first jobs of a queue become attempts of one pilot; only for a community that the pilot is for.
 CLAIM = """
     UPDATE jobs SET state = 'matched', attempt = attempt + 1, changed = :now, reason = ''
@@ -23,8 +30,8 @@ CLAIM = """
     RETURNING id AS job, attempt, queue, priority, document, parameters, inputs, community, "group", owner
 """
 LEASE = """
-    INSERT INTO attempts (job, attempt, community, pilot, site, epoch, agent, request, cores, phase, started)
-    VALUES (:job, :attempt, :community, :pilot, :site, :epoch, :agent, :request, :cores, 'matched', :now)
+    INSERT INTO attempts (job, attempt, community, pilot, site, epoch, agent, request, cores, phase, started, limits)
+    VALUES (:job, :attempt, :community, :pilot, :site, :epoch, :agent, :request, :cores, 'matched', :now, :limits)
 """
 MATCHED = "INSERT INTO attempt_events (job, attempt, phase, time, message) VALUES (?, ?, 'matched', ?, '')"
 # A claim is a word of the pilot: its leases count from now on.
@@ -48,6 +55,15 @@ HELD = "SELECT * FROM attempts_whole WHERE stamp = ? AND phase <> 'ended' ORDER 
 ATTEMPT = "SELECT * FROM attempts_whole WHERE job = ? AND attempt = ?"
 
 
+@dataclass(frozen=True)
+class _Won:
+    """A job that was taken out of its queue."""
+
+    row: sqlite3.Row
+    cores: int
+    limits: str | None  # JSON of the names that it counts against
+
+
 def claim(db: sqlite3.Connection, now: float, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
     before = answered(db, stamp, agent, request)
     if before is not None:
@@ -55,13 +71,29 @@ def claim(db: sqlite3.Connection, now: float, stamp: str, agent: int, request: i
     pilot = db.execute(PILOT, (stamp,)).fetchone()
     if reason := _barred(pilot):
         return Claim((), reason)
-    won: list[tuple[sqlite3.Row, int]] = []
+    wanted = most = sum(pick.count for pick in picks)
+    if pilot["suspected"] is not None:
+        most = hosts.allowed(db, now, pilot["site"], pilot["host"], wanted)
+    counting = limits.counting(db, picks)
+    won: list[_Won] = []
     for pick in picks:
-        values = {"now": now, "queue": pick.queue, "count": pick.count, "communities": pilot["communities"]}
-        rows = db.execute(CLAIM, values).fetchall()
-        won += ((row, pick.cores) for row in sorted(rows, key=lambda row: (-row["priority"], row["job"])))
+        count = min(counting.allowed(pick), most - len(won))
+        rows = _first_of(db, now, pilot, pick.queue, count)
+        counting.took(pick, count, len(rows))
+        names = limits.names_text(counting.known(pick.limits))
+        won += (_Won(row, pick.cores, names) for row in rows)
+    limits.keep(db, counting)
     _lease(db, now, pilot, agent, request, won)
-    return Claim(_leased(db, won))
+    leases = _leased(db, [(one.row, one.cores) for one in won])
+    return Claim(leases, "suspect" if most < wanted else None, counting.limited)
+
+
+def _first_of(db: sqlite3.Connection, now: float, pilot: sqlite3.Row, queue: int, count: int) -> list[sqlite3.Row]:
+    """Take up to so many jobs out of a queue, in their order."""
+    if count <= 0:
+        return []
+    values = {"now": now, "queue": queue, "count": count, "communities": pilot["communities"]}
+    return sorted(db.execute(CLAIM, values), key=lambda row: (-row["priority"], row["job"]))
 
 
 def _barred(pilot: sqlite3.Row | None) -> str | None:
@@ -80,7 +112,7 @@ def _lease(
     pilot: sqlite3.Row,
     agent: int,
     request: int,
-    won: Sequence[tuple[sqlite3.Row, int]],
+    won: Sequence[_Won],
 ) -> None:
     common = {
         "pilot": pilot["id"],
@@ -91,11 +123,18 @@ def _lease(
         "now": now,
     }
     attempts = [
-        {**common, "job": row["job"], "attempt": row["attempt"], "community": row["community"], "cores": cores}
-        for row, cores in won
+        {
+            **common,
+            "job": one.row["job"],
+            "attempt": one.row["attempt"],
+            "community": one.row["community"],
+            "cores": one.cores,
+            "limits": one.limits,
+        }
+        for one in won
     ]
     db.executemany(LEASE, attempts)
-    db.executemany(MATCHED, [(row["job"], row["attempt"], now) for row, _ in won])
+    db.executemany(MATCHED, [(one.row["job"], one.row["attempt"], now) for one in won])
     db.execute(HEARD, {"pilot": pilot["id"], "leases": len(won), "now": now})
 
 

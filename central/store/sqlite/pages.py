@@ -65,11 +65,15 @@ COUNTS = """
 STATES_OF = "SELECT state, count(*) FROM jobs WHERE id IN (SELECT value FROM json_each(?)) GROUP BY state"
 ROWS = """
     SELECT id, name, state, community, "group", owner, priority, attempt, submitted, changed, outcome, exit_code,
-           reason, site, stamp, parent, parameters
+           reason, site, stamp, parent, parameters, queue
     FROM jobs_whole WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id DESC
 """
-# All jobs, for the metrics; in the order of the index, which is three times as fast as by state alone.
-ALL_COUNTS = "SELECT state, count(*) FROM jobs GROUP BY community, state"
+# All jobs, as they are counted while they move: for the metrics, and for pages without a filter.
+ALL_COUNTS = """
+    SELECT state, sum(jobs) FROM job_counts
+    WHERE :community IS NULL OR community = :community
+    GROUP BY state HAVING sum(jobs) > 0
+"""
 
 
 def page(
@@ -129,15 +133,14 @@ def job_view(row: sqlite3.Row) -> JobView:
         site=row["site"] if placed else "",
         pilot=row["stamp"] if placed else "",
         parent=row["parent"],
+        task_queue=row["queue"],
         parameters=codec.parameters(row["parameters"]),
     )
 
 
-def counts(db: sqlite3.Connection) -> dict[str, int]:
-    result: dict[str, int] = {}
-    for state, count in db.execute(ALL_COUNTS):
-        result[state] = result.get(state, 0) + count
-    return result
+def counts(db: sqlite3.Connection, community: str | None = None) -> dict[str, int]:
+    """How many jobs, of one community or of all, are in each state."""
+    return dict(db.execute(ALL_COUNTS, {"community": community}).fetchall())
 
 
 def _too_many(got: int) -> Refusal:
@@ -183,6 +186,9 @@ def _counts(db: sqlite3.Connection, community: str | None, selection: Selection)
     if selection.ids:
         ids = _ids(db, community, selection, _END, len(selection.ids))
         return dict(db.execute(STATES_OF, (codec.text(ids),)).fetchall())
+    if selection.owner is None and selection.group is None and selection.name is None:
+        states = selection.states or tuple(JobState)
+        return {state: count for state, count in counts(db, community).items() if JobState(state) in states}
     result: dict[str, int] = {}
     for one in waiting.communities(db) if community is None else [community]:
         for state, count in db.execute(COUNTS, {**_filters(selection), "community": one}):

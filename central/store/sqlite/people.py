@@ -52,6 +52,11 @@ RESCHEDULE = """
            inputs, 'waiting', priority, retries, :now, :now, id, :reason
     FROM jobs WHERE id IN (SELECT value FROM json_each(:jobs))
 """
+RESCHEDULED = """
+    INSERT INTO job_counts (community, state, jobs)
+    SELECT community, 'waiting', count(*) FROM jobs WHERE id IN (SELECT value FROM json_each(?)) GROUP BY community
+    ON CONFLICT (community, state) DO UPDATE SET jobs = jobs + excluded.jobs
+"""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ class _Change:
         first = next_id(self.db)
         values = {"jobs": _ids(targets), "first": first, "now": self.now, "reason": self.sentence("rescheduled")}
         self.db.execute(RESCHEDULE, values)
+        self.db.execute(RESCHEDULED, (values["jobs"],))
         results = tuple(
             VerbResult(target.job, True, target.state, new_job=new) for new, target in enumerate(targets, first)
         )

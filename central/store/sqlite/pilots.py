@@ -10,6 +10,7 @@ from itertools import islice
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
 from central.store.decide import check_pilot, left_behind
+from central.store.sqlite import hosts
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pages import before_cursor
 from pilot.errors import Refusal
@@ -137,11 +138,11 @@ def end(
 
 
 def pilot(db: sqlite3.Connection, stamp: str) -> PilotRow:
-    return record(row(db, stamp))
+    return record(db, row(db, stamp))
 
 
 def find(db: sqlite3.Connection, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
-    return tuple(record(found) for found in db.execute(SOME, (codec.text(list(stamps)),)))
+    return tuple(record(db, found) for found in db.execute(SOME, (codec.text(list(stamps)),)))
 
 
 def pilots(
@@ -159,16 +160,16 @@ def pilots(
     ]
     rows = list(islice(merge(*runs, key=lambda found: found["id"], reverse=True), limit + 1))
     cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return tuple(record(found) for found in rows[:limit]), cursor
+    return tuple(record(db, found) for found in rows[:limit]), cursor
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute(COUNTS).fetchall())
 
 
-def record(found: sqlite3.Row) -> PilotRow:
-    """A row of the view pilots_whole."""
-    return PilotRow(
+def record(db: sqlite3.Connection, found: sqlite3.Row) -> PilotRow:
+    """A row of the view pilots_whole, with what is held against its machine."""
+    pilot = PilotRow(
         stamp=found["stamp"],
         state=PilotState(found["state"]),
         site=found["site"],
@@ -194,4 +195,6 @@ def record(found: sqlite3.Row) -> PilotRow:
         offer=codec.offer(found["offer"]),
         facts=codec.facts(found["facts"]),
         leases=found["leases"],
+        host=found["host"],
     )
+    return hosts.with_suspicion(db, pilot)

@@ -11,9 +11,12 @@ from central.records import (
     Beat,
     Changed,
     Claim,
+    Consumed,
     Ended,
     Identity,
     Leased,
+    Limit,
+    LimitUse,
     LiveAttempt,
     NewJobs,
     NewPilot,
@@ -23,9 +26,11 @@ from central.records import (
     Requeued,
     Submitted,
     Swept,
+    UsageSum,
     Waiting,
 )
 from central.store.sqlite import (
+    accounting,
     attempts,
     backup,
     enrolment,
@@ -36,12 +41,16 @@ from central.store.sqlite import (
     pages,
     people,
     pilots,
+    retention,
     sandboxes,
     submission,
     views,
     waiting,
 )
+from central.store.sqlite import limits as limiting
+from central.store.sqlite import usage as used
 from central.store.sqlite.connection import connect_reader, connect_writer
+from central.store.sqlite.decay import Decay
 from central.store.sqlite.migrate import migrate, steps
 from central.store.sqlite.readers import Readers
 from central.store.sqlite.writer import Writer
@@ -62,6 +71,7 @@ class SqliteStore:
         self._clock = clock
         self._writer: Writer
         self._readers: Readers
+        self._decay = Decay()
 
     # -- life
 
@@ -96,7 +106,8 @@ class SqliteStore:
 
     async def submit(self, who: Identity, jobs: Sequence[NewJobs], key: str | None, digest: str) -> Submitted:
         prepared = await self._readers.aside(submission.prepare, jobs)
-        return await self._writer.run(submission.submit, who, prepared, key, digest)
+        run = self._writer.run_alone if sum(one.count for one in prepared) > submission.BULK else self._writer.run
+        return await run(submission.submit, who, prepared, key, digest)
 
     async def job(self, community: str | None, job: int) -> JobDetail:
         return await self._readers.run(views.job, community, job)
@@ -134,6 +145,12 @@ class SqliteStore:
 
     async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
         return await self._writer.run(matching.claim, stamp, agent, request, picks)
+
+    async def set_limits(self, limits: Sequence[Limit]) -> None:
+        await self._writer.run(limiting.set_limits, limits)
+
+    async def limits(self) -> tuple[LimitUse, ...]:
+        return await self._readers.run(limiting.limits)
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
         return self._readers.at_once(matching.answered, stamp, agent, request)
@@ -255,6 +272,31 @@ class SqliteStore:
 
     async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
         await self._writer.run(sandboxes.add_sandbox, community, sha256, size)
+
+    # -- use
+
+    async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
+        return await self._readers.run(self._decay.consumed, self._clock(), half_life)
+
+    async def usage(
+        self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
+    ) -> tuple[UsageSum, ...]:
+        return await self._readers.run(used.usage, community, by, since, until, span)
+
+    async def roll_up(self) -> int:
+        await self._writer.run(accounting.begin_sums)
+        return await self._writer.run(accounting.keep_sums, await self._readers.run(accounting.sums))
+
+    async def retire(self, before: float, limit: int) -> int:
+        return await self._writer.run(retention.retire, before, limit)
+
+    # -- several centrals: there is one over a file
+
+    async def tell(self, word: str) -> None:
+        """Nobody else is there to hear it."""
+
+    async def listen(self, heard: Callable[[str | None], None]) -> None:
+        """Nobody else is there to be heard."""
 
     # -- figures
 

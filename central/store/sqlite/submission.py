@@ -25,6 +25,13 @@ ADD_JOBS = """
            'waiting', :priority, :retries, :now, :now
     FROM json_each(:members)
 """
+# New jobs wait; triggers follow them from here.
+ADD_COUNT = """
+    INSERT INTO job_counts (community, state, jobs) VALUES (:community, 'waiting', :jobs)
+    ON CONFLICT (community, state) DO UPDATE SET jobs = jobs + :jobs
+"""
+#: Jobs above which a submission takes the writer for so long that no other verb should share its transaction.
+BULK = 1000
 
 
 @dataclass(frozen=True)
@@ -92,6 +99,7 @@ def _add(db: sqlite3.Connection, now: float, who: Identity, document: Prepared, 
         "now": now,
     }
     db.execute(ADD_JOBS, values)
+    db.execute(ADD_COUNT, {"community": who.community, "jobs": document.count})
     return first
 
 

@@ -42,6 +42,7 @@ class _Work:
     future: asyncio.Future[Any]
     answer: Any = None
     error: Exception | None = None
+    alone: bool = False
 
 
 class Writer:
@@ -54,6 +55,7 @@ class Writer:
         self._clock = clock
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._closed = False
+        self._postponed: _Work | None = None
         self._thread = threading.Thread(target=self._serve, name="store-writer", daemon=True)
 
     def start(self) -> None:
@@ -66,12 +68,23 @@ class Writer:
 
         Raises what the verb raises, and ``busy`` when too much waits, the disk is full, or the store is closed.
         """
+        return await self._ask(lambda database, now: verb(database, now, *args, **kwargs), alone=False)
+
+    async def run_alone(
+        self, verb: Callable[Concatenate[sqlite3.Connection, float, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a verb that takes long: it has a transaction of its own, so that nobody who came before waits
+        for it. Without checks of foreign keys, a third of its time: it must refer to nothing but what it has looked up.
+        """
+        return await self._ask(lambda database, now: verb(database, now, *args, **kwargs), alone=True)
+
+    async def _ask(self, verb: Callable[[sqlite3.Connection, float], T], alone: bool) -> T:
         if self._closed:
             raise closed()
         if self._queue.qsize() >= QUEUED:
             raise Refusal("busy", f"{QUEUED:,} requests wait for the central's database.", retry_after=1.0)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._queue.put(_Work(lambda database, now: verb(database, now, *args, **kwargs), future))
+        self._queue.put(_Work(verb, future, alone=alone))
         return await future
 
     def close(self) -> None:
@@ -82,12 +95,15 @@ class Writer:
         self._database.close()
 
     def _serve(self) -> None:
-        while (work := self._queue.get()) is not None:
+        while (work := self._postponed or self._queue.get()) is not None:
+            self._postponed = None
             batch = [work]
             try:
                 self._transact(batch)
             except Exception as error:  # noqa: BLE001 - everybody in the batch is told; the thread must go on
                 self._undo(batch, error)
+            if work.alone:
+                self._database.execute("PRAGMA foreign_keys = ON")
             _answer(batch)
         while (late := self._next()) is not None:
             late.error = closed()
@@ -95,10 +111,12 @@ class Writer:
 
     def _transact(self, batch: list[_Work]) -> None:
         """Run the verb in the batch and those that arrive meanwhile, then commit."""
+        if batch[0].alone:
+            self._database.execute("PRAGMA foreign_keys = OFF")
         self._database.execute("BEGIN IMMEDIATE")
         until = time.monotonic() + BATCH_SECONDS
         self._run(batch[0])
-        while len(batch) < BATCH and time.monotonic() < until and (work := self._next()) is not None:
+        while len(batch) < BATCH and time.monotonic() < until and (work := self._company(batch[0])) is not None:
             batch.append(work)
             self._run(work)
         self._database.execute("COMMIT")
@@ -115,6 +133,16 @@ class Writer:
             self._database.execute("ROLLBACK TO verb")
             work.error = understood(error)
         self._database.execute("RELEASE verb")
+
+    def _company(self, first: _Work) -> _Work | None:
+        """Who else may be in the transaction of the first, if somebody waits. One who must be alone comes next."""
+        if first.alone:
+            return None
+        work = self._next()
+        if work is not None and work.alone:
+            self._postponed = work
+            return None
+        return work
 
     def _next(self) -> _Work | None:
         """What waits now, if anything; the mark of the end stays in the queue."""

@@ -1,0 +1,88 @@
+"""Machines on which jobs fail fast: what is kept of each, and whether it may have a job now."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+from central.records import PilotRow
+from central.store.suspicion import HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
+from pilot.states import Outcome
+
+COLUMNS = "failures, faults, owner, several, since, suspected, pause, next"
+ONE = f"SELECT {COLUMNS} FROM hosts WHERE site = ? AND host = ?"  # noqa: S608 - a constant
+SUSPECT = "SELECT * FROM suspects WHERE site = ? AND host = ?"
+KEEP = """
+    INSERT INTO hosts (site, host, failures, faults, owner, several, since, suspected, pause, next, changed)
+    VALUES (:site, :host, :failures, :faults, :owner, :several, :since, :suspected, :pause, :next, :now)
+    ON CONFLICT (site, host) DO UPDATE
+    SET failures = :failures, faults = :faults, several = :several, suspected = :suspected, pause = :pause,
+        next = :next, changed = :now
+"""
+CLEAR = "DELETE FROM hosts WHERE site = ? AND host = ?"
+# A pilot says on which machine it is.
+NAME = "UPDATE pilots SET host = :host WHERE stamp = :stamp AND host <> :host"
+
+
+def ended(db: sqlite3.Connection, now: float, row: sqlite3.Row, outcome: Outcome) -> None:
+    """Learn from the end of an attempt (a row of attempts_whole) about the machine that it was on."""
+    if not row["host"]:
+        return
+    place, seconds = (row["site"], row["host"]), now - row["started"]
+    before = _row(db.execute(ONE, place).fetchone())
+    if not concerns(before, outcome, seconds):
+        return
+    after = after_end(before, outcome, seconds, whose(row["community"], row["owner"]), now)
+    if after is None:
+        db.execute(CLEAR, place)
+    elif after != before:
+        db.execute(KEEP, {"site": row["site"], "host": row["host"], "now": now, **_values(after)})
+
+
+def allowed(db: sqlite3.Connection, now: float, site: str, host: str, wanted: int) -> int:
+    """How many of the wanted jobs a pilot on that machine may have."""
+    found = db.execute(SUSPECT, (site, host)).fetchone() if host else None
+    if found is None:
+        return wanted
+    row = _row(found)
+    return at_most(row, wanted) if may_claim(row, now, found["out"]) else 0
+
+
+def with_suspicion(db: sqlite3.Connection, pilot: PilotRow) -> PilotRow:
+    """The pilot, with what is held against its machine."""
+    found = db.execute(SUSPECT, (pilot.site, pilot.host)).fetchone() if pilot.host else None
+    return pilot if found is None else replace(pilot, suspect=suspicion(_row(found), found["out"]))
+
+
+def name(db: sqlite3.Connection, stamp: str, host: str) -> None:
+    """Keep on which machine a pilot is; an empty name is no news."""
+    if host:
+        db.execute(NAME, {"stamp": stamp, "host": host})
+
+
+def _row(found: sqlite3.Row | None) -> HostRow | None:
+    if found is None:
+        return None
+    return HostRow(
+        failures=found["failures"],
+        faults=found["faults"],
+        owner=found["owner"],
+        several=bool(found["several"]),
+        since=found["since"],
+        suspected=found["suspected"],
+        pause=found["pause"],
+        next=found["next"],
+    )
+
+
+def _values(row: HostRow) -> dict[str, object]:
+    return {
+        "failures": row.failures,
+        "faults": row.faults,
+        "owner": row.owner,
+        "several": int(row.several),
+        "since": row.since,
+        "suspected": row.suspected,
+        "pause": row.pause,
+        "next": row.next,
+    }
