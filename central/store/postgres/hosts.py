@@ -1,0 +1,107 @@
+"""Machines on which jobs fail fast: kept until one succeeds there. `central.store.suspicion` decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from central.store.suspicion import HostRow, after_end
+from pilot.states import Outcome
+
+if TYPE_CHECKING:
+    from central.store.postgres.connection import Database, Row
+
+#: (site, host)
+Place: TypeAlias = tuple[str, str]
+
+# A row to lock where there is none yet; one without failures says nothing.
+RESERVE = """
+    INSERT INTO hosts (site, host, failures, faults, owner, several, since, pause, next)
+    SELECT site, host, 0, 0, '', false, 0, 0, 0 FROM unnest($1::text[], $2::text[]) AS wanted (site, host)
+    ON CONFLICT DO NOTHING
+"""
+LOCK = """
+    SELECT hosts.* FROM hosts
+    JOIN unnest($1::text[], $2::text[]) AS wanted (site, host) USING (site, host)
+    ORDER BY hosts.site, hosts.host
+    FOR NO KEY UPDATE OF hosts
+"""
+# Attempts that are out on these machines and were leased since they are suspect.
+TRIALS = """
+    SELECT pilots.site, pilots.host, count(*) AS count
+    FROM unnest($1::text[], $2::text[], $3::float8[]) AS wanted (site, host, suspected)
+    JOIN pilots ON pilots.site = wanted.site AND pilots.host = wanted.host AND pilots.host <> ''
+               AND pilots.ended IS NULL
+    JOIN attempts ON attempts.pilot = pilots.id AND attempts.ended IS NULL AND attempts.started > wanted.suspected
+    GROUP BY pilots.site, pilots.host
+"""
+KEEP = """
+    UPDATE hosts SET failures = $3, faults = $4, owner = $5, several = $6, since = $7, suspected = $8, pause = $9,
+                     next = $10
+    WHERE site = $1 AND host = $2
+"""
+FORGET = "DELETE FROM hosts WHERE site = $1 AND host = $2"
+
+
+@dataclass(frozen=True)
+class HostEnd:
+    """An attempt that ended on a machine."""
+
+    place: Place
+    outcome: Outcome
+    seconds: float  # since it was leased
+    owner: str  # as `suspicion.whose` has it
+
+
+def host_row(row: Row) -> HostRow | None:
+    """A row of hosts, or of a view with its columns; None when nothing is known against that machine."""
+    if not row["failures"]:
+        return None
+    return HostRow(
+        failures=row["failures"],
+        faults=row["faults"],
+        owner=row["owner"],
+        several=row["several"],
+        since=row["since"],
+        suspected=row["suspected"],
+        pause=row["pause"],
+        next=row["next"],
+    )
+
+
+async def lock(db: Database, places: Iterable[Place]) -> dict[Place, HostRow]:
+    """Those of these machines that something is known of; nobody else changes that until the transaction ends."""
+    wanted = sorted(set(places))
+    rows = await db.fetch(LOCK, [site for site, _ in wanted], [host for _, host in wanted])
+    found = {(row["site"], row["host"]): host_row(row) for row in rows}
+    return {place: row for place, row in found.items() if row is not None}
+
+
+async def trials(db: Database, machines: Mapping[Place, HostRow]) -> dict[Place, int]:
+    """How many attempts are out on each suspect machine that were leased since it is suspect."""
+    suspects = [(place, row.suspected) for place, row in machines.items() if row.suspected is not None]
+    if not suspects:
+        return {}
+    sites, hosts = [place[0] for place, _ in suspects], [place[1] for place, _ in suspects]
+    rows = await db.fetch(TRIALS, sites, hosts, [suspected for _, suspected in suspects])
+    return {(row["site"], row["host"]): row["count"] for row in rows}
+
+
+async def settle(db: Database, now: float, ends: Sequence[HostEnd]) -> None:
+    """Count what ended, in this order."""
+    failed = sorted({end.place for end in ends if end.outcome is not Outcome.SUCCESS})
+    if failed:
+        await db.execute(RESERVE, [site for site, _ in failed], [host for _, host in failed])
+    places = sorted({end.place for end in ends})
+    before = await lock(db, places)
+    after: dict[Place, HostRow | None] = dict(before)
+    for end in ends:
+        after[end.place] = after_end(after.get(end.place), end.outcome, end.seconds, end.owner, now)
+    for place in places:
+        row = after.get(place)
+        if row is None:
+            await db.execute(FORGET, *place)
+        elif row != before.get(place):
+            values = (row.failures, row.faults, row.owner, row.several, row.since, row.suspected, row.pause, row.next)
+            await db.execute(KEEP, *place, *values)

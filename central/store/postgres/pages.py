@@ -1,0 +1,256 @@
+"""Lists of jobs: a page, newest first, and all that a selection means.
+
+A page is merged from one short run over an index for each community (or owner) and stage, which is what the indexes
+know of a state, so that its cost does not grow with the number of jobs; other filters look at the rows of those runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from central.store import codec
+from central.store.postgres import waiting
+from pilot.errors import Refusal
+from pilot.states import LEASED, JobState, Outcome
+from pilot.views import JobPage, JobView, Selection
+
+if TYPE_CHECKING:
+    from central.store.postgres.connection import Database, Row
+
+#: Jobs that one bulk request may be about.
+MAX_SELECTED = 100_000
+#: A group of at most so many owners has its jobs looked for by owner; a larger one has its share of every run.
+FEW_OWNERS = 30
+#: Above every id.
+_END = 2**63 - 1
+
+# What fits a selection's states, group and name; NULL: any. The planner makes nothing of a CASE, and so does not come
+# to believe that hardly anything will fit and all of a run is quickly read.
+_FITS = """CASE WHEN ($1::text[] IS NULL OR state = ANY ($1))
+                AND ($2::text IS NULL OR "group" = $2)
+                AND ($3::text IS NULL OR starts_with(name, $3)) THEN true END"""
+# Below $4, at most $5: one run for each community and stage. The minus is that of the index: by id alone the planner
+# would take the primary key for cheaper, and read all jobs that are newer than those wanted.
+IDS_OF_COMMUNITIES = f"""
+    SELECT run.id
+    FROM unnest($6::text[]) AS one(community) CROSS JOIN unnest($7::text[]) AS at(stage) CROSS JOIN LATERAL (
+        SELECT id FROM jobs
+        WHERE community = one.community AND stage = at.stage AND -id > -$4::bigint
+          AND {_FITS}
+        ORDER BY -id LIMIT $5
+    ) AS run
+    ORDER BY run.id DESC LIMIT $5
+"""  # noqa: S608 - constants
+# One run for each owner and stage.
+IDS_OF_OWNERS = f"""
+    SELECT run.id
+    FROM unnest($6::text[], $7::text[]) AS one(community, owner) CROSS JOIN unnest($8::text[]) AS at(stage)
+    CROSS JOIN LATERAL (
+        SELECT id FROM jobs
+        WHERE community = one.community AND owner = one.owner AND stage = at.stage AND -id > -$4::bigint
+          AND {_FITS}
+        ORDER BY -id LIMIT $5
+    ) AS run
+    ORDER BY run.id DESC LIMIT $5
+"""  # noqa: S608
+# Those named that fit all the rest.
+IDS_NAMED = f"""
+    SELECT id FROM jobs
+    WHERE id = ANY ($6::bigint[]) AND id < $4::bigint
+      AND ($7::text IS NULL OR community = $7) AND ($8::text IS NULL OR owner = $8)
+      AND {_FITS}
+    ORDER BY id DESC LIMIT $5
+"""  # noqa: S608
+# Who ever submitted something for a group.
+OWNERS = """
+    SELECT DISTINCT community, owner FROM task_queues
+    WHERE community = ANY ($1::text[]) AND "group" = $2 LIMIT $3
+"""
+ROWS = """
+    SELECT id, name, state, community, "group", owner, priority, attempt, submitted, changed, outcome, exit_code,
+           reason, site, stamp, parent, parameters, queue
+    FROM jobs_whole WHERE id = ANY ($1::bigint[]) ORDER BY id DESC
+"""
+# How many are in each state, by one look at the index for each community (or owner) and stage. Only of those that are
+# out the rows tell the state.
+COUNTS_OF_COMMUNITIES = """
+    SELECT at.stage AS state, run.count
+    FROM unnest($1::text[]) AS one(community) CROSS JOIN unnest($2::text[]) AS at(stage) CROSS JOIN LATERAL (
+        SELECT count(*) FROM jobs WHERE community = one.community AND stage = at.stage AND stage <> 'out'
+    ) AS run
+    UNION ALL
+    SELECT state, count(*) FROM jobs WHERE community = ANY ($1) AND stage = 'out' GROUP BY state
+"""
+COUNTS_OF_OWNERS = """
+    SELECT at.stage AS state, run.count
+    FROM unnest($1::text[], $2::text[]) AS one(community, owner) CROSS JOIN unnest($3::text[]) AS at(stage)
+    CROSS JOIN LATERAL (
+        SELECT count(*) FROM jobs
+        WHERE community = one.community AND owner = one.owner AND stage = at.stage AND stage <> 'out'
+    ) AS run
+    UNION ALL
+    SELECT state, count(*) FROM jobs
+    WHERE (community, owner) IN (SELECT * FROM unnest($1, $2)) AND stage = 'out'
+    GROUP BY state
+"""
+# Where every row has to be looked at anyway.
+FITTING_OF_COMMUNITIES = f"""
+    SELECT state, count(*) FROM jobs WHERE community = ANY ($4::text[]) AND {_FITS} GROUP BY state
+"""  # noqa: S608
+FITTING_OF_OWNERS = f"""
+    SELECT state, count(*) FROM jobs
+    WHERE (community, owner) IN (SELECT * FROM unnest($4::text[], $5::text[])) AND {_FITS}
+    GROUP BY state
+"""  # noqa: S608
+COUNTS_NAMED = "SELECT state, count(*) FROM jobs WHERE id = ANY ($1::bigint[]) GROUP BY state"
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Whose jobs a selection may mean: those of communities, or, when `owners` are given, of one each of them."""
+
+    communities: list[str]
+    owners: list[str] | None = None
+
+
+async def page(
+    db: Database, community: str | None, selection: Selection, cursor: str | None, limit: int, counts: bool
+) -> JobPage:
+    ids = await _ids(db, community, selection, before_cursor(cursor), limit + 1)
+    shown = ids[:limit]
+    rows = await db.fetch(ROWS, shown) if shown else []
+    return JobPage(
+        jobs=tuple(job_view(row) for row in rows),
+        next=str(shown[-1]) if len(ids) > limit else None,
+        counts=await _counts(db, community, selection) if counts else {},
+    )
+
+
+async def select(db: Database, community: str | None, selection: Selection) -> list[int]:
+    """The ids of all jobs meant, newest first. Raises ``too-large``, and ``invalid`` for a selection of everything."""
+    if selection == Selection():
+        raise Refusal(
+            "invalid", "An empty selection would mean every job: name ids, states, an owner, a group or a name."
+        )
+    if len(selection.ids) > MAX_SELECTED:
+        raise _too_many(len(selection.ids))
+    ids = await _ids(db, community, selection, _END, MAX_SELECTED + 1)
+    if len(ids) > MAX_SELECTED:
+        raise _too_many(len(ids))
+    return ids
+
+
+def before_cursor(cursor: str | None) -> int:
+    """The id below which a page begins."""
+    if cursor is None:
+        return _END
+    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
+        raise Refusal("invalid", f"cursor: expected `next` of the page before, got {cursor[:40]!r}")
+    return int(cursor)
+
+
+def job_view(row: Row) -> JobView:
+    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before."""
+    state = JobState(row["state"])
+    placed = state not in (JobState.WAITING, JobState.HELD)
+    return JobView(
+        id=row["id"],
+        name=row["name"],
+        state=state,
+        community=row["community"],
+        group=row["group"],
+        owner=row["owner"],
+        priority=row["priority"],
+        attempt=row["attempt"],
+        submitted=row["submitted"],
+        changed=row["changed"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        site=row["site"] if placed else "",
+        pilot=row["stamp"] if placed else "",
+        parent=row["parent"],
+        task_queue=row["queue"],
+        parameters=codec.parameters(row["parameters"]),
+    )
+
+
+async def counts(db: Database) -> dict[str, int]:
+    """Of all jobs, for the metrics."""
+    return _summed(await db.fetch(COUNTS_OF_COMMUNITIES, await waiting.communities(db), _stages(())))
+
+
+def _too_many(got: int) -> Refusal:
+    return Refusal(
+        "too-large",
+        f"The selection means more than {MAX_SELECTED:,} jobs: narrow it, by state or name, and repeat.",
+        expected=str(MAX_SELECTED),
+        got=str(got),
+    )
+
+
+async def _ids(db: Database, community: str | None, selection: Selection, before: int, limit: int) -> list[int]:
+    """Newest first, at most `limit`."""
+    if selection.ids:
+        among = (list(selection.ids), community, selection.owner)
+        return [row["id"] for row in await db.fetch(IDS_NAMED, *_filters(selection), before, limit, *among)]
+    common = (_untold(selection), selection.group, selection.name, before, limit)
+    scope, stages = await _scope(db, community, selection), _stages(selection.states)
+    if scope.owners is None:
+        rows = await db.fetch(IDS_OF_COMMUNITIES, *common, scope.communities, stages)
+    else:
+        rows = await db.fetch(IDS_OF_OWNERS, *common, scope.communities, scope.owners, stages)
+    return [row["id"] for row in rows]
+
+
+async def _counts(db: Database, community: str | None, selection: Selection) -> dict[str, int]:
+    if selection.ids:
+        ids = await _ids(db, community, selection, _END, len(selection.ids))
+        return _summed(await db.fetch(COUNTS_NAMED, ids))
+    scope, stages = await _scope(db, community, selection), _stages(selection.states)
+    if selection.group is not None or selection.name is not None:
+        common = _filters(selection)
+        if scope.owners is None:
+            return _summed(await db.fetch(FITTING_OF_COMMUNITIES, *common, scope.communities))
+        return _summed(await db.fetch(FITTING_OF_OWNERS, *common, scope.communities, scope.owners))
+    if scope.owners is None:
+        rows = await db.fetch(COUNTS_OF_COMMUNITIES, scope.communities, stages)
+    else:
+        rows = await db.fetch(COUNTS_OF_OWNERS, scope.communities, scope.owners, stages)
+    return {state: count for state, count in _summed(rows).items() if JobState(state) in (selection.states or JobState)}
+
+
+def _filters(selection: Selection) -> tuple[list[str] | None, str | None, str | None]:
+    """The first parameters of the statements that have a filter."""
+    return sorted(set(selection.states)) or None, selection.group, selection.name
+
+
+def _untold(selection: Selection) -> list[str] | None:
+    """The states to look for in the rows, when the stages do not say it all."""
+    states = set(selection.states)
+    return sorted(states) if states & LEASED and not states >= LEASED else None
+
+
+def _stages(states: Sequence[JobState]) -> list[str]:
+    return sorted({"out" if state in LEASED else state.value for state in states or JobState})
+
+
+async def _scope(db: Database, community: str | None, selection: Selection) -> _Scope:
+    among = await waiting.communities(db) if community is None else [community]
+    if selection.owner is not None:
+        return _Scope(among, [selection.owner] * len(among))
+    if selection.group is not None:
+        owners = await db.fetch(OWNERS, among, selection.group, FEW_OWNERS + 1)
+        if len(owners) <= FEW_OWNERS:
+            return _Scope([row["community"] for row in owners], [row["owner"] for row in owners])
+    return _Scope(among)
+
+
+def _summed(rows: Sequence[Row]) -> dict[str, int]:
+    result: dict[str, int] = {}
+    for row in rows:
+        if row["count"]:
+            result[row["state"]] = result.get(row["state"], 0) + row["count"]
+    return result

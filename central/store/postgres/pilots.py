@@ -1,0 +1,216 @@
+"""The journal of pilots: intents, submissions, ends, and reading them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from central.records import Ended, NewPilot, PilotRow
+from central.store import codec
+from central.store.decide import check_pilot, left_behind
+from central.store.postgres.attempts import end_all
+from central.store.postgres.hosts import host_row
+from central.store.postgres.leaders import leads
+from central.store.postgres.pages import before_cursor
+from central.store.suspicion import suspicion
+from pilot.errors import Refusal
+from pilot.states import LIVE_PILOT, PilotReason, PilotState
+
+if TYPE_CHECKING:
+    from central.store.postgres.connection import Database, Row
+
+ONE = "SELECT * FROM pilots_whole WHERE stamp = $1"
+# What an attempt or an order refers to is its id, which never changes: so NO KEY.
+LOCKED = "SELECT * FROM pilots WHERE stamp = $1 FOR NO KEY UPDATE"
+SOME = "SELECT * FROM pilots_whole WHERE stamp = ANY ($1::text[])"
+# Newest first: one short run over an index for each state; an operator's community is NULL.
+_IN_STATE = """
+        SELECT id FROM pilots
+        WHERE state = one.state AND -id > -$3::bigint
+          AND ($2::text IS NULL OR communities::jsonb ? $2)
+        ORDER BY -id LIMIT $4
+"""
+_OF_QUEUE = """
+        SELECT id FROM pilots
+        WHERE queue = $5 AND state = one.state AND -id > -$3::bigint
+          AND ($2::text IS NULL OR communities::jsonb ? $2)
+        ORDER BY -id LIMIT $4
+"""
+_PAGE = """
+    WITH found AS MATERIALIZED (
+        SELECT run.id FROM unnest($1::text[]) AS one(state) CROSS JOIN LATERAL ({run}) AS run
+        ORDER BY run.id DESC LIMIT $4
+    )
+    SELECT * FROM pilots_whole JOIN found USING (id) ORDER BY id DESC
+"""
+IN_STATE, OF_QUEUE = _PAGE.format(run=_IN_STATE), _PAGE.format(run=_OF_QUEUE)
+PLAN = """
+    INSERT INTO pilots (stamp, state, site, queue, communities, created, secret_hash, secret_expires, lease, life)
+    VALUES ($1, 'planned', $2, $3, $4, $5, $6, $7, $8, $9)
+    ON CONFLICT (stamp) DO NOTHING
+    RETURNING true
+"""
+NEW_SECRET = """
+    UPDATE pilots
+    SET secret_hash = $2, secret_expires = $3, old_secrets = (old_secrets::jsonb || to_jsonb(secret_hash))::text
+    WHERE id = $1
+"""
+SAME_SECRET = "UPDATE pilots SET secret_expires = $2 WHERE id = $1"
+REFERENCE = "UPDATE pilots SET reference = $2 WHERE id = $1"
+MOVE = "UPDATE pilots SET state = $2 WHERE id = $1"
+END = "UPDATE pilots SET ended = $2, reason = $3, message = $4 WHERE id = $1"
+COUNTS = "SELECT state, count(*) FROM pilots GROUP BY state"
+
+#: In these a submission may still be under way.
+_BEFORE_SUBMITTED = frozenset({PilotState.PLANNED, PilotState.SUBMITTING})
+
+
+async def locked(db: Database, stamp: str) -> Row:
+    """The row, that nobody else changes until this transaction is over. Raises ``not-found``."""
+    found = await db.fetchrow(LOCKED, stamp)
+    if found is None:
+        raise _unknown(stamp)
+    return found
+
+
+async def move(db: Database, pilot: Row, *states: PilotState) -> None:
+    """Change the state of a locked row to these, one after another; only as the table of states allows."""
+    old = PilotState(pilot["state"])
+    for new in states:
+        check_pilot(pilot["stamp"], old, new)
+        old = new
+    if states:
+        await db.execute(MOVE, pilot["id"], old)
+
+
+def handed_over(pilot: Row) -> tuple[PilotState, ...]:
+    """A planned pilot that turns up somewhere was being submitted, whatever the journal had time to say: the state
+    that it has to pass through."""
+    return (PilotState.SUBMITTING,) if PilotState(pilot["state"]) is PilotState.PLANNED else ()
+
+
+async def plan(db: Database, now: float, pilot: NewPilot) -> None:
+    values = (
+        pilot.stamp,
+        pilot.site,
+        pilot.queue,
+        codec.text(pilot.communities),
+        now,
+        pilot.secret_hash,
+        now + pilot.secret_ttl,
+        pilot.lease,
+        pilot.end_of_life,
+    )
+    if await db.fetchval(PLAN, *values):
+        return
+    known = await locked(db, pilot.stamp)
+    if known["secret_hash"] != pilot.secret_hash or PilotState(known["state"]) is not PilotState.PLANNED:
+        raise Refusal("conflict", f"There is a pilot {pilot.stamp} already: draw another stamp.")
+
+
+async def submitting(db: Database, now: float, stamp: str, duty: str, epoch: int) -> bool:
+    leading = await leads(db, now, duty, epoch)
+    pilot = await locked(db, stamp)
+    if not leading or PilotState(pilot["state"]) not in _BEFORE_SUBMITTED:
+        return False
+    await move(db, pilot, *handed_over(pilot))
+    return True
+
+
+async def renew_secret(db: Database, now: float, stamp: str, secret_hash: str, ttl: float) -> None:
+    pilot = await locked(db, stamp)
+    if pilot["enrolled"] is not None or PilotState(pilot["state"]) not in LIVE_PILOT:
+        raise Refusal("conflict", f"Pilot {stamp} has enrolled or is over: its secret cannot be replaced.")
+    if pilot["secret_hash"] == secret_hash:
+        await db.execute(SAME_SECRET, pilot["id"], now + ttl)
+    else:
+        await db.execute(NEW_SECRET, pilot["id"], secret_hash, now + ttl)
+
+
+async def submitted(db: Database, now: float, stamp: str, reference: str) -> None:
+    pilot = await locked(db, stamp)
+    under_way = PilotState(pilot["state"]) in _BEFORE_SUBMITTED
+    if under_way:
+        await move(db, pilot, *handed_over(pilot), PilotState.SUBMITTED)
+    if not pilot["reference"] or under_way:
+        await db.execute(REFERENCE, pilot["id"], reference)
+
+
+async def end(
+    db: Database, now: float, stamp: str, state: PilotState, reason: PilotReason, message: str
+) -> tuple[Ended, ...]:
+    pilot = await locked(db, stamp)
+    if PilotState(pilot["state"]) not in LIVE_PILOT:
+        return ()
+    if state in LIVE_PILOT:
+        raise Refusal("conflict", f"A pilot does not end as {state.value}.", expected="done, failed, lost, cancelled")
+    await move(db, pilot, state)
+    await db.execute(END, pilot["id"], now, reason, message)
+    return await end_all(db, now, pilot["id"], left_behind(None, f"its pilot is {state.value}: {reason.value}"))
+
+
+async def pilot(db: Database, stamp: str) -> PilotRow:
+    found = await db.fetchrow(ONE, stamp)
+    if found is None:
+        raise _unknown(stamp)
+    return record(found)
+
+
+async def find(db: Database, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
+    return tuple(record(found) for found in await db.fetch(SOME, list(stamps)))
+
+
+async def pilots(
+    db: Database,
+    community: str | None,
+    states: Sequence[PilotState],
+    queue: str | None,
+    cursor: str | None,
+    limit: int,
+) -> tuple[tuple[PilotRow, ...], str | None]:
+    among = sorted(set(states or PilotState))
+    values = (among, community, before_cursor(cursor), limit + 1)
+    rows = await (db.fetch(IN_STATE, *values) if queue is None else db.fetch(OF_QUEUE, *values, queue))
+    cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return tuple(record(found) for found in rows[:limit]), cursor
+
+
+async def counts(db: Database) -> dict[str, int]:
+    return {row["state"]: row["count"] for row in await db.fetch(COUNTS)}
+
+
+def record(found: Row) -> PilotRow:
+    """A row of the view pilots_whole."""
+    return PilotRow(
+        stamp=found["stamp"],
+        state=PilotState(found["state"]),
+        site=found["site"],
+        queue=found["queue"],
+        communities=codec.texts(found["communities"]),
+        created=found["created"],
+        secret_hash=found["secret_hash"],
+        secret_expires=found["secret_expires"],
+        lease=found["lease"],
+        ends=found["ends"],
+        key_hash=found["key_hash"],
+        instance=found["instance"],
+        epoch=found["epoch"],
+        sequence=found["sequence"],
+        enrolled=found["enrolled"],
+        last_seen=found["last_seen"],
+        ended=found["ended"],
+        reason=PilotReason(found["reason"]) if found["reason"] else None,
+        message=found["message"],
+        exit_code=found["exit_code"],
+        reference=found["reference"],
+        alarm=found["alarm"],
+        offer=codec.offer(found["offer"]),
+        facts=codec.facts(found["facts"]),
+        leases=found["leases"],
+        host=found["host"],
+        suspect=suspicion(host_row(found), found["trials"]),
+    )
+
+
+def _unknown(stamp: str) -> Refusal:
+    return Refusal("not-found", f"There is no pilot {stamp}.")

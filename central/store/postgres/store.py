@@ -1,0 +1,359 @@
+"""The verbs of the port over PostgreSQL: which share transactions, which have their own, which only read.
+
+A verb that writes is ``async def verb(db, now, …)`` in a module of this package, one that reads ``async def
+verb(db, …)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from central.records import (
+    Beat,
+    Changed,
+    Claim,
+    Consumed,
+    Ended,
+    Identity,
+    Leased,
+    Limit,
+    LimitUse,
+    LiveAttempt,
+    NewJobs,
+    NewPilot,
+    OrderRow,
+    Pick,
+    PilotRow,
+    Requeued,
+    Submitted,
+    Swept,
+    UsageSum,
+    Waiting,
+)
+from central.store.postgres import (
+    attempts,
+    beats,
+    claims,
+    documents,
+    enrolment,
+    leaders,
+    life,
+    limits,
+    migrate,
+    orders,
+    pages,
+    people,
+    pilots,
+    retention,
+    sandboxes,
+    submission,
+    usage,
+    views,
+    waiting,
+)
+from central.store.postgres.connection import checked, connect
+from central.store.postgres.gossip import Gossip
+from central.store.postgres.group import Group
+from central.store.postgres.transactions import Transactions
+from pilot.errors import PilotageError, Refusal
+from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
+from pilot.states import OrderVerb, PilotReason, PilotState
+from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
+
+if TYPE_CHECKING:
+    from central.store.postgres.connection import Database
+
+T = TypeVar("T")
+P = ParamSpec("P")
+Call = TypeVar("Call")
+Answer = TypeVar("Answer")
+
+
+class PostgresStore:
+    """The store in one PostgreSQL database, named by a URL without a password. `central.store.port.Store` says what
+    each verb means. The time is the server's, unless a `clock` stands in for it."""
+
+    def __init__(self, url: str, clock: Callable[[], float] | None = None) -> None:
+        self.url = checked(url)
+        self._clock = clock
+        self._gossip = Gossip(url)
+        self._documents = documents.Documents()
+        self._queues = waiting.Queues()
+        self._transactions: Transactions
+        self._claims: Group[claims.Call, Claim]
+        self._reports: Group[attempts.Report, Ended | None]
+        self._releases: Group[attempts.Release, tuple[Requeued, ...]]
+        self._beats: Group[Sequence[Beat], None]
+
+    # -- life
+
+    async def open(self) -> None:
+        pool = await connect(self.url)
+        self._transactions = Transactions(pool, self._clock, self._gossip.missed)
+        try:
+            await self._transactions.repeat(migrate.migrate, self.url, migrate.steps())
+        except BaseException:
+            await self._transactions.close()
+            raise
+        self._claims = self._group(self._claim)
+        self._reports = self._group(attempts.report)
+        self._releases = self._group(attempts.release)
+        self._beats = self._group(beats.beat)
+
+    async def close(self) -> None:
+        await self._gossip.close()
+        await self._transactions.close()
+
+    async def now(self) -> float:
+        return self._clock() if self._clock else await self._transactions.look(leaders.now)
+
+    async def backup(self, path: Path) -> None:
+        raise PilotageError(
+            f"The backup {path} was not written: this central keeps its jobs in PostgreSQL. Copy that database with "
+            "pg_dump, which may run while the central serves."
+        )
+
+    async def lead(self, duty: str, holder: str, seconds: float) -> int | None:
+        return await self._repeat(leaders.lead, duty, holder, seconds)
+
+    # -- jobs, by people
+
+    async def submit(self, who: Identity, jobs: Sequence[NewJobs], key: str | None, digest: str) -> Submitted:
+        prepared = await submission.prepared(jobs)
+        write = self._once if key is None else self._repeat
+        return await write(submission.submit, who, prepared, key, digest)
+
+    async def job(self, community: str | None, job: int) -> JobDetail:
+        return await self._reader(views.job, community, job)
+
+    async def jobs(
+        self, community: str | None, selection: Selection, cursor: str | None, limit: int, counts: bool
+    ) -> JobPage:
+        return await self._reader(pages.page, community, selection, cursor, limit, counts)
+
+    async def attempts(self, community: str | None, job: int) -> tuple[AttemptView, ...]:
+        return await self._reader(views.attempts, community, job)
+
+    async def task_queue(self, job: int) -> Waiting | None:
+        return await self._reader(waiting.task_queue, job)
+
+    async def ahead(self, job: int, queues: Sequence[int]) -> int:
+        return await self._transactions.look(waiting.ahead, job, queues)
+
+    async def change(
+        self,
+        who: Identity,
+        community: str | None,
+        verb: JobVerb,
+        selection: Selection,
+        *,
+        priority: int | None = None,
+        reason: str = "",
+    ) -> Changed:
+        return await self._once(people.change, who, community, verb, selection, priority=priority, reason=reason)
+
+    # -- matching
+
+    async def waiting(self) -> tuple[Waiting, ...]:
+        return await self._reader(waiting.waiting)
+
+    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
+        """Fewer leases than picked mean that nothing more waited there which no other central was just taking. Should
+        that one fail, its jobs wait on although this answer was short: after such a failure `listen` calls with None,
+        and whoever counts what waits has to load it anew."""
+        return await self._claims.ask(claims.Call(stamp, agent, request, tuple(picks)))
+
+    async def set_limits(self, limits_: Sequence[Limit]) -> None:
+        await self._repeat(limits.set_limits, limits_)
+
+    async def limits(self) -> tuple[LimitUse, ...]:
+        return await self._transactions.look(limits.limits)
+
+    async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
+        return await self._reader(claims.answered, self._documents, stamp, agent, request)
+
+    async def return_unseen(
+        self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]
+    ) -> tuple[Requeued, ...]:
+        # Nearly every heartbeat lists all that it was given: a look spares it a transaction.
+        out = await self.held(stamp)
+        unseen = attempts.unseen(out, matched_through, held)
+        if not unseen:
+            return ()
+        return await self._releases.ask(attempts.Release(stamp, unseen, "the pilot does not hold it", started=True))
+
+    async def held(self, stamp: str) -> tuple[LiveAttempt, ...]:
+        return await self._transactions.look(claims.held, stamp)
+
+    async def live_attempt(self, job: int, attempt: int) -> LiveAttempt:
+        return await self._transactions.look(claims.live_attempt, job, attempt)
+
+    async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
+        return await self._reports.ask(attempts.Report(stamp, job, attempt, report))
+
+    async def release(self, stamp: str, leases: Sequence[tuple[int, int]], why: str) -> tuple[Requeued, ...]:
+        message = f"given back unstarted: {why}" if why else "given back unstarted"
+        return await self._releases.ask(attempts.Release(stamp, tuple(leases), message))
+
+    async def sweep(self, silent_after: float) -> Swept:
+        return await self._repeat(beats.sweep, silent_after)
+
+    # -- pilots
+
+    async def plan_pilot(self, pilot: NewPilot) -> None:
+        await self._repeat(pilots.plan, pilot)
+
+    async def submitting(self, stamp: str, duty: str, epoch: int) -> bool:
+        return await self._repeat(pilots.submitting, stamp, duty, epoch)
+
+    async def renew_secret(self, stamp: str, secret_hash: str, ttl: float) -> None:
+        await self._repeat(pilots.renew_secret, stamp, secret_hash, ttl)
+
+    async def submitted(self, stamp: str, reference: str) -> None:
+        await self._repeat(pilots.submitted, stamp, reference)
+
+    async def end_pilot(
+        self, stamp: str, state: PilotState, reason: PilotReason, message: str = ""
+    ) -> tuple[Ended, ...]:
+        return await self._repeat(pilots.end, stamp, state, reason, message)
+
+    async def pilot(self, stamp: str) -> PilotRow:
+        return await self._reader(pilots.pilot, stamp)
+
+    async def find_pilots(self, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
+        return await self._reader(pilots.find, stamps)
+
+    async def pilots(
+        self,
+        community: str | None,
+        *,
+        states: Sequence[PilotState] = (),
+        queue: str | None = None,
+        cursor: str | None = None,
+        limit: int = 1000,
+    ) -> tuple[tuple[PilotRow, ...], str | None]:
+        return await self._reader(pilots.pilots, community, states, queue, cursor, limit)
+
+    async def enrol(self, stamp: str, secret_hash: str, key_hash: str, request: EnrolRequest) -> PilotRow:
+        answer = await self._repeat(enrolment.enrol, stamp, secret_hash, key_hash, request)
+        if isinstance(answer, Refusal):
+            raise answer
+        return answer
+
+    async def resume(self, stamp: str, key_hash: str, epoch: int, instance: str) -> tuple[PilotRow, tuple[Ended, ...]]:
+        return await self._repeat(enrolment.resume, stamp, key_hash, epoch, instance)
+
+    async def beat(self, beats_: Sequence[Beat]) -> None:
+        if beats_:
+            await self._beats.ask(beats_)
+
+    async def drain(self, stamp: str) -> None:
+        await self._repeat(life.drain, stamp)
+
+    async def goodbye(self, stamp: str, request: GoodbyeRequest) -> tuple[Ended, ...]:
+        return await self._repeat(life.goodbye, stamp, request)
+
+    async def step(self, stamp: str, step: StepReport) -> None:
+        await self._repeat(life.step, stamp, step)
+
+    async def steps(self, stamp: str) -> tuple[StepView, ...]:
+        return await self._reader(life.steps, stamp)
+
+    # -- orders
+
+    async def order(
+        self,
+        stamp: str,
+        verb: OrderVerb,
+        *,
+        who: str,
+        job: int | None = None,
+        attempt: int | None = None,
+        argument: str = "",
+        reason: str = "",
+    ) -> int:
+        return await self._once(
+            orders.order, stamp, verb, who=who, job=job, attempt=attempt, argument=argument, reason=reason
+        )
+
+    async def open_orders(self) -> tuple[OrderRow, ...]:
+        return await self._reader(orders.open_orders)
+
+    async def orders(self, stamp: str) -> tuple[OrderRow, ...]:
+        return await self._reader(orders.orders, stamp)
+
+    async def acknowledge(self, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
+        await self._repeat(orders.acknowledge, stamp, acknowledgements)
+
+    # -- sandboxes
+
+    async def sandbox(self, community: str, sha256: str) -> int | None:
+        return await self._reader(sandboxes.sandbox, community, sha256)
+
+    async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
+        await self._repeat(sandboxes.add_sandbox, community, sha256, size)
+
+    # -- use
+
+    async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
+        return await self._reader(usage.consumed, await self.now(), half_life)
+
+    async def usage(
+        self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
+    ) -> tuple[UsageSum, ...]:
+        return await self._reader(usage.usage, community, by=by, since=since, until=until, span=span)
+
+    async def roll_up(self) -> int:
+        return await self._repeat(usage.roll_up)
+
+    async def retire(self, before: float, limit: int) -> int:
+        return await self._repeat(retention.retire, before, limit)
+
+    # -- several centrals
+
+    async def tell(self, word: str) -> None:
+        await self._transactions.look(self._gossip.tell, word)
+
+    async def listen(self, heard: Callable[[str | None], None]) -> None:
+        await self._gossip.listen(heard)
+
+    # -- figures
+
+    def commits(self) -> tuple[int, int]:
+        """Commits so far, and the verbs that they made durable: how well concurrent ones share a commit."""
+        return self._transactions.commits, self._transactions.verbs
+
+    async def counts(self) -> Mapping[str, Mapping[str, int]]:
+        return {"jobs": await self._reader(pages.counts), "pilots": await self._reader(pilots.counts)}
+
+    # -- how
+
+    async def _once(
+        self, verb: Callable[Concatenate[Database, float, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._transactions.run(verb, *args, **kwargs)
+
+    async def _repeat(
+        self, verb: Callable[Concatenate[Database, float, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._transactions.repeat(verb, *args, **kwargs)
+
+    async def _reader(
+        self, verb: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._transactions.read(verb, *args, **kwargs)
+
+    def _group(
+        self, verb: Callable[[Database, float, Sequence[Call]], Awaitable[Sequence[Answer | Refusal]]]
+    ) -> Group[Call, Answer]:
+        async def work(calls: Sequence[Call]) -> Sequence[Answer | Refusal]:
+            answers = await self._transactions.repeat(verb, calls)
+            self._transactions.shared(len(calls) - 1)
+            return answers
+
+        return Group(work)
+
+    async def _claim(self, db: Database, now: float, calls: Sequence[claims.Call]) -> Sequence[Claim | Refusal]:
+        return await claims.claim(db, now, self._documents, self._queues, calls)

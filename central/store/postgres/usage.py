@@ -1,0 +1,142 @@
+"""What was used: by whom, where and when; what still counts of it; and its sums by the hour."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from central.records import USAGE_KEYS, Consumed, UsageSum
+from central.store.accounts import HORIZON, HOUR, parts, summable
+from pilot.errors import Refusal
+
+if TYPE_CHECKING:
+    from central.store.postgres.connection import Database, Row
+
+#: Seconds that are summed by one statement.
+DAY = 24 * HOUR
+
+# Sums of whole hours (by their middle) and rows, told apart by span and keys. The keys are put in as column names.
+USED = """
+    WITH used AS (
+        SELECT hour + 1800.0 AS time, community, "group", owner, site, attempts, succeeded, core_seconds, cpu_seconds,
+               memory_peak, lost_core_seconds
+        FROM unnest($4::bigint[], $5::bigint[]) AS range (first, until)
+        JOIN usage_hours ON hour >= range.first AND hour < range.until
+        WHERE $1::text IS NULL OR community = $1
+        UNION ALL
+        SELECT ended, community, "group", owner, site, 1, (outcome = 'success')::int, cores * wall, coalesce(cpu, 0),
+               coalesce(memory_peak, 0), CASE WHEN outcome = 'success' THEN 0 ELSE cores * wall END
+        FROM unnest($6::float8[], $7::float8[]) AS range (first, until)
+        JOIN accounting ON ended >= range.first AND ended < range.until
+        WHERE $1::text IS NULL OR community = $1
+    )
+    SELECT floor((time - $2::float8) / $3::float8)::bigint AS number, sum(attempts)::bigint AS attempts,
+           sum(succeeded)::bigint AS succeeded, sum(core_seconds) AS core_seconds, sum(cpu_seconds) AS cpu_seconds,
+           max(memory_peak) AS memory_peak, sum(lost_core_seconds) AS lost_core_seconds{columns}
+    FROM used
+    GROUP BY number{columns}
+"""
+# Each owner's use, halved for every half-life since: of summed hours as if used in their middle, of later ends and of
+# what runs over the time it ran. What is left after a thousand half-lives is less than a number can say.
+CONSUMED = """
+    WITH used AS (
+        SELECT community, "group", owner, core_seconds * exp(greatest(-$2::float8 * ($1 - hour - 1800), -690)) AS used,
+               0 AS cores
+        FROM usage_hours
+        WHERE hour >= $3::float8 AND hour < $4::bigint
+        UNION ALL
+        SELECT community, "group", owner,
+               cores / $2 * (exp(greatest(-$2 * greatest($1 - ended, 0), -690))
+                             - exp(greatest(-$2 * greatest($1 - ended + wall, 0), -690))),
+               0
+        FROM accounting
+        WHERE ended >= greatest($3, $4)
+        UNION ALL
+        SELECT attempts.community, jobs."group", jobs.owner,
+               attempts.cores / $2 * (1 - exp(greatest(-$2 * greatest($1 - attempts.started, 0), -690))),
+               attempts.cores
+        FROM attempts
+        JOIN jobs ON jobs.id = attempts.job
+        WHERE attempts.ended IS NULL
+    )
+    SELECT community, "group", owner, sum(used) AS used, sum(cores) AS cores
+    FROM used
+    GROUP BY community, "group", owner
+    HAVING sum(used) > 0 OR sum(cores) > 0
+    ORDER BY community, "group", owner
+"""
+# All hours before this one have their sums.
+SUMMED = "SELECT until FROM usage_summed"
+LOCK = "SELECT until FROM usage_summed FOR UPDATE"
+FIRST = "SELECT min(ended) FROM accounting WHERE ended >= $1"
+FORGET = "DELETE FROM usage_hours WHERE hour >= $1"
+SUM = """
+    INSERT INTO usage_hours (hour, community, "group", owner, site, attempts, succeeded, core_seconds, cpu_seconds,
+                             memory_peak, lost_core_seconds)
+    SELECT floor(ended / 3600)::bigint * 3600, community, "group", owner, site,
+           count(*), count(*) FILTER (WHERE outcome = 'success'), sum(cores * wall), coalesce(sum(cpu), 0),
+           coalesce(max(memory_peak), 0), coalesce(sum(cores * wall) FILTER (WHERE outcome <> 'success'), 0)
+    FROM accounting
+    WHERE ended >= $1::bigint AND ended < $2::bigint
+    GROUP BY 1, 2, 3, 4, 5
+"""
+HOURS = "SELECT count(DISTINCT hour) FROM usage_hours WHERE hour >= $1 AND hour < $2"
+MARK = "UPDATE usage_summed SET until = $1"
+
+
+async def usage(
+    db: Database, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
+) -> tuple[UsageSum, ...]:
+    if unknown := [key for key in by if key not in USAGE_KEYS]:
+        raise Refusal("invalid", f"by: expected some of {', '.join(USAGE_KEYS)}, got {unknown[0]!r}")
+    ranges = parts(since, until, span, await db.fetchval(SUMMED))
+    columns = "".join(f', "{key}"' for key in by)
+    rows = await db.fetch(
+        USED.format(columns=columns),
+        community,
+        since,
+        math.inf if span is None else span,
+        *_columns(ranges.hours),
+        *_columns(ranges.rows),
+    )
+    sums = (_sum(row, by, since, span) for row in rows)
+    return tuple(sorted(sums, key=lambda one: (one.start, one.keys)))
+
+
+async def consumed(db: Database, now: float, half_life: float) -> tuple[Consumed, ...]:
+    if not 0 < half_life < math.inf:
+        raise Refusal("invalid", f"half_life: expected more than 0 s, got {half_life:g}")
+    oldest = now - HORIZON * half_life - HOUR
+    rows = await db.fetch(CONSUMED, now, math.log(2) / half_life, oldest, await db.fetchval(SUMMED))
+    return tuple(Consumed(*row) for row in rows)
+
+
+async def roll_up(db: Database, now: float) -> int:
+    begin, end = int(await db.fetchval(LOCK)), summable(now)
+    if end <= begin:
+        return 0
+    await db.execute(MARK, end)
+    await db.execute(FORGET, begin)  # sums from before the clock was set back
+    first = await db.fetchval(FIRST, begin)
+    if first is not None:
+        for day in range(int(first // DAY) * DAY, end, DAY):  # a year at once would take longer than a statement may
+            await db.execute(SUM, max(day, begin), min(day + DAY, end))
+    return int(await db.fetchval(HOURS, begin, end))
+
+
+def _columns(ranges: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
+    return [first for first, _ in ranges], [until for _, until in ranges]
+
+
+def _sum(row: Row, keys: Sequence[str], since: float, span: float | None) -> UsageSum:
+    return UsageSum(
+        start=since if span is None else since + row["number"] * span,
+        keys=tuple(row[key] for key in keys),
+        attempts=row["attempts"],
+        succeeded=row["succeeded"],
+        core_seconds=row["core_seconds"],
+        cpu_seconds=row["cpu_seconds"],
+        memory_peak=row["memory_peak"],
+        lost_core_seconds=row["lost_core_seconds"],
+    )
