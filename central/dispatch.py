@@ -12,17 +12,21 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from central.clock import Clock
-from central.explain import nothing_for
+from central.choosing import Chooser
+from central.clock import Clock, Timer
+from central.explain import nothing_for, suspected
 from central.held import Answer, Held, HeldRequests
 from central.intake import Intake
-from central.matcher import Free
+from central.limits import RETRY, Limits
+from central.matcher import Free, fits
 from central.presence import Presence
-from central.records import PilotRow, Requeued, Waiting
+from central.records import Claim, PilotRow, Requeued, Suspicion, Waiting
+from central.reservations import Reservations
+from central.shares import Standings
 from central.store.port import Store
 from central.task_queues import Choice, TaskQueues
 from pilot.errors import Refusal
-from pilot.protocol import MatchRequest, NoMatch, Offer
+from pilot.protocol import MatchRequest, NoMatch
 from pilot.states import PilotState
 
 #: Seconds that a request is held at most, whatever it asks for; half a lease is the other bound.
@@ -62,7 +66,10 @@ class _Seat:
 
 
 class Dispatcher:
-    """Answers match requests. `jitter` gives numbers from 0 to 1, so that pilots do not all ask again at once."""
+    """Answers match requests. `jitter` gives numbers from 0 to 1, so that pilots do not all ask again at once.
+
+    Without `standings` all shares are equal. Limits are those that the store has, see `refresh_use`.
+    """
 
     def __init__(
         self,
@@ -71,17 +78,23 @@ class Dispatcher:
         clock: Clock,
         max_held: int,
         jitter: Callable[[], float] = random.random,
+        standings: Standings | None = None,
     ) -> None:
-        self.queues = TaskQueues()
+        self.standings = standings or Standings()
+        self.limits = Limits()
+        self.reservations = Reservations()
+        self.queues = TaskQueues(self.standings, self.limits)
         self._store = store
         self._presence = presence
         self._clock = clock
         self._max_held = max_held
         self._jitter = jitter
-        self._held = HeldRequests(self.queues, clock)
+        self._chooser = Chooser(self.queues, self.reservations, clock)
+        self._held = HeldRequests(self.queues, self._chooser, clock)
         self._seats: dict[tuple[str, int], _Seat] = {}
         self._intake = Intake(store, self.queues, self._held)
         self._closed = False
+        self._retry: Timer | None = None  # when a full limit may be tried again
 
     # -- life -------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
@@ -92,17 +105,30 @@ class Dispatcher:
         """Read all counts anew: corrects what drifted, and finds what other centrals added."""
         await self._intake.load()
 
+    async def refresh_use(self) -> None:
+        """Read what has been used and how full the limits are: every few seconds, for what other centrals gave too."""
+        self.standings.asking()
+        consumed = await self._store.consumed(self.standings.half_life)
+        self.standings.load(consumed, self._clock.now())
+        if self.limits.load(await self._store.limits(), self._clock.now()):
+            self._held.serve_all()
+        self._await_limits()
+
     def tidy(self) -> None:
         """Forget queues that have long been empty, and agents that have long not asked."""
         now = self._clock.now()
         self.queues.prune(now, EMPTY_FOR)
-        for key, seat in list(self._seats.items()):
+        self._chooser.look_around()
+        for (stamp, agent), seat in list(self._seats.items()):
             if now - seat.used > UNUSED_FOR and not seat.lock.locked():
-                del self._seats[key]
+                del self._seats[stamp, agent]
+                self.reservations.forget(stamp, (agent,))
 
     def close(self) -> None:
         """Answer everybody who waits; hold nobody from now on."""
         self._closed = True
+        if self._retry is not None:
+            self._retry.cancel()
         self._held.end_all(self._busy("the central is stopping"))
 
     # -- what others tell -------------------------------------------------------------------------------------------
@@ -117,12 +143,20 @@ class Dispatcher:
     def jobs_requeued(self, requeued: Sequence[Requeued]) -> None:
         """Attempts ended, and their jobs wait again."""
         self._intake.requeued(requeued)
+        if requeued:
+            self.attempts_ended()
+
+    def attempts_ended(self) -> None:
+        """Attempts ended, so that full limits may have room again."""
+        self.limits.ended(self._clock.now())
+        self._await_limits()
 
     def draining(self, stamp: str) -> None:
         """The pilot takes no new jobs, or is over: answer what it has asked."""
-        for (known, _), seat in self._seats.items():
-            if known == stamp:
-                seat.leaving = True
+        mine = [(agent, seat) for (known, agent), seat in self._seats.items() if known == stamp]
+        for _, seat in mine:
+            seat.leaving = True
+        self.reservations.forget(stamp, (agent for agent, _ in mine))
         for held in self._held.of(stamp):
             held.end(self._barred("draining"))
 
@@ -145,6 +179,8 @@ class Dispatcher:
             return self._barred("draining")
         if pilot.alarm:
             return self._barred("banned")
+        if pilot.suspect and (barred := await self._suspected(pilot.suspect)):
+            return barred
         async with seat.lock:
             if seat.claim is not None:  # perhaps of a request whose client has gone
                 await asyncio.wait({seat.claim})
@@ -178,20 +214,23 @@ class Dispatcher:
         offer = replace(request.offer, site=pilot.site, queue=pilot.queue, communities=pilot.communities)
         self._presence.offered(pilot.stamp, request.agent, offer)
         wait = max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
-        held = seat.held = Held(pilot.stamp, offer, request.most, self._clock.now() + wait)
+        most = 1 if pilot.suspect else request.most
+        held = seat.held = Held(pilot.stamp, request.agent, offer, most, self._clock.now() + wait)
+        self.reservations.offered(pilot.stamp, request.agent, pilot.epoch, held.free)
         try:
-            choice = self.queues.choose(offer, request.most)
+            choice = self._chooser.choose(held)
             for _ in range(ROUNDS):
                 if not choice.picks:
+                    held.passed = choice
                     outcome = await self._hold(seat, held)
                     if isinstance(outcome, Answer):
                         return outcome
                     choice = outcome
                 if answer := await self._claim(seat, request, held, choice):
                     return answer
-                choice = self.queues.choose(offer, request.most)
+                choice = self._chooser.choose(held, tries=False)
             self._held.give_back(choice)
-            return self._nothing(offer)
+            return self._nothing(held)
         finally:
             seat.held = None
             self._held.leave(held)
@@ -200,12 +239,14 @@ class Dispatcher:
         if seat.leaving:
             return self._barred("draining")
         if held.deadline <= self._clock.now():
-            return self._nothing(held.offer)
+            return self._nothing(held)
         if self._closed:
             raise self._busy("the central is stopping")
         if len(self._held) >= self._max_held:
             raise self._busy(f"{self._max_held:,} match requests wait already")
-        return await self._held.wait(held, lambda: self._nothing(held.offer, waited=True))
+        if self._retry is None:
+            self._await_limits()
+        return await self._held.wait(held, lambda: self._nothing(held, waited=True))
 
     # -- a claim ----------------------------------------------------------------------------------------------------
     async def _claim(self, seat: _Seat, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
@@ -221,14 +262,17 @@ class Dispatcher:
             # Not at once: the next would run into the same trouble, and so on through all that wait.
             self._clock.later(RECOVERY, self._held.serve_all)
             raise
-        if claim.reason is not None:
+        if claim.reason is not None and not claim.leases:
             self._held.give_back(choice)
-            return self._barred("draining" if claim.reason == "draining" else "banned")
+            return self._refused(claim)
         picked = {pick.queue for pick in choice.picks}
         if any(lease.queue not in picked for lease in claim.leases):
             self._held.give_back(choice)  # another central had answered this number
         else:
-            self.queues.settle(choice, claim.leases)
+            if self.queues.settle(choice, claim.leases, claim.limited, cut=claim.reason is not None):
+                self._held.serve_all()
+            if claim.limited:
+                self._await_limits()
         if not claim.leases:
             return None
         free = Free.of(held.offer)
@@ -238,9 +282,37 @@ class Dispatcher:
         return Answer(claim.leases)
 
     # -- empty answers ----------------------------------------------------------------------------------------------
-    def _nothing(self, offer: Offer, *, waited: bool = False) -> Answer:
-        reason, detail = nothing_for(offer, self.queues.samples(offer.communities, LOOKED_AT))
-        return Answer((), reason, detail, self._jitter() if waited else self._about(POLL))
+    def _nothing(self, held: Held, *, waited: bool = False) -> Answer:
+        again = self._jitter() if waited else self._about(POLL)
+        if full := self._full(held):
+            return Answer((), "limit", f"what fits has to wait: {', '.join(full)} is full", again)
+        kept = self.reservations.at(held.stamp, held.agent, self._clock.now())
+        reason, detail = nothing_for(held.offer, self.queues.samples(held.offer.communities, LOOKED_AT))
+        return Answer((), reason, f"{kept}; {detail}" if kept else detail, again)
+
+    def _full(self, held: Held) -> tuple[str, ...]:
+        """The full limits that kept the last choice for it from a job that fits."""
+        if held.passed is None or not held.passed.limited:
+            return ()
+        for task in self.queues.samples(held.offer.communities, LOOKED_AT):
+            if fits(task, held.offer) and (names := self.queues.closed(task, held.offer)):
+                return names
+        return ("a limit on what runs",)
+
+    async def _suspected(self, suspicion: Suspicion) -> Answer | None:
+        """Why a pilot on a machine where jobs fail gets none now; None when it may try one."""
+        now = await self._store.now()
+        why = suspected(suspicion, now)
+        return Answer((), "banned", f"the machine is {why}", self._later(suspicion.next - now)) if why else None
+
+    def _refused(self, claim: Claim) -> Answer:
+        if claim.reason == "suspect":
+            return Answer((), "banned", "jobs fail on the machine: it gets one at a time", self._about(BARRED))
+        return self._barred("draining" if claim.reason == "draining" else "banned")
+
+    def _later(self, seconds: float) -> float:
+        """When to ask again of what is over in so many seconds."""
+        return max(0.0, seconds) + self._jitter() * POLL
 
     def _barred(self, reason: NoMatch) -> Answer:
         return Answer((), reason, _DETAIL[reason], 0.0 if reason == "superseded" else self._about(BARRED))
@@ -250,3 +322,18 @@ class Dispatcher:
 
     def _about(self, seconds: float) -> float:
         return seconds * (0.5 + self._jitter())
+
+    def _await_limits(self) -> None:
+        """Serve those who wait when a full limit may be tried again."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        due = self.limits.next_due()
+        if due is not None and not self._closed:
+            self._retry = self._clock.later(max(0.0, due - self._clock.now()), self._try_limits)
+
+    def _try_limits(self) -> None:
+        self._retry = None
+        self._held.serve_all()
+        if self.limits.next_due() is not None and len(self._held):
+            self._retry = self._clock.later(RETRY, self._try_limits)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from central.choosing import Chooser
 from central.clock import Clock
 from central.matcher import Free, kind_fits, room
 from central.records import Leased, TaskQueue
@@ -31,9 +32,11 @@ class Held:
     """One request that may wait until `deadline`, by the clock. It waits while `turn` is there and open."""
 
     stamp: str
+    agent: int
     offer: Offer
     most: int
     deadline: float
+    passed: Choice | None = None  # the last choice for it, which found nothing
     turn: asyncio.Future[Choice | Answer] | None = None
     free: Free = field(init=False)
     kind: tuple[object, ...] = field(init=False)
@@ -68,8 +71,9 @@ class Held:
 class HeldRequests:
     """The requests that wait, the longest waiting first."""
 
-    def __init__(self, queues: TaskQueues, clock: Clock) -> None:
+    def __init__(self, queues: TaskQueues, chooser: Chooser, clock: Clock) -> None:
         self._queues = queues
+        self._chooser = chooser
         self._clock = clock
         self._held: dict[Held, None] = {}  # in the order in which they came
 
@@ -120,26 +124,30 @@ class HeldRequests:
                     right_kind[held.kind] = [task for task in left if kind_fits(task, held.offer)]
                 if not any(room(task.needs, held.free) for task in right_kind[held.kind]):
                     continue
-            choice = self._queues.choose(held.offer, held.most)
-            if choice.picks:
-                held.end(choice)
+            if self._choose(held):
                 still = self._still(left)
                 if len(still) < len(left):
                     left = still
                     right_kind.clear()
 
     def serve_all(self) -> None:
-        """The counts were set anew: choose for every request that waits."""
+        """The counts were set anew, or limits may have room: choose for every request that waits."""
         for held in self._held:
             if held.waiting:
-                choice = self._queues.choose(held.offer, held.most)
-                if choice.picks:
-                    held.end(choice)
+                self._choose(held)
 
     def end_all(self, outcome: Answer | Exception) -> None:
         """Nobody waits any longer."""
         for held in self._held:
             held.end(outcome)
+
+    def _choose(self, held: Held) -> bool:
+        choice = self._chooser.choose(held)
+        if choice.picks:
+            held.end(choice)
+            return True
+        held.passed = choice
+        return False
 
     def _still(self, tasks: Sequence[TaskQueue]) -> list[TaskQueue]:
         return [task for task in tasks if self._queues.waits(task.id)]

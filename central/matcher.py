@@ -30,6 +30,9 @@ NeedName = Literal[
     "community",
     "required_tags",
     "whole_node",
+    "limit",
+    "machine",
+    "reservation",
 ]
 #: Stands for unlimited in the arithmetic: more than anybody can use up.
 _NO_END = 1 << 62
@@ -52,7 +55,7 @@ class Miss:
 
 def failures(queue: TaskQueue, offer: Offer) -> tuple[Miss, ...]:
     """Every need of a queue's jobs that the offer does not meet; empty when one of them could start there."""
-    return (*_kind_misses(queue, offer), *_amount_misses(queue.needs, offer))
+    return (*kind_misses(queue, offer), *amount_misses(queue.needs, offer))
 
 
 def fits(queue: TaskQueue, offer: Offer) -> bool:
@@ -62,7 +65,17 @@ def fits(queue: TaskQueue, offer: Offer) -> bool:
 
 def kind_fits(queue: TaskQueue, offer: Offer) -> bool:
     """Whether the offer is of the right kind (community, site, tags, platform, isolation), whatever its amounts."""
-    return next(_kind_misses(queue, offer), None) is None
+    needs = queue.needs
+    if queue.community not in offer.communities or offer.site in needs.not_sites:
+        return False
+    if (needs.sites is not None and offer.site not in needs.sites) or (needs.isolation and not offer.isolation):
+        return False
+    expression, demanded = tag_expression(needs.tags)
+    return (
+        demanded.issuperset(offer.required_tags)
+        and tags.holds(expression, offer.tags, offer.unknown_tags)
+        and next(_platform_misses(needs, offer), None) is None
+    )
 
 
 def distance(misses: Sequence[Miss]) -> tuple[int, float]:
@@ -180,7 +193,8 @@ def _number(amount: Amount, unknown: int = 0) -> int:
     return _NO_END if amount == UNLIMITED else unknown
 
 
-def _amount_misses(needs: Needs, offer: Offer) -> Iterator[Miss]:
+def amount_misses(needs: Needs, offer: Offer) -> Iterator[Miss]:
+    """Of the needs, the amounts (cores, memory, disk, GPUs, wall time, an empty node) that the offer does not meet."""
     free = Free.of(offer)
     least = max(needs.cores, 1)
     if least > free.cores:
@@ -219,14 +233,15 @@ def _gpus(count: int) -> str:
 # -- kinds ------------------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=131_072)
 def tag_expression(text: str) -> tuple[tags.Expression, frozenset[str]]:
     """A stored tag expression, parsed, and the tags that it demands. The same few texts come again and again."""
     parsed = tags.parse(text)
     return parsed, tags.demanded(parsed)
 
 
-def _kind_misses(queue: TaskQueue, offer: Offer) -> Iterator[Miss]:
+def kind_misses(queue: TaskQueue, offer: Offer) -> Iterator[Miss]:
+    """Of the needs, those that have nothing to do with amounts: see `kind_fits`."""
     needs = queue.needs
     if queue.community not in offer.communities:
         yield Miss("community", f"a pilot for {queue.community}", f"one for {_listed(offer.communities) or 'nobody'}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-from central.records import Beat, Claim, Leased, Pick, Requeued, Swept, TaskQueue, Waiting
+from central.records import Beat, Claim, Consumed, Leased, Limit, LimitUse, Pick, Requeued, Swept, TaskQueue, Waiting
 from pilot.protocol import JobSpec
 
 
@@ -27,8 +28,14 @@ class MatchingStore:
         self.beats: list[Beat] = []
         self.epochs: list[int | None] = []  # answers of `lead`, the last one for ever
         self.swept = Swept((), ())
+        self.old = 0  # jobs that ended long ago
+        self.retired: list[tuple[float, int]] = []  # before, limit
         self.calls: list[str] = []
         self.last = 0
+        self.bounds: dict[str, Limit] = {}
+        self.out: dict[str, tuple[int, int]] = {}  # limit → attempts and cores that are out
+        self.used: list[Consumed] = []
+        self.limited: tuple[str, ...] = ()
 
     def submit(self, queue: TaskQueue, count: int = 1, priority: int = 5) -> tuple[Waiting, ...]:
         """Add jobs; what is returned is to be told to the dispatcher."""
@@ -81,12 +88,29 @@ class MatchingStore:
             return Claim((), self.barred[stamp])
         key = (stamp, agent, request)
         if key not in self.given:
-            won = [lease for pick in picks for lease in self._take(pick)]
+            full: set[str] = set()
+            won = [lease for pick in picks for lease in self._take(replace(pick, count=self._room(pick, full)))]
             if not won:
-                return Claim(())
+                return Claim((), limited=tuple(sorted(full)))
             self.given[key] = won
+            self.limited = tuple(sorted(full))
         await self.way_back.wait()
-        return Claim(tuple(self.given[key]))
+        return Claim(tuple(self.given[key]), limited=self.limited)
+
+    def _room(self, pick: Pick, full: set[str]) -> int:
+        """How many of a pick's jobs the limits let in; what they do not counts as full."""
+        rooms = {name: self.bounds[name].attempts or 0 for name in pick.limits if name in self.bounds}
+        rooms = {name: max(0, most - self.out.get(name, (0, 0))[0]) for name, most in rooms.items()}
+        count = min([pick.count, *rooms.values()])
+        full.update(name for name, room in rooms.items() if room < pick.count)
+        for name in rooms:
+            attempts, cores = self.out.get(name, (0, 0))
+            self.out[name] = (attempts + count, cores + count * pick.cores)
+        return count
+
+    def end(self, name: str, attempts: int = 1) -> None:
+        """Attempts that count against a limit have ended."""
+        self.out[name] = (self.out[name][0] - attempts, self.out[name][1] - attempts)
 
     def _take(self, pick: Pick) -> list[Leased]:
         here = sorted((-priority, job) for job, (queue, priority) in self.jobs.items() if queue == pick.queue)
@@ -115,6 +139,25 @@ class MatchingStore:
         self._raise("sweep")
         swept, self.swept = self.swept, Swept((), ())
         return swept
+
+    async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
+        self._raise("consumed")
+        return tuple(self.used)
+
+    async def limits(self) -> tuple[LimitUse, ...]:
+        self._raise("limits")
+        return tuple(LimitUse(limit, *self.out.get(name, (0, 0))) for name, limit in self.bounds.items())
+
+    async def roll_up(self) -> int:
+        self._raise("roll_up")
+        return 1
+
+    async def retire(self, before: float, limit: int) -> int:
+        self._raise("retire")
+        self.retired.append((before, limit))
+        gone = min(limit, self.old)
+        self.old -= gone
+        return gone
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         return {}
