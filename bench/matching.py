@@ -64,7 +64,7 @@ def _row(number: int, most: int) -> tuple[object, ...]:
         jobs += sum(pick.count for pick in choice.picks)
         leases = list(_won(choice))
         settled.append(_timed(index.settle, choice, leases)[1])
-        for _ in {queue for queue, _, _ in choice.taken if not index.waits(queue)}:
+        for _ in {taken.queue for taken in choice.taken if not index.waits(taken.queue)}:
             new = _waiting(rng, next(numbers), per_queue)
             arrived.append(_timed(index.add, [new])[1])
     scanned = [_timed(_scan, index, rng.choice(offers))[1] for _ in range(SCANS)]
@@ -80,9 +80,11 @@ def _scan(index: TaskQueues, offer: Offer) -> bool:
 
 def _won(choice: Choice) -> Iterator[Leased]:
     """Leases as the store would give them."""
-    for queue, priority, count in choice.taken:
-        for job in range(count):
-            yield Leased(queue * 1000 + job, 1, queue, priority, 1, JobSpec(("true",)), "", "", "")
+    for taken in choice.taken:
+        for job in range(taken.count):
+            yield Leased(
+                taken.queue * 1000 + job, 1, taken.queue, taken.priority, taken.cores, JobSpec(("true",)), "", "", ""
+            )
 
 
 def _waiting(rng: random.Random, number: int, jobs: int) -> Waiting:
