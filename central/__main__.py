@@ -14,6 +14,7 @@ from central.folder import Folder
 from pilot.errors import PilotageError
 
 Verb = Callable[[argparse.Namespace], None]
+MAX_WORKERS = 256
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +35,12 @@ def _parser() -> argparse.ArgumentParser:
     init = _verb(verbs, "init", _init, "make the folder of a central, or what is missing in it")
     init.add_argument("--port", type=_port, help="to listen on; 0 picks a free one (default: 9618)")
     init.add_argument("--pilot", type=Path, help="the pilot.pyz that pilots are started from")
-    _verb(verbs, "serve", _serve, "serve until SIGTERM or SIGINT")
+    init.add_argument("--database", help="where jobs are kept: postgresql://user@host/name (default: a file of SQLite)")
+    init.add_argument("--workers", type=_workers, help="processes that share the work (default: 1)")
+    serve = _verb(verbs, "serve", _serve, "serve until SIGTERM or SIGINT")
+    serve.add_argument("--workers", type=_workers, help="processes that share the work (default: as the settings say)")
+    worker = _verb(verbs, "worker", _worker, "be one of the processes that `serve` starts")
+    worker.add_argument("--number", type=_workers, required=True, help="which of them, from 1 on")
     backup = _verb(verbs, "backup", _backup, "copy the database, also while it is served")
     backup.add_argument("target", type=Path, help="the file to write")
     restore = _verb(verbs, "restore", _restore, "put a copy in the place of the database, which is kept beside it")
@@ -63,20 +69,35 @@ def _port(text: str) -> int:
     return port
 
 
+def _workers(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MAX_WORKERS:
+        raise argparse.ArgumentTypeError(f"expected 1 to {MAX_WORKERS}, got {number}")
+    return number
+
+
 # Each verb imports what it needs: `init` starts in the time that the certificates take, `openapi` needs no database.
 
 
 def _init(options: argparse.Namespace) -> None:
-    from central.init import init
+    from central.init import Wishes, init
 
-    init(options.folder, options.port, options.pilot, time.time(), print)
+    wishes = Wishes(options.port, options.database, options.workers)
+    init(options.folder, wishes, options.pilot, time.time(), print)
 
 
 def _serve(options: argparse.Namespace) -> None:
     from central.serve import log_to_stderr, serve
 
     log_to_stderr()
-    serve(options.folder)
+    serve(options.folder, options.workers)
+
+
+def _worker(options: argparse.Namespace) -> None:
+    from central.serve import log_to_stderr, serve_beside
+
+    log_to_stderr(options.number)
+    serve_beside(options.folder, options.number)
 
 
 def _backup(options: argparse.Namespace) -> None:

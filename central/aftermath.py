@@ -26,6 +26,8 @@ def ended(central: Central, stamp: str, communities: Collection[str], ends: Sequ
     requeued = [end.requeued for end in ends if end.requeued]
     if requeued:
         central.dispatcher.jobs_requeued(requeued)
+    else:
+        central.dispatcher.attempts_ended()
     for end in ends:
         central.orders.attempt_ended(stamp, end.job, end.attempt)
         central.inputs.forget(end.job, end.attempt)

@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+import secrets
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from central.callers import Callers, Nonces
 from central.clock import Clock
+from central.database_time import DatabaseTime
+from central.databases import CountedStore, open_database
 from central.dispatch import Dispatcher
-from central.events import Hub
+from central.elsewhere import Elsewhere
+from central.events import Event, Hub, JobChanged, JobsSubmitted
 from central.folder import Folder
+from central.gathered import Neighbours
+from central.gossip import Decided, Free, Gossip, JobSeen, JobsSeen, PilotSeen
 from central.inputs import Inputs
 from central.logs import LogStore
 from central.metrics import Metrics
@@ -24,9 +30,11 @@ from central.presence import Presence
 from central.roster import Roster
 from central.sandboxes import SandboxStore
 from central.seal import KeyRing, load_ring
-from central.settings import CentralSettings, Queue
+from central.settings import CentralSettings, Queue, is_postgresql
+from central.shares import Standings
 from central.store.port import Store
-from central.store.sqlite import SqliteStore
+from central.telling import telling
+from pilot.protocol import Offer
 
 log = logging.getLogger(__name__)
 #: A pilot keeps the head and the tail of a long stream, with a mark between: somewhat more than its bound.
@@ -48,7 +56,7 @@ class Central:
     folder: Folder
     settings: CentralSettings
     clock: Clock
-    wall: Callable[[], float]  # seconds since the epoch
+    wall: Callable[[], float]  # seconds since the epoch, by the database's clock
     store: Store
     presence: Presence
     dispatcher: Dispatcher
@@ -60,10 +68,14 @@ class Central:
     ring: KeyRing
     callers: Callers
     hub: Hub
+    gossip: Gossip
+    elsewhere: Elsewhere | None  # None: no other central shares the database
+    time: DatabaseTime | None  # None: the database's clock is this machine's
     metrics: Metrics
     pilot_files: Mapping[str, Path]  # SHA-256 → the file that pilots are started from
     interface: bytes  # the OpenAPI document
     started: float  # by `clock`
+    worker: int = 0  # which of the processes that share the folder; 0: the only one
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)  # a part that must run has died
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -74,6 +86,11 @@ class Central:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def decided(self, queue: str, why: str) -> None:
+        """The director of a queue has decided."""
+        self.decisions[queue] = why
+        self.gossip.say(Decided(queue, why))
 
     def outlook(self, queue: Queue) -> Outlook:
         """What explain and the list of queues say of a queue."""
@@ -89,36 +106,75 @@ class Central:
 
 
 def compose(
-    folder: Folder, settings: CentralSettings, clock: Clock, wall: Callable[[], float], interface: bytes
+    folder: Folder,
+    settings: CentralSettings,
+    clock: Clock,
+    wall: Callable[[], float],
+    interface: bytes,
+    worker: int = 0,
 ) -> Central:
-    """Make the parts; nothing is opened yet but the key ring."""
+    """Make the parts; nothing is opened yet but the key ring. `wall` is the time of this machine."""
     service = settings.service
-    store = SqliteStore(folder.database(service), wall)
-    presence = Presence(clock.now)
+    database = open_database(folder, service, wall)
+    time = DatabaseTime(clock, wall) if is_postgresql(service.database) else None
+    now = time.now if time else wall
+    gossip = Gossip(database if time else None, secrets.token_hex(6), clock, now)
+    store: CountedStore = database if gossip.alone else telling(database, gossip)
+    elsewhere = None if gossip.alone else Elsewhere(gossip, clock)
+    presence = Presence(clock.now, _free(gossip))
     objects = open_objects(folder.objects(service))
+    standings = Standings(settings.communities, settings.shares.half_life)
     ring = load_ring(folder.key_ring, wall())
     bound = max((service.log_bound, *(queue.settings.log_bound for queue in settings.queues)))
     return Central(
         folder=folder,
         settings=settings,
         clock=clock,
-        wall=wall,
+        wall=now,
         store=store,
         presence=presence,
-        dispatcher=Dispatcher(store, presence, clock, service.max_held),
+        dispatcher=Dispatcher(store, presence, clock, service.max_held, standings=standings),
         roster=Roster(store, clock.now),
         orders=OrderDesk(store),
         inputs=Inputs(store),
-        logs=LogStore(objects, bound + _LOG_SLACK),
-        sandboxes=SandboxStore(objects, store, service.sandbox_bound),
+        logs=LogStore(objects, bound + _LOG_SLACK, elsewhere),
+        sandboxes=SandboxStore(objects, store, service.sandbox_bound, not gossip.alone, now),
         ring=ring,
-        callers=Callers(ring, settings.tokens, Nonces(), wall),
-        hub=Hub(),
-        metrics=Metrics(store.commits),
+        callers=Callers(ring, settings.tokens, Nonces(), now),
+        hub=Hub(_seen(gossip)),
+        gossip=gossip,
+        elsewhere=elsewhere,
+        time=time,
+        metrics=Metrics(store.commits, worker, Neighbours(folder.workers, worker) if worker else None),
         pilot_files=pilot_files(folder.pilot(service)),
         interface=interface,
         started=clock.now(),
+        worker=worker,
     )
+
+
+def _free(gossip: Gossip) -> Callable[[str, int, Offer], None]:
+    def tell(stamp: str, agent: int, offer: Offer) -> None:
+        gossip.say(Free(stamp, agent, offer))
+
+    return tell
+
+
+def _seen(gossip: Gossip) -> Callable[[Collection[str], Event], None] | None:
+    """How the events of this central reach those who watch at others."""
+    if gossip.alone:
+        return None
+
+    def tell(communities: Collection[str], event: Event) -> None:
+        whose = tuple(communities)
+        if isinstance(event, JobChanged):
+            gossip.say(JobSeen(whose, event))
+        elif isinstance(event, JobsSubmitted):
+            gossip.say(JobsSeen(whose, event))
+        else:
+            gossip.say(PilotSeen(whose, event))
+
+    return tell
 
 
 def pilot_files(current: Path) -> Mapping[str, Path]:
@@ -130,7 +186,7 @@ def pilot_files(current: Path) -> Mapping[str, Path]:
         digest = hashlib.sha256(content).hexdigest()
         if digest not in files:
             kept.mkdir(mode=0o700, exist_ok=True)
-            unfinished = kept / f".{digest}"
+            unfinished = kept / f".{digest}.{secrets.token_hex(4)}"
             unfinished.write_bytes(content)
             files[digest] = unfinished.replace(kept / digest)
     return files

@@ -9,7 +9,9 @@ from contextlib import closing
 from pathlib import Path
 
 from central import settings_file
+from central.databases import shown
 from central.folder import Folder
+from central.settings import is_postgresql
 from central.store.sqlite.backup import backup as copy
 from pilot.errors import PilotageError
 
@@ -19,7 +21,7 @@ _BESIDE = ("-wal", "-shm")
 
 def backup(folder: Folder, target: Path) -> None:
     """Write a copy of the database to a new file, also while a central serves it."""
-    database = folder.database(settings_file.load(folder.settings).service)
+    database = _database(folder)
     if not database.exists():
         raise PilotageError(f"{database}: there is no database to copy yet; it is made by the first `serve`")
     copy(database, target)
@@ -27,7 +29,7 @@ def backup(folder: Folder, target: Path) -> None:
 
 def restore(folder: Folder, source: Path) -> Path | None:
     """Put a copy in the place of the database. Returns where the one before it is kept, None when there was none."""
-    database = folder.database(settings_file.load(folder.settings).service)
+    database = _database(folder)
     with folder.lock():
         _check(source)
         incoming = database.with_name(f".{database.name}.restored")
@@ -42,6 +44,17 @@ def restore(folder: Folder, source: Path) -> Path | None:
                     beside.replace(kept.with_name(kept.name + ending))
         incoming.replace(database)
     return kept
+
+
+def _database(folder: Folder) -> Path:
+    """The file that the settings name. Raises `PilotageError` where they name a server."""
+    service = settings_file.load(folder.settings).service
+    if is_postgresql(service.database):
+        raise PilotageError(
+            f"the jobs of this central are in {shown(service.database)}: copy that with pg_dump, also while it is in"
+            " use, and put it back with pg_restore while no central works on it"
+        )
+    return folder.database(service)
 
 
 def _check(source: Path) -> None:

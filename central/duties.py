@@ -1,8 +1,13 @@
-"""What the central does beside answering: leads, writes down who was heard, sweeps, tidies, and runs the directors.
+"""What the central does beside answering: leads, writes down who was heard, sweeps, tidies, sums up what was used,
+lets go of old jobs, and runs the directors.
 
 Each duty is a loop of its own, so that one that hangs holds up none of the others. A turn that fails for a reason that
 may pass is logged and tried again. A loop that ends any other way than by the stop event ends `run` with an error, and
 with it the central.
+
+What the leader alone does may be done by two for a moment, when a leader has lost its lead and not noticed: sweeping,
+summing and letting go change what the store finds to be so at that moment, and doing them twice is doing them once.
+What a director does outside is fenced by the epoch that it is given.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from typing import Any
 
 from central.clock import Clock
 from central.dispatch import Dispatcher
+from central.hearing import Hearing
 from central.presence import Presence
 from central.records import Swept
 from central.store.port import Store
@@ -24,6 +30,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that turns under way may take to end when the central stops.
 GRACE = 5.0
+#: Old jobs that are let go of in one step, and seconds until the next step, so that others have the store between.
+STEP = 500
+PAUSE = 0.5
 
 
 class DutyDied(PilotageError):
@@ -34,7 +43,8 @@ class DutyDied(PilotageError):
 class Times:
     """How often, in seconds."""
 
-    beat: float = 10.0  # what pilots were told; the sweep waits for two of these after a start
+    beat: float = 10.0  # what pilots were told; the sweep waits for two of these after a start and after a standstill
+    call_back: float = 0.0  # within this pilots try again that could not reach the central; the sweep waits as long
     silent_after: float = 180.0
     lead: float = 30.0  # how long a leadership lasts that is not renewed; it is renewed three times as often
     flush: float = 1.0
@@ -42,6 +52,10 @@ class Times:
     tidy: float = 60.0
     refresh: float = 600.0  # between readings of all counts
     forget: float = 86400.0  # pilots not heard for so long are no longer remembered
+    use: float = 10.0  # between readings of what was used
+    roll_up: float = 300.0  # between sums of what was used in hours that are over
+    retire: float = 600.0  # between looks for old jobs
+    keep: float | None = None  # a job is kept after its end; None: for ever
 
 
 @dataclass(frozen=True)
@@ -83,6 +97,7 @@ class Duties:
         self._times = times
         self._cycles = cycles
         self._swept = swept
+        self._hearing = Hearing.begun(times.beat, clock.now(), times.call_back)
         self._epoch = 0
         self._leads_until = float("-inf")
 
@@ -91,15 +106,22 @@ class Duties:
         """The epoch of the leadership; None while this central does not lead."""
         return self._epoch if self._clock.now() < self._leads_until else None
 
+    def _leads(self) -> bool:
+        return self.epoch is not None
+
     async def run(self, stop: asyncio.Event) -> None:
         """Do every duty until the event is set. Raises `DutyDied` when one of them cannot go on."""
-        started = self._clock.now()
+        self._hearing = Hearing.begun(self._times.beat, self._clock.now(), self._times.call_back)
         loops = {
             "lead": self._every(stop, self._times.lead / 3, self._lead),
             "flush": self._every(stop, self._times.flush, self._flush),
-            "sweep": self._every(stop, self._times.sweep, lambda: self._sweep(started)),
+            "look": self._every(stop, self._times.beat / 2, self._look),
+            "sweep": self._every(stop, self._times.sweep, self._sweep),
             "tidy": self._every(stop, self._times.tidy, self._tidy),
             "refresh": self._every(stop, self._times.refresh, self._dispatcher.refresh, at_once=False),
+            "use": self._every(stop, self._times.use, self._dispatcher.refresh_use, at_once=False),
+            "roll up": self._every(stop, self._times.roll_up, self._roll_up),
+            "retire": self._every(stop, self._times.retire, self._retire, at_once=False),
             **{cycle.name: self._every(stop, cycle.interval, self._turn(cycle)) for cycle in self._cycles},
         }
         tasks = {name: asyncio.create_task(loop) for name, loop in loops.items()}
@@ -159,8 +181,23 @@ class Duties:
     async def _flush(self) -> None:
         await self._presence.flush(self._store)
 
-    async def _sweep(self, started: float) -> None:
-        if self.epoch is None or self._clock.now() - started < 2 * self._times.beat:
+    async def _look(self) -> None:
+        """See whether this central stood still, or could not reach its store."""
+        before = self._hearing
+        time = await self._store.now()
+        now = self._clock.now()
+        self._hearing = before.look(now, time)
+        if self._hearing.since != before.since:
+            self._leads_until = float("-inf")  # another may lead by now: it is asked again first
+            log.warning(
+                "This central heard nobody for a while: no pilot is taken for lost in the next %.0f s", before.wait
+            )
+
+    async def _sweep(self) -> None:
+        if self.epoch is None:
+            return
+        await self._look()
+        if not self._hearing.judges(self._clock.now()):
             return
         await self._presence.flush(self._store)
         swept = await self._store.sweep(self._times.silent_after)
@@ -172,6 +209,22 @@ class Duties:
     async def _tidy(self) -> None:
         self._dispatcher.tidy()
         self._presence.drop(self._times.forget)
+
+    async def _roll_up(self) -> None:
+        if self.epoch is not None and (hours := await self._store.roll_up()):
+            log.info("What was used is summed up for %d hours", hours)
+
+    async def _retire(self) -> None:
+        """Let go of jobs that ended long ago, in steps, for as long as this central leads."""
+        if self._times.keep is None or not self._leads():
+            return
+        before = await self._store.now() - self._times.keep
+        gone = 0
+        while self._leads() and (number := await self._store.retire(before, STEP)):
+            gone += number
+            await self._clock.sleep(PAUSE)
+        if gone:
+            log.info("%d jobs that ended long ago are gone", gone)
 
     def _turn(self, cycle: Cycle) -> Callable[[], Awaitable[None]]:
         async def turn() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -82,17 +82,31 @@ class Watcher:
 
 
 class Hub:
-    """Passes events on to everybody who watches and may see them."""
+    """Passes events on to everybody who watches and may see them. `tell` passes them on to other centrals."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[Collection[str], Event], None] | None = None) -> None:
         self._watchers: list[Watcher] = []
+        self._tell = tell
 
     def publish(self, communities: Collection[str], *events: Event) -> None:
-        """Tell those who see one of these communities."""
+        """This has happened here: tell those who see one of these communities."""
+        self.hear(communities, *events)
+        if self._tell is not None:
+            for event in events:
+                self._tell(communities, event)
+
+    def hear(self, communities: Collection[str], *events: Event) -> None:
+        """This has happened somewhere: tell those who watch here."""
         for watcher in self._watchers:
             if watcher.community is None or watcher.community in communities:
                 for event in events:
                     watcher.tell(event)
+
+    def missed(self) -> None:
+        """Something may have happened that nobody here was told of."""
+        for watcher in self._watchers:
+            watcher.missed += 1
+            watcher.more.set()
 
     @contextmanager
     def watching(self, community: str | None) -> Iterator[Watcher]:

@@ -41,6 +41,11 @@ class Folder:
         return self.private / "keys.json"
 
     @property
+    def workers(self) -> Path:
+        """What the processes that serve the folder side by side show each other."""
+        return self.path / "workers"
+
+    @property
     def pilots(self) -> Path:
         """The work directories of pilots that were started on this machine."""
         return self.path / "pilots"

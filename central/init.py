@@ -15,14 +15,16 @@ import re
 import secrets
 import shutil
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from central import settings_file
+from central.databases import check_workers, open_database, shown
 from central.folder import Folder
 from central.seal import load_ring, write_secret
-from central.settings import DEFAULT_PORT, CentralSettings
+from central.settings import DEFAULT_PORT, CentralSettings, Service, is_postgresql
 from pilot.errors import PilotageError
 
 COMMUNITY, GROUP, SITE, QUEUE = "local", "users", "here", "local"
@@ -47,13 +49,22 @@ def look(path: Path) -> Machine:
     return Machine(user, cores, memory, shutil.disk_usage(path).free, platform.machine())
 
 
-def init(folder: Folder, port: int | None, pilot: Path | None, now: float, say: Callable[[str], None]) -> None:
-    """Make what is missing; `port` 0 picks a free one, `pilot` is the file that pilots are started from."""
+@dataclass(frozen=True)
+class Wishes:
+    """What a new folder is to be like. None: as usual; a folder that is there already keeps what it says."""
+
+    port: int | None = None  # 0 picks a free one
+    database: str | None = None  # the URL of a PostgreSQL database, or a file of SQLite in the folder
+    workers: int | None = None  # processes
+
+
+def init(folder: Folder, wishes: Wishes, pilot: Path | None, now: float, say: Callable[[str], None]) -> None:
+    """Make what is missing; `pilot` is the file that pilots are started from."""
     umask = os.umask(0o077)
     try:
         for path in (folder.path, folder.private, folder.pilots):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings = _settings(folder, port, say)
+        settings = _settings(folder, wishes, say)
         _pilot(folder.pilot(settings.service), pilot, say)
         certificates = folder.certificates(settings.service)
         today = datetime.datetime.fromtimestamp(now, datetime.UTC)
@@ -66,15 +77,33 @@ def init(folder: Folder, port: int | None, pilot: Path | None, now: float, say: 
         os.umask(umask)
 
 
-def _settings(folder: Folder, port: int | None, say: Callable[[str], None]) -> CentralSettings:
+def _settings(folder: Folder, wishes: Wishes, say: Callable[[str], None]) -> CentralSettings:
     if not folder.settings.exists():
-        chosen = DEFAULT_PORT if port is None else port or free_port()
-        folder.settings.write_text(render(look(folder.path), chosen), encoding="utf-8")
-        say(f"made {folder.settings}, the settings of a central on port {chosen}")
+        _new_settings(folder, wishes, say)
     settings = settings_file.load(folder.settings)
-    if port not in (None, 0, settings.service.port):
-        say(f"kept {folder.settings}: it says port {settings.service.port}, not {port}; change it there")
+    service = settings.service
+    if wishes.port not in (None, 0, service.port):
+        say(f"kept {folder.settings}: it says port {service.port}, not {wishes.port}; change it there")
+    if wishes.database not in (None, service.database):
+        said = f"it says database {shown(service.database)!r}, not {shown(wishes.database or '')!r}"
+        say(f"kept {folder.settings}: {said}; change it there")
     return settings
+
+
+def _new_settings(folder: Folder, wishes: Wishes, say: Callable[[str], None]) -> None:
+    port = DEFAULT_PORT if wishes.port is None else wishes.port or free_port()
+    service = Service(port=port, database=wishes.database or Service.database, workers=wishes.workers or 1)
+    check_workers(service)
+    open_database(folder, service, time.time)  # a URL that is none is refused before it is written down
+    text = render(look(folder.path), service)
+    settings_file.read(text, folder.settings.name)  # what is refused, as a password, is not written down
+    folder.settings.write_text(text, encoding="utf-8")
+    say(f"made {folder.settings}, the settings of a central on port {port}")
+    if is_postgresql(service.database):
+        say(
+            f"its jobs are in {shown(service.database)}, where other centrals may work too: these need the same ca.pem,"
+            " private/ca.key, private/keys.json and pilot.pyz, and `objects` that all of them reach"
+        )
 
 
 def _pilot(target: Path, source: Path | None, say: Callable[[str], None]) -> None:
@@ -132,16 +161,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def render(machine: Machine, port: int) -> str:
+def render(machine: Machine, service: Service) -> str:
     """The settings of a new central on one machine."""
     return f"""\
 # The settings of this central. Unknown keys are errors; a running central reads them when it starts.
 
 [central]
 bind = "127.0.0.1"
-port = {port}
-url = "https://localhost:{port}"  # as clients and pilots reach it
-database = "central.db"
+port = {service.port}
+url = "https://localhost:{service.port}"  # as clients and pilots reach it
+database = {json.dumps(service.database)}  # or postgresql://user@host/name, which several centrals may share
+workers = {service.workers}                       # processes; more than one needs PostgreSQL
 objects = "objects"               # logs and sandboxes: a folder, or a URL such as s3://bucket/path
 pilot = "pilot.pyz"
 lease = "10 min"                  # a pilot silent for so long loses its jobs to others

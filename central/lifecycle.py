@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 from central import aftermath
 from central.app import Central
 from central.directors.assembly import DUTY, cycles
 from central.duties import Duties, DutyDied, Times
+from central.overheard import Overheard
 from central.records import Swept
+from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
+
+#: Tells this run of this machine's kernel from all others.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+#: Seconds within which pilots that could not reach the central try again; where leases are short, a tenth of one.
+CALL_BACK = 60.0
+#: Seconds between looks at who reads which log here, to tell other centrals.
+ANNOUNCE = 5.0
 
 
 @asynccontextmanager
@@ -22,16 +33,56 @@ async def running(central: Central) -> AsyncIterator[None]:
     """The central, for as long as the block lasts."""
     await central.store.open()
     try:
+        if not central.gossip.alone:
+            await _listen(central)
         await central.orders.start()
         await central.sandboxes.start()
+        await central.store.set_limits(central.settings.limits)
         await central.dispatcher.start()
+        await central.dispatcher.refresh_use()
         central.background(_work(central, duties(central)))
         yield
     finally:
         central.closing.set()
         await _end(central.tasks)
         await central.presence.flush(central.store)
+        await _last_words(central)
         await central.store.close()
+
+
+async def _listen(central: Central) -> None:
+    """Hear other centrals, from before anything is read, and tell them what happens here."""
+    if central.time:
+        await central.time.measure(central.store)
+        central.background(_must(central, central.time.follow(central.store)))
+    overheard = Overheard(central)
+    await central.store.listen(overheard.hear)
+    for work in (overheard.refresh(), overheard.orders(), central.gossip.run(), _announce(central)):
+        central.background(_must(central, work))
+    central.background(central.metrics.show(central.clock))
+
+
+async def _must(central: Central, work: Coroutine[Any, Any, None]) -> None:
+    """Do something without which a central among others goes wrong: when it fails, the central stops."""
+    try:
+        await work
+    except Exception:  # a fault of ours: whoever keeps the central starts another
+        log.critical("A part of the central that must run has failed", exc_info=True)
+        central.failed.set()
+
+
+async def _announce(central: Central) -> None:
+    while True:
+        await central.clock.sleep(ANNOUNCE)
+        central.logs.announce()
+
+
+async def _last_words(central: Central) -> None:
+    """What was done last is known elsewhere before this central is gone."""
+    try:
+        await asyncio.wait_for(central.gossip.flush(), 2.0)
+    except (TimeoutError, PilotageError, OSError) as error:
+        log.warning("Other centrals were not told the last of it: %s", error)
 
 
 def duties(central: Central) -> Duties:
@@ -47,11 +98,29 @@ def duties(central: Central) -> Duties:
         central.dispatcher,
         central.clock,
         duty=DUTY,
-        holder=f"{socket.gethostname()}:{central.folder.path.resolve()}",
-        times=Times(beat=service.beat, silent_after=service.silent_after, sweep=min(5.0, service.beat)),
+        holder=holder(central.folder.path, central.worker),
+        times=Times(
+            beat=service.beat,
+            call_back=min(CALL_BACK, service.lease / 10),
+            silent_after=service.silent_after,
+            sweep=min(5.0, service.beat),
+            keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
+        ),
         cycles=cycles(central),
         swept=swept,
     )
+
+
+def holder(folder: Path, worker: int) -> str:
+    """A name that no other central has at the same time, and that is the same when this one is started again.
+
+    The folder's lock is held by one central. It is the kernel's, as are the folder's numbers: together with the run of
+    the kernel they are like nobody else's, also where machines or containers have one name.
+    """
+    place = folder.resolve()
+    found = place.stat()
+    boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
+    return f"{socket.gethostname()}:{place}:{boot[:13]}:{found.st_dev:x}:{found.st_ino:x}:{worker}"
 
 
 async def _work(central: Central, duties: Duties) -> None:

@@ -1,29 +1,40 @@
 """Log streams of pilots: every byte once, in order, readable while they grow.
 
-A stream is a folder of objects ``logs/<stamp>/<stream>/``: one for each chunk, named by its offset, joined into the
-object ``whole`` when the stream closes. A chunk that was had is dropped, one behind a hole is refused with the offset
-that is missing. What comes next is known from memory, and from the listing after a restart.
+A stream is a folder of objects ``logs/<stamp>/<stream>/``: one for each chunk, named by its offset and size, joined
+into the object ``whole-<size>`` when the stream closes. A chunk that was had is dropped, one behind a hole is refused
+with the offset that is missing. What comes next is known from memory, and from the listing after a restart. Where
+several centrals share the objects, each may take chunks of one stream: the listing then tells what others have added.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
+from central import spans
+from central.elsewhere import Elsewhere
 from central.objects import UNFINISHED, Objects
+from central.spans import Span
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_BOOT_LOG
 
 _NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]{0,99}")
-_WHOLE = "whole"
+_WHOLE = re.compile(r"whole(?:-(?P<size>\d{1,15}))?")
 #: Streams whose state is kept in memory; others are looked up again.
 _KEPT = 20_000
 #: Streams that one pilot may have: two for each attempt, and some of its own.
 MAX_STREAMS = 100_000
+#: Seconds for which a reader is content with what was listed, where other centrals may add to it.
+_FRESH = 0.2
+#: Times that a listing or an object which another central has just replaced is looked for again.
+_TRIES = 4
+T = TypeVar("T")
 
 
 def check_name(stream: str) -> str:
@@ -35,15 +46,19 @@ def check_name(stream: str) -> str:
 
 @dataclass
 class _Stream:
-    """What is known of one stream. `chunks`: offset → bytes, those before `whole` are joined."""
+    """What is known of one stream. `pieces`: the objects that have its bytes, in order."""
 
     folder: str
-    whole: int = 0
-    chunks: dict[int, int] = field(default_factory=dict)
-    next: int = 0
+    pieces: list[Span] = field(default_factory=list)
     closed: bool = False
+    looked: float = float("-inf")  # when the objects were listed; counts only where others may add some
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def next(self) -> int:
+        """The offset of the byte that comes next."""
+        return spans.end(self.pieces)
 
     def moved(self) -> None:
         """Wake those who wait for more."""
@@ -60,18 +75,23 @@ class Appended:
 
 
 class LogStore:
-    """All streams. `bound`: the bytes that one may have."""
+    """All streams. `bound`: the bytes that one may have; `elsewhere`: the readers at other centrals, if there are any
+    that share the objects."""
 
-    def __init__(self, objects: Objects, bound: int) -> None:
+    def __init__(self, objects: Objects, bound: int, elsewhere: Elsewhere | None = None) -> None:
         self._objects = objects
         self._bound = bound
+        self._elsewhere = elsewhere
         self._streams: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
         self._followers: Counter[tuple[str, str]] = Counter()
 
+    # -- writing ----------------------------------------------------------------------------------------------------
     async def append(self, stamp: str, stream: str, offset: int, content: bytes, last: bool) -> Appended:
         """Store a chunk. Raises ``gap`` with the offset wanted, or ``too-large``."""
         state = await self._state(stamp, check_name(stream))
         async with state.lock:
+            if offset > state.next and self._elsewhere:
+                await self._look_again(state)
             if offset > state.next:
                 raise Refusal(
                     "gap",
@@ -85,27 +105,36 @@ class LogStore:
             if last and not state.closed:
                 await self._join(state)
             if fresh or last:
-                state.moved()
+                self._moved(stamp, stream, state)
             return Appended(state.next, len(fresh))
 
     async def _add(self, state: _Stream, stream: str, fresh: bytes) -> None:
         bound = MAX_BOOT_LOG if stream == "boot" else self._bound
-        if state.next + len(fresh) > bound:
+        start = state.next
+        if start + len(fresh) > bound:
             raise Refusal("too-large", f"{stream} may have at most {bound} bytes", expected=str(bound))
-        await asyncio.to_thread(self._objects.write, f"{state.folder}/{state.next:015d}", fresh)
-        state.chunks[state.next] = len(fresh)
-        state.next += len(fresh)
+        name = spans.name(start, len(fresh))
+        await asyncio.to_thread(self._objects.write, f"{state.folder}/{name}", fresh)
+        state.pieces.append(Span(start, start + len(fresh), name))
         state.closed = False
 
     async def _join(self, state: _Stream) -> None:
-        """Make one object of a stream that has ended."""
-        names = [f"{state.folder}/{offset:015d}" for offset in sorted(state.chunks)]
-        if state.whole:
-            names.insert(0, f"{state.folder}/{_WHOLE}")
-        if names != [f"{state.folder}/{_WHOLE}"]:
-            await asyncio.to_thread(self._objects.join, names, f"{state.folder}/{_WHOLE}")
-            await asyncio.to_thread(self._objects.remove, [name for name in names if not name.endswith(_WHOLE)])
-        state.whole, state.chunks, state.closed = state.next, {}, True
+        """Make one object of a stream that has ended. Pieces go once a whole that has their bytes is there."""
+        if self._elsewhere:
+            await self._look_again(state)
+        if not state.closed:
+            await self._unless_replaced(state, lambda: self._write_whole(state))
+            await self._look_again(state)
+        if self._elsewhere:
+            await asyncio.to_thread(self._clear, state)
+
+    async def _write_whole(self, state: _Stream) -> None:
+        parts = [(f"{state.folder}/{piece.name}", skip) for piece, skip in spans.fresh(state.pieces)]
+        await asyncio.to_thread(self._objects.join, parts, f"{state.folder}/whole-{state.next}")
+
+    def _clear(self, state: _Stream) -> None:
+        """Remove the pieces whose bytes another one has too."""
+        self._objects.remove(_replaced(state.folder, self._objects.sizes(state.folder)))
 
     async def close(self, stamp: str, stream: str) -> None:
         """Nothing more will come."""
@@ -113,37 +142,50 @@ class LogStore:
         async with state.lock:
             if not state.closed:
                 await self._join(state)
-                state.moved()
+                self._moved(stamp, stream, state)
 
     async def close_all(self, stamp: str) -> None:
         """Nothing more will come from this pilot."""
         for stream in await self.streams(stamp):
             await self.close(stamp, stream)
 
+    def _moved(self, stamp: str, stream: str, state: _Stream) -> None:
+        state.moved()
+        if self._elsewhere:
+            self._elsewhere.grown(stamp, stream)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
     async def streams(self, stamp: str) -> Mapping[str, int]:
         """The streams of a pilot and the bytes that each has."""
         names = await asyncio.to_thread(self._objects.folders, f"logs/{stamp}")
-        return {name: (await self._state(stamp, name)).next for name in sorted(names)}
+        return {name: (await self.size(stamp, name))[0] for name in sorted(names)}
 
     async def size(self, stamp: str, stream: str) -> tuple[int, bool]:
         """How many bytes there are, and whether the stream is closed."""
         state = await self._state(stamp, stream)
-        return state.next, state.closed
+        async with state.lock:
+            await self._see(state)
+            return state.next, state.closed
 
     async def read(self, stamp: str, stream: str, offset: int, length: int) -> bytes:
         """Up to so many bytes from an offset on; none at the present end."""
         state = await self._state(stamp, stream)
-        parts: list[bytes] = []
         async with state.lock:
-            end = min(state.next, offset + length)
-            while offset < end:
-                name, start, size = _holding(state, offset)
-                take = min(end, start + size) - offset
-                part = await asyncio.to_thread(self._objects.read, f"{state.folder}/{name}", offset - start, take)
-                if not part:
-                    raise Refusal("internal", f"the log object {state.folder}/{name} is shorter than it was")
-                parts.append(part)
-                offset += len(part)
+            await self._see(state)
+            return await self._unless_replaced(state, lambda: self._read(state, offset, length))
+
+    async def _read(self, state: _Stream, offset: int, length: int) -> bytes:
+        parts: list[bytes] = []
+        end = min(state.next, offset + length)
+        while offset < end:
+            piece = _holding(state, offset)
+            take = min(end, piece.end) - offset
+            name = f"{state.folder}/{piece.name}"
+            part = await asyncio.to_thread(self._objects.read, name, offset - piece.start, take)
+            if not part:
+                raise Refusal("internal", f"the log object {name} is shorter than it was")
+            parts.append(part)
+            offset += len(part)
         return b"".join(parts)
 
     async def wait(self, stamp: str, stream: str, after: int, seconds: float) -> None:
@@ -156,30 +198,56 @@ class LogStore:
         except TimeoutError:
             pass
 
+    # -- who reads --------------------------------------------------------------------------------------------------
     @contextmanager
     def following(self, stamp: str, stream: str) -> Iterator[None]:
         """While somebody reads a stream, its pilot is told so, and pushes more often."""
         key = (stamp, stream)
         self._followers[key] += 1
+        self.announce()
         try:
             yield
         finally:
             self._followers[key] -= 1
             if not self._followers[key]:
                 del self._followers[key]
+            self.announce()
+
+    def announce(self) -> None:
+        """Tell other centrals what is read here, if they do not know it yet."""
+        if self._elsewhere:
+            self._elsewhere.announce(frozenset(self._followers))
 
     def followed(self, stamp: str) -> tuple[str, ...]:
         """The streams of a pilot that somebody reads now."""
-        return tuple(stream for owner, stream in self._followers if owner == stamp)
+        here = tuple(stream for owner, stream in self._followers if owner == stamp)
+        if not self._elsewhere:
+            return here
+        return tuple({*here, *(stream for owner, stream in self._elsewhere.streams() if owner == stamp)})
 
     def is_followed(self, stamp: str, stream: str) -> bool:
-        return (stamp, stream) in self._followers
+        key = (stamp, stream)
+        return key in self._followers or (self._elsewhere is not None and key in self._elsewhere.streams())
 
+    def grown(self, stamp: str, stream: str) -> None:
+        """Another central has added to a stream, or closed it."""
+        if state := self._streams.get((stamp, stream)):
+            state.looked = float("-inf")
+            state.moved()
+
+    def all_stale(self) -> None:
+        """Other centrals may have added to any stream."""
+        for state in self._streams.values():
+            state.looked = float("-inf")
+            state.moved()
+
+    # -- what is there ----------------------------------------------------------------------------------------------
     async def _state(self, stamp: str, stream: str) -> _Stream:
         key = (stamp, stream)
         state = self._streams.get(key)
         if state is None:
             found = await asyncio.to_thread(self._look, f"logs/{stamp}/{stream}")
+            found.looked = self._now()
             state = self._streams.setdefault(key, found)
             self._forget()
         self._streams.move_to_end(key)
@@ -194,26 +262,69 @@ class LogStore:
                 return
             del self._streams[key]
 
+    def _now(self) -> float:
+        return self._elsewhere.now() if self._elsewhere else 0.0
+
+    async def _see(self, state: _Stream) -> None:
+        """Look again where others may have added something meanwhile. The caller has the lock, as of the next two."""
+        if self._elsewhere and self._now() - state.looked > _FRESH:
+            await self._look_again(state)
+
+    async def _look_again(self, state: _Stream) -> None:
+        now = self._now()
+        found = await asyncio.to_thread(self._look, state.folder)
+        for _ in range(_TRIES):
+            if found.next >= state.next:
+                break
+            found = await asyncio.to_thread(self._look, state.folder)  # made while pieces were replaced, it lacked some
+        state.pieces, state.closed, state.looked = found.pieces, found.closed, now
+
+    async def _unless_replaced(self, state: _Stream, work: Callable[[], Awaitable[T]]) -> T:
+        """Do something with the pieces, and do it again when another central has joined them meanwhile."""
+        for _ in range(_TRIES if self._elsewhere else 0):
+            try:
+                return await work()
+            except FileNotFoundError:
+                await self._look_again(state)
+        return await work()
+
     def _look(self, folder: str) -> _Stream:
-        """What the objects say, after a restart. Leftovers of an interrupted write or join are removed."""
+        """What the objects say. Where nobody else writes, leftovers of an interrupted write or join are removed."""
         sizes = self._objects.sizes(folder)
-        state = _Stream(folder, whole=sizes.get(_WHOLE, 0))
-        state.next = state.whole
-        leftovers = [name for name in sizes if name.startswith(UNFINISHED)]
-        for name in sorted(name for name in sizes if name.isdigit()):
-            if int(name) == state.next:
-                state.chunks[state.next] = sizes[name]
-                state.next += sizes[name]
-            elif int(name) < state.next:
-                leftovers.append(name)
-        state.closed = _WHOLE in sizes and not state.chunks
-        self._objects.remove([f"{folder}/{name}" for name in leftovers])
+        state = _Stream(folder, spans.covering(_pieces(sizes)))
+        whole = "whole" if sizes.get("whole") == state.next else f"whole-{state.next}"
+        state.closed = whole in sizes
+        if not self._elsewhere:
+            unfinished = [f"{folder}/{name}" for name in sizes if name.startswith(UNFINISHED)]
+            self._objects.remove([*unfinished, *_replaced(folder, sizes)])
         return state
 
 
-def _holding(state: _Stream, offset: int) -> tuple[str, int, int]:
-    """The object that has the byte at an offset: its name, where it starts, and its size."""
-    if offset < state.whole:
-        return _WHOLE, 0, state.whole
-    start = max(start for start in state.chunks if start <= offset)
-    return f"{start:015d}", start, state.chunks[start]
+def _wholes(sizes: Mapping[str, int]) -> Iterable[Span]:
+    """Chunks that were joined, among these objects."""
+    for name, size in sizes.items():
+        found = _WHOLE.fullmatch(name)
+        if found and size and int(found["size"] or size) == size:
+            yield Span(0, size, name)
+
+
+def _pieces(sizes: Mapping[str, int]) -> Iterable[Span]:
+    """What was joined, and chunks: where two are equal the first is taken."""
+    yield from _wholes(sizes)
+    yield from spans.spans(sizes)
+
+
+def _replaced(folder: str, sizes: Mapping[str, int]) -> list[str]:
+    """The objects, of these, whose bytes the largest whole has too.
+
+    Nothing else is a reason to remove one: of two centrals that tidy at once, each might count on what the other takes.
+    """
+    best = max(_wholes(sizes), key=lambda whole: (whole.end, whole.name), default=None)
+    if best is None:
+        return []
+    return [f"{folder}/{piece.name}" for piece in _pieces(sizes) if piece.end <= best.end and piece.name != best.name]
+
+
+def _holding(state: _Stream, offset: int) -> Span:
+    """The object that has the byte at an offset."""
+    return state.pieces[bisect_right(state.pieces, offset, key=lambda piece: piece.start) - 1]

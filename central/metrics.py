@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
+from central.clock import Clock
+from central.gathered import Neighbours, Together, encode
 from pilot.states import JobState, PilotState
 
 if TYPE_CHECKING:
     from central.http import Route
 
+log = logging.getLogger(__name__)
 MEDIA = CONTENT_TYPE_LATEST
+#: Seconds after which a worker shows the others what it has counted.
+SHOWN = 5.0
 #: From a cached answer to a held match request.
 _SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+class Registry(Protocol):
+    """What figures are taken from."""
+
+    def collect(self) -> Iterable[Metric]: ...
 
 
 class _Commits(Collector):
@@ -33,9 +46,17 @@ class _Commits(Collector):
 
 
 class Metrics:
-    """What one central counts. `commits` gives the store's commits, and the changes in them, so far."""
+    """What one central counts. `commits` gives the store's commits, and the changes in them, so far.
 
-    def __init__(self, commits: Callable[[], tuple[int, int]]) -> None:
+    `neighbours` has the figures of other processes that serve the same folder; None: there are none.
+    """
+
+    def __init__(
+        self, commits: Callable[[], tuple[int, int]], worker: int = 0, neighbours: Neighbours | None = None
+    ) -> None:
+        self._worker = worker
+        self._neighbours = neighbours
+        self._stored = CollectorRegistry(auto_describe=False)  # what is the same whoever is asked
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(_Commits(commits))
         self._requests = Counter(
@@ -58,8 +79,8 @@ class Metrics:
         self.ended = Counter("pilotage_attempts_ended", "Attempts ended", ("outcome",), registry=self.registry)
         self.log_bytes = Counter("pilotage_log_bytes", "Log bytes stored", registry=self.registry)
         self.sandbox_bytes = Counter("pilotage_sandbox_bytes", "Sandbox bytes taken in", registry=self.registry)
-        self._jobs = Gauge("pilotage_jobs", "Jobs by state", ("state",), registry=self.registry)
-        self._pilots = Gauge("pilotage_pilots", "Pilots by state", ("state",), registry=self.registry)
+        self._jobs = Gauge("pilotage_jobs", "Jobs by state", ("state",), registry=self._stored)
+        self._pilots = Gauge("pilotage_pilots", "Pilots by state", ("state",), registry=self._stored)
 
     def request(self, route: Route[Any], status: int, seconds: float) -> None:
         """A request was answered."""
@@ -77,4 +98,18 @@ class Metrics:
             self._jobs.labels(job.value).set(counts.get("jobs", {}).get(job.value, 0))
         for pilot in PilotState:
             self._pilots.labels(pilot.value).set(counts.get("pilots", {}).get(pilot.value, 0))
-        return generate_latest(self.registry)
+        return generate_latest(self._stored) + generate_latest(self._everywhere())
+
+    def _everywhere(self) -> Registry:
+        if self._neighbours is None:
+            return self.registry
+        return Together([(self._worker, self.registry.collect()), *self._neighbours.read()])
+
+    async def show(self, clock: Clock) -> None:
+        """Let the other processes see what this one counts, for as long as it lives."""
+        while self._neighbours is not None:
+            try:
+                await asyncio.to_thread(self._neighbours.write, encode(self.registry.collect()))
+            except OSError as error:
+                log.warning("The figures of this worker could not be written: %s", error)
+            await clock.sleep(SHOWN)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -17,6 +17,8 @@ from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 _COPY = 1024 * 1024
 #: Names that start so are not finished yet.
 UNFINISHED = ".part-"
+#: Seconds without a byte after which whoever wrote an object has given up or died.
+ABANDONED = 86400.0
 
 
 class Objects:
@@ -69,11 +71,12 @@ class Objects:
     def move(self, old: str, new: str) -> None:
         self._files.mv(self._path(old), self._path(new))
 
-    def join(self, names: Sequence[str], target: str) -> None:
-        """Write one object out of several, in order."""
+    def join(self, parts: Iterable[tuple[str, int]], target: str) -> None:
+        """Write one object out of several, in order, each without so many of its first bytes."""
         with self.writing(target) as file:
-            for name in names:
+            for name, skip in parts:
                 with self.open(name) as part:
+                    part.seek(skip)
                     while block := part.read(_COPY):
                         file.write(block)
 
@@ -99,6 +102,17 @@ class Objects:
         except FileNotFoundError:
             return None
 
+    def abandoned(self, folder: str, now: float) -> Sequence[str]:
+        """What was begun in a folder so long ago that nobody works on it any more."""
+        begun = [name for name in self.sizes(folder) if name.startswith(UNFINISHED)]
+        return [name for name in begun if now - self._modified(f"{folder}/{name}") > ABANDONED]
+
+    def _modified(self, name: str) -> float:
+        try:
+            return float(self._files.modified(self._path(name)).timestamp())
+        except FileNotFoundError:
+            return float("inf")
+
     def remove(self, names: Sequence[str]) -> None:
         """Remove objects; one that is not there is no error."""
         for name in names:
@@ -116,17 +130,19 @@ class Unfinished:
         self._temporary = temporary
         self._name = name
         self._file = objects.create(temporary)
+        self.size = 0  # bytes written so far
 
     def write(self, block: bytes) -> None:
         self._file.write(block)
+        self.size += len(block)
 
-    def keep(self, durable: bool) -> None:
-        """It is whole: give it its name. `durable`: on the disk first, where there is one."""
+    def keep(self, durable: bool, name: str | None = None) -> None:
+        """It is whole: give it its name, or another. `durable`: on the disk first, where there is one."""
         if durable:
             self._file.flush()
             _sync(self._file)
         self._file.close()
-        self._objects.move(self._temporary, self._name)
+        self._objects.move(self._temporary, name or self._name)
 
     def discard(self) -> None:
         """It came to nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from central.records import OrderRow
@@ -16,11 +17,15 @@ class OrderDesk:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._open: dict[str, dict[int, OrderRow]] = {}  # stamp → order → row
+        self._reading = asyncio.Lock()  # so that what was read first is not put in last
 
     async def start(self) -> None:
-        """Take up what was not delivered when the central last ran."""
-        for row in await self._store.open_orders():
-            self._open.setdefault(row.stamp, {})[row.id] = row
+        """Take up everything that is still to be delivered."""
+        async with self._reading:
+            found: dict[str, dict[int, OrderRow]] = {}
+            for row in await self._store.open_orders():
+                found.setdefault(row.stamp, {})[row.id] = row
+            self._open = found
 
     async def give(self, stamp: str, verb: OrderVerb, *, who: str, argument: str = "", reason: str = "") -> int:
         """Give an order to a pilot. Raises ``conflict`` when it is over."""
@@ -30,11 +35,12 @@ class OrderDesk:
 
     async def reload(self, stamp: str) -> None:
         """Read again what is to be delivered to a pilot: somebody has written an order for it."""
-        rows = {row.id: row for row in await self._store.orders(stamp) if row.received is None}
-        if rows:
-            self._open[stamp] = rows
-        else:
-            self._open.pop(stamp, None)
+        async with self._reading:
+            rows = {row.id: row for row in await self._store.orders(stamp) if row.received is None}
+            if rows:
+                self._open[stamp] = rows
+            else:
+                self._open.pop(stamp, None)
 
     def pending(self, stamp: str, epoch: int) -> tuple[Order, ...]:
         """What to tell a pilot now. Orders to the pilot are for one epoch; orders to attempts die with these."""

@@ -54,10 +54,16 @@ class FreePilot:
 
 
 class Presence:
-    """The pilots heard since this central started. `clock` gives seconds and never steps."""
+    """The pilots heard since this central started.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    `clock` gives seconds and never steps. `tell` is told what an agent has left whenever that changes.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], tell: Callable[[str, int, Offer], None] = lambda stamp, agent, offer: None
+    ) -> None:
         self._clock = clock
+        self._tell = tell
         self._heard: dict[str, _Heard] = {}
 
     def touch(
@@ -87,11 +93,21 @@ class Presence:
     def offered(self, stamp: str, agent: int, offer: Offer) -> None:
         """An agent has asked for jobs with this offer."""
         self._hear(stamp, _Unwritten(offer=offer)).free[agent] = offer
+        self._tell(stamp, agent, offer)
 
     def granted(self, stamp: str, agent: int, left: Offer) -> None:
         """It was given jobs; this is left of its offer until it makes the next one."""
         if heard := self._heard.get(stamp):
             heard.free[agent] = left
+            self._tell(stamp, agent, left)
+
+    def elsewhere(self, stamp: str, agent: int, left: Offer) -> None:
+        """Another central has heard the pilot, writes down that it did, and says what the agent has left."""
+        heard = self._heard.get(stamp)
+        if heard is None:
+            heard = self._heard[stamp] = _Heard(self._clock())
+        heard.seen = self._clock()
+        heard.free[agent] = left
 
     def forget(self, stamp: str) -> None:
         """The pilot is over."""

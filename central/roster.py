@@ -49,13 +49,20 @@ class Roster:
                 self._entries.popitem(last=False)
         entry.row, entry.read = row, self._clock()
         if row.epoch > entry.epoch:
-            entry.epoch, entry.sequence = row.epoch, 0
+            entry.epoch, entry.sequence = row.epoch, row.sequence
+        elif row.epoch == entry.epoch:  # another central may have heard more
+            entry.sequence = max(entry.sequence, row.sequence)
         self._entries.move_to_end(row.stamp)
         return row
 
     def stale(self, stamp: str) -> None:
         """Something has changed the pilot: read it again the next time."""
         if entry := self._entries.get(stamp):
+            entry.read = float("-inf")
+
+    def all_stale(self) -> None:
+        """Anything may have changed: read every row again the next time."""
+        for entry in self._entries.values():
             entry.read = float("-inf")
 
     async def speaking(self, token: PilotToken) -> PilotRow:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from starlette.requests import ClientDisconnect
 
+from central import spans
 from central.bodies import too_large
 from central.objects import UNFINISHED, Objects, Unfinished
 from central.store.port import Store
@@ -25,12 +27,17 @@ _KNOWN = 100_000
 
 
 class SandboxStore:
-    """All sandboxes. `bound`: the bytes that one file may have."""
+    """All sandboxes. `bound`: the bytes that one file may have. `shared`: other centrals write into them too, and
+    `wall` is the time."""
 
-    def __init__(self, objects: Objects, store: Store, bound: int) -> None:
+    def __init__(
+        self, objects: Objects, store: Store, bound: int, shared: bool = False, wall: Callable[[], float] = time.time
+    ) -> None:
         self._objects = objects
         self._store = store
         self._bound = bound
+        self._shared = shared
+        self._wall = wall
         self._known: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._assembling: dict[str, asyncio.Lock] = {}
 
@@ -41,8 +48,14 @@ class SandboxStore:
     def _clear(self) -> None:
         for top in ("sandboxes", "parts"):
             for folder in self._objects.folders(top):
-                names = [name for name in self._objects.sizes(f"{top}/{folder}") if name.startswith(UNFINISHED)]
-                self._objects.remove([f"{top}/{folder}/{name}" for name in names])
+                place = f"{top}/{folder}"
+                self._objects.remove([f"{place}/{name}" for name in self._left(place)])
+
+    def _left(self, place: str) -> Sequence[str]:
+        """What somebody has begun and nobody will end."""
+        if self._shared:
+            return self._objects.abandoned(place, self._wall())
+        return [name for name in self._objects.sizes(place) if name.startswith(UNFINISHED)]
 
     async def size(self, community: str | None, sha256: str) -> int | None:
         """The size of a file that a community has, else None; for an operator (None), of any file."""
@@ -93,7 +106,7 @@ class SandboxStore:
             if offset > have:
                 detail = f"{have} bytes have arrived, this part starts at {offset}"
                 raise Refusal("gap", detail, expected=str(have), got=str(offset))
-            have += await self._part(f"{folder}/{have:015d}", _from(content, have - offset, total - have))
+            have += await self._part(folder, have, _from(content, have - offset, total - have))
             if have < total:
                 return SandboxReply(True, sha256, total, have)
             await self._assemble(folder, sha256)
@@ -104,42 +117,40 @@ class SandboxStore:
     async def arrived(self, community: str, sha256: str) -> int:
         """How many bytes of a file in parts are here."""
         sizes = await asyncio.to_thread(self._objects.sizes, _parts(community, sha256))
-        have = 0
-        while sizes.get(f"{have:015d}"):
-            have += sizes[f"{have:015d}"]
-        return have
+        return spans.end(spans.covering(spans.spans(sizes)))
 
-    async def _part(self, name: str, content: AsyncIterator[bytes]) -> int:
-        target = await asyncio.to_thread(self._objects.begin, name)
-        arrived = hashlib.sha256()
+    async def _part(self, folder: str, start: int, content: AsyncIterator[bytes]) -> int:
+        """Write what comes, and keep also what came before the sender broke off. Returns the bytes."""
+        target = await asyncio.to_thread(self._objects.begin, f"{folder}/{start}")
         try:
-            size = await _fill(target, arrived, content)
+            await _fill(target, hashlib.sha256(), content)
         except ClientDisconnect:
-            await asyncio.to_thread(target.keep, True)
+            await asyncio.to_thread(_keep_part, target, folder, start)
             raise
         except BaseException:
             target.discard()
             raise
-        if size:
-            await asyncio.to_thread(target.keep, True)
-        else:
-            target.discard()
-        return size
+        await asyncio.to_thread(_keep_part, target, folder, start)
+        return target.size
 
     async def _assemble(self, folder: str, sha256: str) -> None:
         """Make one file of its parts."""
         sizes = await asyncio.to_thread(self._objects.sizes, folder)
-        names = [f"{folder}/{name}" for name in sorted(sizes) if name.isdigit()]
         try:
-            await asyncio.to_thread(self._join, names, sha256)
+            await asyncio.to_thread(self._join, folder, sizes, sha256)
+        except FileNotFoundError:  # another central was faster, and has removed the parts
+            if await asyncio.to_thread(self._objects.size, _name(sha256)) is None:
+                raise
         finally:
-            await asyncio.to_thread(self._objects.remove, names)
+            parts = [f"{folder}/{part.name}" for part in spans.spans(sizes)]
+            await asyncio.to_thread(self._objects.remove, parts)
 
-    def _join(self, names: list[str], sha256: str) -> None:
+    def _join(self, folder: str, sizes: Mapping[str, int], sha256: str) -> None:
         digest = hashlib.sha256()
         with self._objects.writing(_name(sha256), durable=True) as file:
-            for name in names:
-                with self._objects.open(name) as part:
+            for piece, skip in spans.fresh(spans.covering(spans.spans(sizes))):
+                with self._objects.open(f"{folder}/{piece.name}") as part:
+                    part.seek(skip)
                     while block := part.read(BLOCK):
                         digest.update(block)
                         file.write(block)
@@ -189,6 +200,13 @@ async def _fill(target: Unfinished, digest: hashlib._Hash, content: AsyncIterato
         if waiting:
             await write()
     return size
+
+
+def _keep_part(target: Unfinished, folder: str, start: int) -> None:
+    if target.size:
+        target.keep(True, f"{folder}/{spans.name(start, target.size)}")
+    else:
+        target.discard()
 
 
 def _take(target: Unfinished, digest: hashlib._Hash, block: bytes) -> None:

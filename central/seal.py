@@ -1,12 +1,15 @@
 """Sealed tokens: what the central wrote down for somebody to carry, readable and changeable by the central alone.
 
 Authenticated encryption (AES-256-GCM) under a ring of keys: the newest seals, all open, so that keys are replaced
-while tokens are under way. The kind of a token is part of what is authenticated: one is never taken for another.
+while tokens are under way. Each key follows from the one before, so that centrals which began with one ring have equal
+rings at any time. The kind of a token is part of what is authenticated: one is never taken for another.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import hmac
 import os
 import secrets
 from collections import OrderedDict
@@ -27,6 +30,8 @@ CACHED = 20_000
 KEY_AGE = 30 * 86400.0
 #: Nothing sealed lives longer than this.
 KEEP_AGE = 400 * 86400.0
+#: Keys to come that a ring opens already: a central that runs for long understands others which started later.
+AHEAD = 24
 
 
 class PilotToken(msgspec.Struct, frozen=True, tag="pilot", array_like=True):
@@ -70,11 +75,11 @@ class Key:
 
 
 class KeyRing:
-    """Seals and opens. `keys` from oldest to newest."""
+    """Seals and opens. `keys` from oldest to newest; those in `coming` open only."""
 
-    def __init__(self, keys: tuple[Key, ...]) -> None:
+    def __init__(self, keys: tuple[Key, ...], coming: tuple[Key, ...] = ()) -> None:
         self._newest = keys[-1]
-        self._ciphers = {key.id: AESGCM(key.secret) for key in keys}
+        self._ciphers = {key.id: AESGCM(key.secret) for key in (*keys, *coming)}
         self._opened: OrderedDict[str, Payload] = OrderedDict()
 
     def seal(self, payload: Payload) -> str:
@@ -126,15 +131,24 @@ def load_ring(path: Path, now: float) -> KeyRing:
     keys = renewed(_read(path) if path.exists() else (), now)
     ring = _StoredRing([_StoredKey(key.id, key.secret, key.made) for key in keys])
     write_secret(path, msgspec.json.format(msgspec.json.encode(ring)) + b"\n")
-    return KeyRing(keys)
+    coming: list[Key] = []
+    while len(coming) < AHEAD:
+        coming.append(following((coming or keys)[-1]))
+    return KeyRing(keys, tuple(coming))
 
 
 def renewed(keys: tuple[Key, ...], now: float) -> tuple[Key, ...]:
-    """The ring with a new key when the newest is old, without those that nothing alive was sealed with."""
-    kept = tuple(key for key in keys if key.made > now - KEEP_AGE)
-    if kept and kept[-1].made > now - KEY_AGE:
-        return kept
-    return (*kept, Key(f"k{secrets.token_hex(4)}", AESGCM.generate_key(bit_length=256), now))
+    """The ring with new keys when the newest is old, without those that nothing alive was sealed with."""
+    grown = list(keys) or [Key(f"k{secrets.token_hex(4)}", AESGCM.generate_key(bit_length=256), now)]
+    while grown[-1].made <= now - KEY_AGE:
+        grown.append(following(grown[-1]))
+    return tuple(key for key in grown if key.made > now - KEEP_AGE)
+
+
+def following(key: Key) -> Key:
+    """The key that takes its place after `KEY_AGE`."""
+    secret = hmac.new(key.secret, b"pilotage: the next key of the ring", hashlib.sha256).digest()
+    return Key(f"k{hashlib.sha256(secret).hexdigest()[:8]}", secret, key.made + KEY_AGE)
 
 
 def _read(path: Path) -> tuple[Key, ...]:

@@ -1,4 +1,7 @@
-"""Serving: one process, one loop, TLS; started with a ready line, ended so that nothing answered is lost."""
+"""Serving: one process, one loop, TLS; started with a ready line, ended so that nothing answered is lost.
+
+Several such processes may serve side by side; `central/workers.py` keeps them.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import ssl
 import sys
 import time
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,13 +23,17 @@ import uvicorn
 import uvloop
 
 from central import http, openapi, settings_file
-from central.app import Central, compose
+from central.app import Central, compose, pilot_files
 from central.certificates import Certificates
 from central.clock import SystemClock
+from central.databases import check_workers, open_database, shown
 from central.folder import Folder
+from central.gathered import Neighbours
 from central.lifecycle import running
 from central.routes import TABLE
-from central.settings import Service
+from central.seal import load_ring
+from central.settings import CentralSettings, Service
+from central.workers import Workers, command, end_with_parent
 from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
@@ -57,24 +65,53 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(folder: Folder) -> None:
-    """Serve a folder until SIGTERM or SIGINT. Raises `PilotageError` when it cannot begin."""
-    settings = settings_file.load(folder.settings)
+def serve(folder: Folder, workers: int | None = None) -> None:
+    """Serve a folder until SIGTERM or SIGINT. Raises `PilotageError` when it cannot begin.
+
+    `workers` processes, where that is not what the settings say.
+    """
+    settings = _settings(folder, workers)
     with folder.lock():
         certificates = folder.certificates(settings.service)
         certificates.refresh(_today())
-        interface = msgspec.json.encode(openapi.document(TABLE))
-        central = compose(folder, settings, SystemClock(), time.time, interface)
-        listening = listen(settings.service)
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(central, certificates, listening))
+        if settings.service.workers == 1:
+            _run(_serve(_central(folder, settings), certificates, listen(settings.service)))
+        else:
+            _run(_supervise(folder, settings, certificates))
 
 
-def listen(service: Service) -> socket.socket:
-    """The socket to serve on. Raises `PilotageError` that says who is in the way."""
+def serve_beside(folder: Folder, worker: int) -> None:
+    """Be one of several processes that serve a folder, started by the one that has its lock."""
+    settings = settings_file.load(folder.settings)
+    listening = listen(settings.service, beside_others=True)
+    _run(_serve(_central(folder, settings, worker), folder.certificates(settings.service), listening))
+
+
+def _settings(folder: Folder, workers: int | None) -> CentralSettings:
+    settings = settings_file.load(folder.settings)
+    if workers is not None:
+        settings = replace(settings, service=replace(settings.service, workers=workers))
+        check_workers(settings.service)
+    return settings
+
+
+def _central(folder: Folder, settings: CentralSettings, worker: int = 0) -> Central:
+    interface = msgspec.json.encode(openapi.document(TABLE))
+    return compose(folder, settings, SystemClock(), time.time, interface, worker)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+def listen(service: Service, beside_others: bool = False) -> socket.socket:
+    """The socket to serve on, alone or beside others of ours. Raises `PilotageError` that says who is in the way."""
     family = socket.AF_INET6 if ":" in service.bind else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if beside_others:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((service.bind, service.port))
     except OSError as error:
@@ -86,18 +123,59 @@ def listen(service: Service) -> socket.socket:
     return listening
 
 
+async def _supervise(folder: Folder, settings: CentralSettings, certificates: Certificates) -> None:
+    """Keep the workers. Everything that one of them must do and the others may not is done here, before and beside."""
+    service = settings.service
+    with await _reserved(service):
+        pilot_files(folder.pilot(service))
+        Neighbours(folder.workers, 0).clear()
+        load_ring(folder.key_ring, time.time())
+        database = open_database(folder, service, time.time)
+        await database.open()  # which brings its schema up to date, or says why it cannot be opened
+        await database.close()
+        renewing = asyncio.create_task(_renew(certificates, None))
+        try:
+            await Workers(
+                service.workers,
+                lambda number: command("worker", "--folder", str(folder.path), "--number", str(number)),
+                lambda: _ready(service, folder),
+            ).run()
+        finally:
+            renewing.cancel()
+
+
+async def _reserved(service: Service) -> socket.socket:
+    """A socket that keeps the port for our workers and gets no connection itself.
+
+    Workers of one that was killed may still be ending: they get a moment.
+    """
+    for patience in reversed(range(50)):
+        try:
+            with listen(service) as alone:
+                alone.listen(1)
+        except (PilotageError, OSError):
+            if not patience:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            break
+    return listen(service, beside_others=True)
+
+
 async def _serve(central: Central, certificates: Certificates, listening: socket.socket) -> None:
     context = certificates.context()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if central.worker:
+        end_with_parent(stop.set)
     async with running(central):
         server = _Server(_config(central, context))
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        central.background(_renew(certificates, context))
+        central.background(_renew(certificates, context, ours=not central.worker))
         await _first(serving, server.listens.wait())
-        _ready(central)
+        _ready(central.settings.service, central.folder)
         await _first(serving, stop.wait(), central.failed.wait())
         log.info("Stopping: what is held is answered, what is under way may finish")
         central.closing.set()
@@ -144,20 +222,26 @@ def _config(central: Central, context: ssl.SSLContext) -> uvicorn.Config:
     )
 
 
-def _ready(central: Central) -> None:
-    url = central.settings.service.url
-    log.info("The central serves", extra={"fields": {"url": url, "folder": central.folder.path}})
-    print(f"ready {url}", flush=True)
+def _ready(service: Service, folder: Folder) -> None:
+    fields = {"url": service.url, "folder": folder.path, "database": shown(service.database)}
+    log.info("The central serves", extra={"fields": fields})
+    print(f"ready {service.url}", flush=True)
 
 
-async def _renew(certificates: Certificates, context: ssl.SSLContext) -> None:
-    """Keep the server's certificate young; connections that are open keep theirs."""
+async def _renew(certificates: Certificates, context: ssl.SSLContext | None, ours: bool = True) -> None:
+    """Keep the server's certificate young, or take up the one that another process has made (`ours` is false).
+
+    Connections that are open keep theirs.
+    """
+    shown = certificates.server_file.stat().st_mtime_ns
     while True:
         await asyncio.sleep(certificates.life / _LOOKS)
         try:
-            if await asyncio.to_thread(certificates.refresh, _today()):
-                certificates.load(context)
+            if ours and await asyncio.to_thread(certificates.refresh, _today()):
                 log.info("The server has a new certificate", extra={"fields": {"life": certificates.life}})
+            if context and (made := certificates.server_file.stat().st_mtime_ns) != shown:
+                certificates.load(context)
+                shown = made
         except (OSError, PilotageError) as error:
             log.error("The server's certificate cannot be renewed", extra={"fields": {"error": error}})
 
@@ -182,9 +266,10 @@ class Sentences(logging.Formatter):
         return f"{first}  {' '.join(f'{name}={value}' for name, value in fields.items())}{newline}{rest}"
 
 
-def log_to_stderr() -> None:
-    """Everything the central has to say goes to standard error."""
+def log_to_stderr(worker: int = 0) -> None:
+    """Everything the central has to say goes to standard error; a worker puts its number before it."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Sentences("%(asctime)s %(levelname)-7s %(message)s"))
+    which = f"worker {worker}: " if worker else ""
+    handler.setFormatter(Sentences(f"%(asctime)s %(levelname)-7s {which}%(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from central.records import Identity
+from central.records import Identity, Limit
 from pilot import protocol
 from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
 
@@ -27,7 +27,8 @@ class Service:
     bind: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     url: str = ""  # as clients and pilots reach it
-    database: str = "central.db"  # this and the next two: relative to the folder, or absolute
+    database: str = "central.db"  # this and the next two: relative to the folder, or absolute; or postgresql://…
+    workers: int = 1  # processes that serve side by side; several need PostgreSQL
     objects: str = "objects"  # or a URL of fsspec
     pilot: str = "pilot.pyz"
     lease: int = 600  # seconds that a lease lasts without a word of its pilot
@@ -40,6 +41,7 @@ class Service:
     max_held: int = 2000  # match requests that wait at the same time
     match_wait: int = 30  # seconds that one may wait
     certificate_life: int = 7 * _DAY  # seconds, of the server's own certificate
+    keep_jobs: Amount = UNLIMITED  # seconds that a job is kept after its end
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class Community:
     name: str
     share: float = 1.0
     groups: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The section ``[shares]``: how what was used counts against what is due."""
+
+    half_life: int = 7 * _DAY  # seconds after which use counts half
 
 
 @dataclass(frozen=True)
@@ -124,6 +133,13 @@ class CentralSettings:
     tokens: tuple[ApiToken, ...] = ()
     sites: tuple[Site, ...] = ()
     queues: tuple[Queue, ...] = ()
+    shares: Shares = Shares()
+    limits: tuple[Limit, ...] = ()
 
     def queue(self, name: str) -> Queue | None:
         return next((queue for queue in self.queues if queue.name == name), None)
+
+
+def is_postgresql(database: str) -> bool:
+    """Whether the setting `database` is the address of a PostgreSQL, and not a file."""
+    return database.startswith(("postgresql://", "postgres://"))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable, Optional
 
 from pilot import units
 from pilot.errors import InvalidInput
+
+_VERSION = re.compile(r"(?P<least>>=\s*)?(?P<major>\d{1,4})\.(?P<minor>\d{1,4})", re.ASCII)
 
 
 class Fields:
@@ -20,7 +23,7 @@ class Fields:
         if isinstance(values, Mapping):
             self.left = {str(key): value for key, value in values.items()}
         elif values is not None:
-            self.problem("", f"expected a mapping, got {values!r}")
+            self.problem("", f"expected a mapping, got {shown(values)}")
 
     def path(self, key: str) -> str:
         """The path of a key, as problems name it."""
@@ -39,13 +42,13 @@ class Fields:
         value = self.take(key, None)
         if value is None:
             return default
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if is_number(value):
             value = str(value)
         if not isinstance(value, str) or not value or "\0" in value or len(value) > most:
-            self.problem(key, f"expected a text of 1 to {most} characters, got {_shown(value)}")
+            self.problem(key, f"expected a text of 1 to {most} characters, got {shown(value)}")
             return default
         if choices and value not in choices:
-            self.problem(key, f"expected one of {', '.join(choices)}, got {value!r}")
+            self.problem(key, f"expected one of {', '.join(choices)}, got {shown(value)}")
             return default
         return value
 
@@ -56,7 +59,7 @@ class Fields:
         """A whole number within bounds, else a problem and the lower bound."""
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             self.problem(
-                key, f"expected a whole number from {least} to {most} {otherwise}".rstrip() + f", got {_shown(value)}"
+                key, f"expected a whole number from {least} to {most} {otherwise}".rstrip() + f", got {shown(value)}"
             )
             return least
         return int(value)
@@ -66,21 +69,49 @@ class Fields:
         value = self.take(key, 0)
         try:
             if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-                raise InvalidInput("", f"expected a size like 2 GB, got {_shown(value)}")
+                raise InvalidInput("", f"expected a size like 2 GB, got {shown(value)}")
             return units.size(value, "")
         except InvalidInput as problem:
             self.problem(key, problem.problem)
             return units.Size()
+
+    def bytes(self, key: str, default: int, *, least: int = 0) -> int:
+        """A size in bytes that is the same whatever the cores."""
+        if self.left.get(key) is None:
+            return int(self.take(key, default))
+        size = self.size(key)
+        if size.per_core:
+            self.problem(key, "expected a size that is the same whatever the cores, got one per core")
+            return default
+        if size.fixed < least:
+            self.problem(key, f"expected at least {least} bytes, got {size.fixed}")
+            return default
+        return size.fixed
+
+    def version(self, key: str, *, at_least: bool = False) -> Optional[tuple[int, int]]:
+        """A version of two numbers, behind ``>=`` where that is what the key asks for; None where absent."""
+        value = self.take(key, None)
+        if value is None:
+            return None
+        example = ">=2.28" if at_least else "2.28"
+        if isinstance(value, float) and len(str(value).partition(".")[2]) == 1:
+            self.problem(key, f'expected a version in quotes like "{example}": {value} may stand for {value}0')
+            return None
+        found = _VERSION.fullmatch(str(value))
+        if not found or (found["least"] and not at_least):
+            self.problem(key, f"expected a version like {example}, got {shown(value)}")
+            return None
+        return int(found["major"]), int(found["minor"])
 
     def duration(self, key: str, default: int, *, least: int = 0) -> int:
         """A duration in seconds."""
         value = self.take(key, default)
         try:
             if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-                raise InvalidInput("", f"expected a duration like 4h, got {_shown(value)}")
+                raise InvalidInput("", f"expected a duration like 4h, got {shown(value)}")
             seconds = units.duration(value, "")
             if seconds < least:
-                raise InvalidInput("", f"expected at least {least} s, got {_shown(value)}")
+                raise InvalidInput("", f"expected at least {least} s, got {shown(value)}")
             return seconds
         except InvalidInput as problem:
             self.problem(key, problem.problem)
@@ -96,7 +127,7 @@ class Fields:
         if isinstance(value, str):
             return (value,)
         if not isinstance(value, (list, tuple)):
-            self.problem(key, f"expected a list, got {_shown(value)}")
+            self.problem(key, f"expected a list, got {shown(value)}")
             return ()
         if len(value) > most:
             self.problem(key, f"expected at most {most} entries, got {len(value)}")
@@ -125,9 +156,9 @@ def strings(
         fields.problem(key, "expected at least one entry: an empty list does not mean all; leave it out")
     for index, value in enumerate(values):
         spot = f"{key}[{index}]"
-        text = str(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        text = str(value) if is_number(value) else value
         if not isinstance(text, str) or "\0" in text:
-            fields.problem(spot, f"expected a text, got {_shown(value)}")
+            fields.problem(spot, f"expected a text, got {shown(value)}")
             continue
         try:
             result.append(each(text, fields.path(spot)) if each else text)
@@ -136,6 +167,15 @@ def strings(
     return tuple(result)
 
 
-def _shown(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 80 else shown[:77] + "..."
+def shown(value: Any) -> str:
+    """A value as problems name it: in a line, whatever it is."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write out numbers of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number that can be written out."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300

@@ -9,12 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from pilot import tags, units
 from pilot.errors import InvalidInput, InvalidJob
-from pilot.fields import Fields, strings
+from pilot.fields import Fields, is_number, shown, strings
 from pilot.protocol import InputFile, JobSpec, Needs, OutputRule, Platform
 
 #: Jobs that one request may bring, sweeps counted out.
@@ -29,7 +29,6 @@ _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SWEEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _RANGE = re.compile(r"(-?\d{1,12})\.\.(-?\d{1,12})")
 _MICROARCH = re.compile(r"(?:>=\s*)?v?([1-4])")
-_GLIBC = re.compile(r"(?:>=\s*)?(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -102,19 +101,27 @@ def fill(text: str, values: Mapping[str, str]) -> str:
 
 def fill_spec(spec: JobSpec, values: Mapping[str, str], inputs: tuple[InputFile, ...]) -> JobSpec:
     """The job of one member, with its inputs."""
-    if not values:
-        return replace(spec, inputs=inputs)
-    return replace(
-        spec,
-        command=tuple(fill(word, values) for word in spec.command),
+    if not values and inputs == spec.inputs:
+        return spec
+    # Field by field, which takes a third of the time of `replace`: it is done for every match.
+    return JobSpec(
+        command=tuple([fill(word, values) for word in spec.command]),
+        needs=spec.needs,
         name=fill(spec.name, values),
-        environment={name: fill(value, values) for name, value in spec.environment.items()},
-        outputs=tuple(
-            OutputRule(fill(rule.pattern, values), tuple(fill(to, values) for to in rule.to)) for rule in spec.outputs
-        ),
-        container=fill(spec.container, values) if spec.container else None,
         inputs=inputs,
+        outputs=tuple([_fill_rule(rule, values) for rule in spec.outputs]),
+        environment={name: fill(value, values) for name, value in spec.environment.items()},
+        container=fill(spec.container, values) if spec.container else None,
+        retries=spec.retries,
+        priority=spec.priority,
+        checkpoint=spec.checkpoint,
+        credentials=spec.credentials,
+        grace=spec.grace,
     )
+
+
+def _fill_rule(rule: OutputRule, values: Mapping[str, str]) -> OutputRule:
+    return OutputRule(fill(rule.pattern, values), tuple([fill(to, values) for to in rule.to]))
 
 
 def relative_path(value: str, where: str) -> str:
@@ -171,7 +178,7 @@ def _needs(fields: Fields) -> Needs:
         whole_node=whole_node,
         memory=memory.fixed,
         memory_per_core=memory.per_core,
-        disk=needs.size("disk").fixed,
+        disk=needs.bytes("disk", 0),
         gpus=gpus,
         gpu_memory=gpu_memory,
         wall_time=needs.duration("wall_time", 86400, least=1),
@@ -205,7 +212,7 @@ def _gpus(needs: Fields) -> tuple[int, int]:
     value = needs.take("gpus", 0)
     if isinstance(value, dict):
         inside = Fields(value, needs.path("gpus"), needs.problems)
-        count, memory = inside.whole("count", 1, least=1, most=1024), inside.size("memory").fixed
+        count, memory = inside.whole("count", 1, least=1, most=1024), inside.bytes("memory", 0)
         inside.finish()
         return count, memory
     return needs.check_whole("gpus", value, 0, 1024, "or {count, memory}"), 0
@@ -213,31 +220,31 @@ def _gpus(needs: Fields) -> tuple[int, int]:
 
 def _tags(needs: Fields) -> str:
     value = needs.take("tags", "")
-    if isinstance(value, (list, tuple)) and all(isinstance(tag, str) for tag in value):
-        value = " & ".join(f"({tag})" for tag in value)
-    if not isinstance(value, str):
-        needs.problem("tags", f"expected an expression like cvmfs & ~slow-disk, got {value!r}")
-        return ""
+    where = needs.path("tags")
     try:
-        return tags.canonical(value, needs.path("tags"))
+        if isinstance(value, str):
+            return tags.canonical(value, where)
+        if isinstance(value, (list, tuple)) and all(isinstance(tag, str) for tag in value):
+            # Each by itself, so that brackets cannot reach from one to the next.
+            parts = [tags.canonical(tag, f"{where}[{index}]") for index, tag in enumerate(value[: tags.MAX_TERMS + 1])]
+            return tags.canonical(" & ".join(f"({part})" for part in parts if part), where)
     except InvalidInput as problem:
         needs.problems.append(problem)
         return ""
+    needs.problem("tags", f"expected an expression like cvmfs & ~slow-disk, got {shown(value)}")
+    return ""
 
 
 def _platform(needs: Fields) -> Platform:
     platform = needs.section("platform")
     arch = platform.text("arch", None, most=40)
     microarch = platform.text("microarch", None)
-    glibc = platform.text("glibc", None)
+    glibc = platform.version("glibc", at_least=True)
     platform.finish()
     level = _MICROARCH.fullmatch(microarch) if microarch else None
-    libc = _GLIBC.fullmatch(glibc) if glibc else None
     if microarch and not level:
-        platform.problem("microarch", f"expected >=v1 to >=v4, got {microarch!r}")
-    if glibc and not libc:
-        platform.problem("glibc", f"expected a version like >=2.28, got {glibc!r}")
-    return Platform(arch, int(level[1]) if level else None, (int(libc[1]), int(libc[2])) if libc else None)
+        platform.problem("microarch", f"expected >=v1 to >=v4, got {shown(microarch)}")
+    return Platform(arch, int(level[1]) if level else None, glibc)
 
 
 def _outputs(fields: Fields) -> tuple[OutputRule, ...]:
@@ -265,9 +272,11 @@ def _environment(fields: Fields) -> dict[str, str]:
         if not _ENVIRONMENT_NAME.fullmatch(name):
             section.problem(name, "expected a name of letters, digits and underscores")
         value = section.take(name, "")
-        if not isinstance(value, (str, int, float)) or "\0" in str(value):
-            section.problem(name, f"expected a text, got {value!r}")
-        result[name] = str(value)
+        text = str(value) if isinstance(value, bool) or is_number(value) else value
+        if not isinstance(text, str) or "\0" in text:
+            section.problem(name, f"expected a text, got {shown(value)}")
+            continue
+        result[name] = text
     return result
 
 
@@ -281,7 +290,7 @@ def _files(fields: Fields) -> dict[str, InputFile]:
         executable = bool(entry.take("executable", False))
         entry.finish()
         if not _SHA256.fullmatch(digest):
-            entry.problem("sha256", f"expected 64 hex digits, got {digest!r}")
+            entry.problem("sha256", f"expected 64 hex digits, got {shown(digest)}")
         result[name] = InputFile(name, digest, size, executable)
     return result
 
@@ -301,14 +310,14 @@ def _sweep(fields: Fields, most: int) -> dict[str, tuple[str, ...]]:
             values: tuple[str, ...] = ()
             if 0 < total <= most:
                 values = tuple(str(number) for number in range(first, last + 1))
-        elif isinstance(value, (list, tuple)) and all(isinstance(v, (str, int, float)) for v in value):
+        elif isinstance(value, (list, tuple)) and all(isinstance(v, (str, bool)) or is_number(v) for v in value):
             values = tuple(str(v) for v in value)
             total *= len(values)
         else:
-            section.problem(name, f"expected a range like 1..100 or a list of values, got {value!r}")
+            section.problem(name, f"expected a range like 1..100 or a list of values, got {shown(value)}")
             continue
         if total == 0:
-            section.problem(name, f"expected at least one value, got {value!r}")
+            section.problem(name, f"expected at least one value, got {shown(value)}")
         result[name] = values
     if total > most:
         section.problem("", f"expected at most {most:,} jobs, got {total:,}: submit in parts")

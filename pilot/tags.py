@@ -14,8 +14,8 @@ from typing import Callable, Union
 from pilot.errors import InvalidInput
 
 #: More than anybody writes by hand; a bound on what one queue may cost the matcher.
-MAX_LENGTH = 4096
-MAX_TERMS = 256
+MAX_LENGTH = 16_384
+MAX_TERMS = 1000
 MAX_DEPTH = 32
 
 _TOKEN = re.compile(r"\s*(?:(?P<name>[A-Za-z0-9_][A-Za-z0-9_.:+/-]*)|(?P<sign>[&|~()]))")
@@ -92,41 +92,46 @@ def parse(text: str, where: str = "tags") -> Expression:
 
 
 def canonical(text: str, where: str = "tags") -> str:
-    """One spelling for expressions that differ only in blanks, brackets, order or repetition."""
-    return str(parse(text, where))
+    """One spelling for expressions that differ only in blanks, brackets, order or repetition; it parses again."""
+    spelled = str(parse(text, where))
+    if len(spelled) > MAX_LENGTH:
+        raise InvalidInput(where, f"expected at most {MAX_LENGTH} characters with blanks between, got {len(spelled)}")
+    return spelled
 
 
 class _Parser:
-    """Recursive descent over one text; `at` is the character being looked at."""
+    """Recursive descent over the tokens of one text; `at` is the character being looked at, `token` what is there."""
 
     def __init__(self, text: str, where: str) -> None:
         self.text = text
         self.where = where
         self.at = 0
+        self.token = ""  # empty: the end
+        self.end = 0  # of the token
         self.terms = 0
 
     def run(self) -> Expression:
-        if not self.text.strip():
+        self.take()
+        if not self.token:
             return EVERYTHING
         expression = self.either(True, 0)
-        if self.peek():
+        if self.token:
             raise self.wrong("expected & or | or the end")
         return expression
 
-    def peek(self) -> str:
-        found = _TOKEN.match(self.text, self.at)
+    def take(self) -> None:
+        """Go on to the next token."""
+        found = _TOKEN.match(self.text, self.end)
         if found:
-            return found.group("sign") or found.group("name")
-        if self.text[self.at :].strip():
+            self.token = found[found.lastindex or 0]
+            self.at = found.start(found.lastindex or 0)
+            self.end = found.end()
+            return
+        self.at = len(self.text)
+        self.token = ""
+        if rest := self.text[self.end :].lstrip():
+            self.at -= len(rest)
             raise self.wrong("this character has no meaning here")
-        return ""
-
-    def take(self) -> str:
-        token = self.peek()
-        found = _TOKEN.match(self.text, self.at)
-        if found:
-            self.at = found.end()
-        return token
 
     def either(self, wanted: bool, depth: int) -> Expression:
         return self.series("|", self.both, _any if wanted else _all, wanted, depth)
@@ -143,15 +148,15 @@ class _Parser:
         depth: int,
     ) -> Expression:
         parts = [part(wanted, depth)]
-        while self.peek() == sign:
+        while self.token == sign:
             self.take()
             parts.append(part(wanted, depth))
-        return join(parts)
+        return join(parts) if len(parts) > 1 else parts[0]
 
     def term(self, wanted: bool, depth: int) -> Expression:
         if depth > MAX_DEPTH:
             raise self.wrong(f"nested deeper than {MAX_DEPTH}")
-        token = self.peek()
+        token = self.token
         if token == "~":
             self.take()
             return self.term(not wanted, depth + 1)
@@ -159,20 +164,19 @@ class _Parser:
             opened = self.at
             self.take()
             inside = self.either(wanted, depth + 1)
-            if self.peek() != ")":
+            if self.token != ")":
                 raise self.wrong(f"expected ) for the ( at character {opened + 1}")
             self.take()
             return inside
         if token in ("", ")", "&", "|"):
             raise self.wrong("expected a tag" + (f", got {token}" if token else ", got the end"))
-        self.take()
         self.terms += 1
         if self.terms > MAX_TERMS:
             raise self.wrong(f"more than {MAX_TERMS} tags")
+        self.take()
         return Tag(token, wanted)
 
     def wrong(self, problem: str) -> InvalidInput:
-        self.at += len(self.text[self.at :]) - len(self.text[self.at :].lstrip())
         shown = self.text[max(0, self.at - 20) : self.at] + "⟨here⟩" + self.text[self.at : self.at + 20]
         return InvalidInput(self.where, f"{problem}, at character {self.at + 1}: {shown}")
 

@@ -21,6 +21,8 @@ _SECONDS = {"": 1, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 #: A petabyte and more than a year: beyond these somebody mistook a unit.
 MAX_BYTES = 10**15
 MAX_SECONDS = 400 * 86400
+#: Longer texts are no amount.
+MAX_LENGTH = 200
 
 _SIZE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>[a-z]*)(?P<per_core>\s*(?:/|per)\s*core)?", re.IGNORECASE)
 _CLOCK = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>[0-5]\d)(?::(?P<seconds>[0-5]\d))?")
@@ -39,24 +41,34 @@ def size(value: Union[str, float], where: str) -> Size:
     """Read a size. Raises `InvalidInput`."""
     if isinstance(value, (int, float)):
         return Size(fixed=_bounded(value, MAX_BYTES, "bytes", where))
-    fixed = per_core = 0
-    for term in value.split("+"):
+    fixed = per_core = 0.0
+    for term in _short(value).split("+"):
         found = _SIZE.fullmatch(term.strip())
         if not found or found["unit"].lower() not in _BYTES:
-            raise InvalidInput(where, f"expected a size like 500 MB, 2 GiB or 2 GB + 500 MB per core, got {value!r}")
-        amount = _bounded(float(found["number"]) * _BYTES[found["unit"].lower()], MAX_BYTES, "bytes", where)
+            raise InvalidInput(
+                where, f"expected a size like 500 MB, 2 GiB or 2 GB + 500 MB per core, got {_short(value)!r}"
+            )
+        amount = float(found["number"]) * _BYTES[found["unit"].lower()]
         if found["per_core"]:
             per_core += amount
         else:
             fixed += amount
-    return Size(fixed, per_core)
+    return Size(_bounded(fixed, MAX_BYTES, "bytes", where), _bounded(per_core, MAX_BYTES, "bytes", where))
+
+
+def bytes_of(value: Union[str, float], where: str) -> int:
+    """Read a size that is the same whatever the cores. Raises `InvalidInput`."""
+    found = size(value, where)
+    if found.per_core:
+        raise InvalidInput(where, f"expected a size that is the same whatever the cores, got {value!r}")
+    return found.fixed
 
 
 def duration(value: Union[str, float], where: str) -> int:
     """Read a duration as seconds. Raises `InvalidInput`."""
     if isinstance(value, (int, float)):
         return _bounded(value, MAX_SECONDS, "seconds", where)
-    text = value.strip()
+    text = _short(value).strip()
     clock = _CLOCK.fullmatch(text)
     if clock:
         days, hours, minutes, seconds = (int(part or 0) for part in clock.groups())
@@ -70,13 +82,19 @@ def duration(value: Union[str, float], where: str) -> int:
         total += float(part["number"]) * _SECONDS[part["unit"].lower()]
         at = part.end()
     if not text or at < len(text):
-        raise InvalidInput(where, f"expected a duration like 90s, 30 min, 1h30m, 2d or 01:30:00, got {value!r}")
+        raise InvalidInput(where, f"expected a duration like 90s, 30 min, 1h30m, 2d or 01:30:00, got {_short(value)!r}")
     return _bounded(total, MAX_SECONDS, "seconds", where)
+
+
+def _short(text: str) -> str:
+    """The text, or its beginning when it is too long for an amount: with a sign behind it that no amount has."""
+    return text if len(text) <= MAX_LENGTH else f"{text[:60]}…"
 
 
 def _bounded(value: float, most: int, unit: str, where: str) -> int:
     if not 0 <= value <= most:  # also refuses NaN
-        raise InvalidInput(where, f"expected 0 to {most} {unit}, got {value}")
+        shown = f"{value}" if abs(value) < 1e20 else "far more" if value > 0 else "far less"
+        raise InvalidInput(where, f"expected 0 to {most} {unit}, got {shown}")
     return int(value)
 
 

@@ -56,6 +56,7 @@ class JobView:
     pilot: str = ""  # stamp
     parent: Optional[int] = None  # the job that this one is a reschedule of
     parameters: dict[str, str] = field(default_factory=dict)
+    task_queue: int = 0  # jobs of one owner and group with equal needs have the same
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,7 @@ class Selection:
     owner: Optional[str] = None
     group: Optional[str] = None
     name: Optional[str] = None  # as a prefix
+    community: Optional[str] = None  # for operators; others mean their own
 
 
 JobVerb = Literal["kill", "hold", "release", "reschedule", "priority"]
@@ -277,7 +279,9 @@ class SitePage:
 class NeedFailure:
     """A need of a job that some pilots or queues do not meet."""
 
-    need: str  # cores, memory, disk, gpus, wall_time, tags, sites, platform, isolation, community, required_tags
+    #: cores, memory, disk, gpus, wall_time, tags, sites, platform, isolation, community, required_tags, whole_node; or
+    #: limit (room under it), machine (one on which jobs do not fail one after another), reservation (room not kept)
+    need: str
     asked: str
     pilots: int  # live pilots that fail it
     queues: int  # configured queues that fail it
@@ -298,8 +302,36 @@ class JobExplanation:
     fitting_queues: int = 0
     failures: tuple[NeedFailure, ...] = ()
     nearest: str = ""  # the fit that lacks least, as a sentence
-    ahead: Optional[int] = None  # waiting jobs before it among those that compete for a pilot that fits
+    ahead: Optional[int] = None  # waiting jobs of its owner before it, of those that compete for a pilot that fits
     no_pilot: tuple[str, ...] = ()  # per fitting queue: why no pilot was sent
+    shares: tuple[str, ...] = ()  # what its community, its group and its owner are due, and have used
+
+
+@dataclass(frozen=True)
+class ExplainRequest:
+    """`POST /v1/jobs/explain`: about at most `limit` jobs of a selection, the newest first."""
+
+    selection: Selection
+    limit: int = 5000
+    cursor: Optional[str] = None  # `next` of the reply before
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class ExplainedJobs:
+    """Jobs with one explanation, which names the first of them."""
+
+    jobs: tuple[int, ...]  # in the order in which they would be matched, when they wait
+    explanation: JobExplanation
+
+
+@dataclass(frozen=True)
+class ExplainReply:
+    """One entry for each reason, those of the most jobs first. `unknown`: ids of no job that one may see."""
+
+    explained: tuple[ExplainedJobs, ...]
+    unknown: tuple[int, ...] = ()
+    next: Optional[str] = None  # cursor for more of the selection
 
 
 @dataclass(frozen=True)
@@ -312,6 +344,77 @@ class PilotExplanation:
     waiting: int = 0  # jobs that wait, of all communities it serves
     fitting: int = 0  # of these, jobs that would fit what it offers
     failures: tuple[NeedFailure, ...] = ()  # by need: `jobs` that have it, in so many task `queues`
+
+
+@dataclass(frozen=True)
+class UsageRow:
+    """What attempts that ended in one span of time used together; what still runs is not in it."""
+
+    start: float  # of the span
+    keys: tuple[str, ...]  # a value for each of `by`
+    attempts: int
+    succeeded: int
+    core_seconds: float  # cores granted × wall time
+    cpu_seconds: float  # as far as it was measured
+    memory_peak: int  # bytes, the largest of one attempt
+    lost_core_seconds: float  # of the core-seconds, those of attempts that did not succeed
+
+
+@dataclass(frozen=True)
+class UsagePage:
+    """`GET /v1/usage`: what was used in a time, by community, group, owner or site. Ordered by time, then by keys."""
+
+    since: float
+    until: float
+    by: tuple[str, ...]
+    rows: tuple[UsageRow, ...]
+    span: Optional[float] = None  # seconds of one span; None: all of the time is one
+
+
+@dataclass(frozen=True)
+class ShareView:
+    """What a community, a group of it (`group`) or an owner of that (`owner`) is due, and what it has used."""
+
+    community: str
+    group: str = ""
+    owner: str = ""
+    share: float = 1.0  # beside the others of the same level, as the settings say
+    due: float = 0.0  # the part of everything that this makes, among those that are listed; 0 to 1
+    used: float = 0.0  # core-seconds, each halved for every half-life since; what runs is in it
+    part: float = 0.0  # of all that everybody has used so; 0 to 1
+    cores: int = 0  # that run now
+
+
+@dataclass(frozen=True)
+class SharePage:
+    """`GET /v1/shares`: communities, each before its groups, and each group before its owners."""
+
+    half_life: float  # seconds
+    shares: tuple[ShareView, ...]
+
+
+@dataclass(frozen=True)
+class LimitView:
+    """At most so much at the same time of all that fits each field given, and how much there is now."""
+
+    name: str
+    attempts: Optional[int] = None  # the most; None: not limited so
+    cores: Optional[int] = None
+    site: Optional[str] = None
+    queue: Optional[str] = None
+    community: Optional[str] = None
+    group: Optional[str] = None
+    owner: Optional[str] = None
+    tag: Optional[str] = None  # one that the job demands
+    attempts_now: int = 0
+    cores_now: int = 0
+
+
+@dataclass(frozen=True)
+class LimitPage:
+    """`GET /v1/limits`."""
+
+    limits: tuple[LimitView, ...]
 
 
 @dataclass(frozen=True)

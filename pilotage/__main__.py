@@ -13,10 +13,12 @@ from pilot.errors import PilotageError
 from pilotage import connection, exits
 from pilotage.client import Client
 from pilotage.commands_central import backup, down, up, whoami
+from pilotage.commands_explain import explain
 from pilotage.commands_jobs import hold, job, jobs, kill, priority, release, reschedule
-from pilotage.commands_pilots import drain, explain, halt, pilot, pilots, queues
+from pilotage.commands_pilots import drain, halt, pilot, pilots, queues
 from pilotage.commands_results import logs, output
 from pilotage.commands_submit import submit
+from pilotage.commands_usage import limits, shares, usage
 from pilotage.exits import Exit
 from pilotage.screen import Screen
 from pilotage.shell import Shell
@@ -27,6 +29,7 @@ SECTIONS = {
     "A central on this machine": (up, down, backup),
     "Jobs": (submit, jobs, job, logs, output, explain, kill, hold, release, reschedule, priority),
     "Pilots": (pilots, pilot, queues, drain, halt),
+    "Use": (usage, shares, limits),
     "Yourself": (whoami,),
 }
 

@@ -27,9 +27,10 @@ from pilotage.jobs import JobsPart
 from pilotage.pilots import PilotsPart
 from pilotage.results import ResultsPart
 from pilotage.transport import SYSTEM_CLOCK, Clock, Transport, Trouble, open_session
+from pilotage.usage import UsagePart
 
 
-class Client(JobsPart, ResultsPart, PilotsPart):
+class Client(JobsPart, ResultsPart, PilotsPart, UsagePart):
     """Talks to one central as one person. A context manager; not to be shared between threads."""
 
     def __init__(

@@ -28,25 +28,33 @@ from pilotage.transport import SYSTEM_CLOCK
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="The pilot.pyz that pilots are started from.  [default: dist/pilot.pyz of the checkout]",
 )
+@click.option("--database", metavar="URL", help="Keep jobs in postgresql://user@host/name, when the folder is made.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes that share the work; more than one needs PostgreSQL."
+)
 @click.option("--detach", is_flag=True, help="Return when it serves, and leave it running; `pilotage down` stops it.")
 @common
-def up(shell: Shell, port: int | None, pilot: Path | None, detach: bool) -> None:
+def up(
+    shell: Shell, port: int | None, pilot: Path | None, database: str | None, workers: int | None, detach: bool
+) -> None:
     """Start a central and its pilots here; serve until Ctrl-C.
 
-    Everything is in one folder, which is made when it is not there.
+    Everything is in one folder, which is made when it is not there. A database of PostgreSQL may be shared by several
+    centrals; its URL has no password, which belongs into ~/.pgpass.
 
     \b
     Examples:
       pilotage up
       pilotage up --folder /tmp/try --port 0 --detach
+      pilotage up --database postgresql://pilotage@localhost/jobs --workers 4
     """
     embedded = Embedded(_folder(shell))
     if holder := embedded.holder():
         _told(shell, embedded, holder, "already serves")
         return
-    for line in embedded.make(port, pilot).splitlines():
+    for line in embedded.make(port, pilot, database, workers).splitlines():
         shell.screen.note(line)
-    process = embedded.start()
+    process = embedded.start(workers)
     try:
         embedded.wait_until_healthy(process)
     except BaseException:

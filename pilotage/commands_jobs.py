@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import click
@@ -18,6 +19,8 @@ from pilotage.rendering_jobs import attempts_table, job_facts, jobs_table
 from pilotage.shell import F, Shell, common, flat, id_range
 
 _STATES = [state.value for state in JobState]
+#: Jobs of which each has a line of its own; more of them are told together.
+LISTED = 20
 
 
 def filters(command: F) -> F:
@@ -30,12 +33,13 @@ def filters(command: F) -> F:
         owner: str | None,
         group: str | None,
         name: str | None,
+        community: str | None,
         everybody: bool,
         **rest: Any,
     ) -> Any:
         return command(
             shell,
-            selection=Selection((), tuple(JobState(state) for state in states), owner, group, name),
+            selection=Selection((), tuple(JobState(state) for state in states), owner, group, name, community),
             everybody=everybody,
             **rest,
         )
@@ -45,6 +49,7 @@ def filters(command: F) -> F:
         click.option("--owner", help="Of this person.  [default: your own]"),
         click.option("--group", help="Of this group."),
         click.option("--name", help="With a name that begins so."),
+        click.option("--community", help="Of everybody in this community; for operators."),
         click.option("--all", "everybody", is_flag=True, help="Of everybody whose jobs you may see."),
     )
     decorated: Callable[..., Any] = wrapped
@@ -53,11 +58,11 @@ def filters(command: F) -> F:
     return cast(F, decorated)
 
 
-def _mine(client: Client, selection: Selection, everybody: bool) -> Selection:
+def own(client: Client, selection: Selection, everybody: bool) -> Selection:
     """The selection, of the person's own jobs unless something else was said."""
-    if everybody or selection.owner:
+    if everybody or selection.owner or selection.community:
         return selection
-    return Selection(selection.ids, selection.states, client.whoami().user, selection.group, selection.name)
+    return replace(selection, owner=client.whoami().user)
 
 
 @click.command()
@@ -72,7 +77,7 @@ def jobs(shell: Shell, selection: Selection, everybody: bool, limit: int) -> Non
       pilotage jobs --state failed --name fit-
     """
     with shell.client() as client:
-        page = _page(client, _mine(client, selection, everybody), limit)
+        page = _page(client, own(client, selection, everybody), limit)
     if shell.screen.json:
         shell.screen.data(page)
         return
@@ -149,28 +154,44 @@ def apply(
     if bool(ids) == chosen:
         raise click.UsageError("Name jobs by id, or choose them by --state, --owner, --group, --name or --all.")
     with shell.client() as client:
-        results = change(client, flat(ids) if ids else _mine(client, selection, everybody))
+        results = change(client, flat(ids) if ids else own(client, selection, everybody))
     changed = [result for result in results if result.changed]
     if shell.screen.json:
         shell.screen.data({"results": results})
     else:
         _told(shell, changed)
-    for result in results:
-        if not result.changed:
-            shell.screen.note(f"job {result.job}: {result.problem}")
+    _told_why_not(shell, [result for result in results if not result.changed])
     if ids and len(changed) < len(results):
         raise click.exceptions.Exit(Exit.PARTLY)
 
 
 def _told(shell: Shell, changed: Sequence[VerbResult]) -> None:
-    if len(changed) > 20:
-        shell.screen.line(f"changed {words.plural(len(changed), 'job')}: {words.ids(one.job for one in changed)}")
+    """A line for each job, or one for all of many."""
+    if len(changed) > LISTED:
+        shell.screen.line(f"changed {words.plural(len(changed), 'job')}: {words.many_ids(one.job for one in changed)}")
+        if new := [one.new_job for one in changed if one.new_job]:
+            shell.screen.line(f"new jobs: {words.many_ids(new)}")
         return
     for result in changed:
         state = result.state.value if result.state else "changed"
         shell.screen.line(f"job {result.job}: {f'new job {result.new_job}' if result.new_job else state}")
     if not changed:
         shell.screen.line("no job was changed")
+
+
+def _told_why_not(shell: Shell, left: Sequence[VerbResult]) -> None:
+    """A remark for each job that was not changed, or one for each reason when there are many."""
+    if len(left) <= LISTED:
+        for result in left:
+            shell.screen.note(f"job {result.job}: {result.problem}")
+        return
+    reasons: dict[str, list[int]] = {}
+    for result in left:
+        reasons.setdefault(result.problem, []).append(result.job)
+    for problem, jobs in list(reasons.items())[:LISTED]:
+        shell.screen.note(f"{words.plural(len(jobs), 'job')} not changed: {problem}: {words.many_ids(jobs)}")
+    if len(reasons) > LISTED:
+        shell.screen.note(f"and {len(reasons) - LISTED:,} more reasons; --json has them all")
 
 
 kill = changing("kill", "End jobs for good.", "--state waiting --name fit-", lambda client, *which: client.kill(*which))

@@ -1,4 +1,4 @@
-"""`pilotage pilots`, `pilot`, `drain`, `halt`, `queues`, and `explain` of anything."""
+"""`pilotage pilots`, `pilot`, `drain`, `halt`, `queues`."""
 
 from __future__ import annotations
 
@@ -6,19 +6,10 @@ import time
 
 import click
 
-from pilot.errors import PilotageError
 from pilot.states import LIVE_PILOT, PilotState
 from pilotage import words
-from pilotage.client import Client
-from pilotage.rendering_jobs import attempts_table, failures_table, job_explanation, jobs_failing_table
-from pilotage.rendering_pilots import (
-    pilot_explanation,
-    pilot_facts,
-    pilots_table,
-    queue_facts,
-    queues_table,
-    steps_table,
-)
+from pilotage.rendering_jobs import attempts_table
+from pilotage.rendering_pilots import pilot_facts, pilots_table, queues_table, steps_table
 from pilotage.shell import Shell, common, whole_stamp
 
 
@@ -131,58 +122,3 @@ def queues(shell: Shell) -> None:
         shell.screen.data({"queues": found})
     else:
         shell.screen.table(queues_table(found))
-
-
-@click.command()
-@click.argument("what", nargs=-1, required=True, metavar="ID | pilot STAMP | queue NAME")
-@common
-def explain(shell: Shell, what: tuple[str, ...]) -> None:
-    """Say why a job waits, a pilot gets nothing, or a queue has no pilots.
-
-    \b
-    Examples:
-      pilotage explain 7
-      pilotage explain pilot 3f9a12bc
-      pilotage explain queue local
-    """
-    kind, name = ("job", what[0]) if len(what) == 1 else (what[0], what[1])
-    if len(what) > 2 or kind not in ("job", "pilot", "queue"):
-        raise click.UsageError("Expected a job's id, or `pilot STAMP`, or `queue NAME`.")
-    with shell.client() as client:
-        {"job": _explain_job, "pilot": _explain_pilot, "queue": _explain_queue}[kind](shell, client, name)
-
-
-def _explain_job(shell: Shell, client: Client, name: str) -> None:
-    if not name.isdigit():
-        raise click.UsageError(f"Expected a job's id, got {name!r}.")
-    explained = client.explain_job(int(name))
-    if shell.screen.json:
-        shell.screen.data(explained)
-        return
-    shell.screen.facts(job_explanation(explained))
-    if explained.failures:
-        shell.screen.line()
-        shell.screen.table(failures_table(explained.failures))
-
-
-def _explain_pilot(shell: Shell, client: Client, name: str) -> None:
-    explained = client.explain_pilot(whole_stamp(client, name))
-    if shell.screen.json:
-        shell.screen.data(explained)
-        return
-    shell.screen.facts(pilot_explanation(explained))
-    if explained.failures:
-        shell.screen.line()
-        shell.screen.table(jobs_failing_table(explained.failures))
-
-
-def _explain_queue(shell: Shell, client: Client, name: str) -> None:
-    queues = client.queues()
-    found = next((queue for queue in queues if queue.name == name), None)
-    if found is None:
-        known = ", ".join(queue.name for queue in queues) or "none"
-        raise PilotageError(f"There is no queue {name}; there are: {known}.")
-    if shell.screen.json:
-        shell.screen.data(found)
-    else:
-        shell.screen.facts(queue_facts(found))

@@ -35,7 +35,13 @@ class Embedded:
         self.folder = folder
         self.log = folder / "central.log"
 
-    def make(self, port: int | None = None, pilot: Path | None = None) -> str:
+    def make(
+        self,
+        port: int | None = None,
+        pilot: Path | None = None,
+        database: str | None = None,
+        workers: int | None = None,
+    ) -> str:
         """Make the folder, or what is missing in it; returns what was done. Raises `PilotageError`."""
         pilot = pilot or (_BUILT if _BUILT.exists() else None)
         if pilot is None and not (self.folder / "pilot.pyz").exists():
@@ -46,6 +52,8 @@ class Embedded:
         options = ["--folder", str(self.folder)]
         options += ["--port", str(port)] if port is not None else []
         options += ["--pilot", str(pilot)] if pilot else []
+        options += ["--database", database] if database is not None else []
+        options += ["--workers", str(workers)] if workers is not None else []
         return self.run("init", *options)
 
     def run(self, *arguments: str) -> str:
@@ -56,11 +64,12 @@ class Embedded:
             raise PilotageError(f"The central cannot {arguments[0]}: {said}")
         return done.stdout.strip()
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, workers: int | None = None) -> subprocess.Popen[bytes]:
         """Start to serve, in a session of its own; what it says goes to its log."""
+        options = ["--workers", str(workers)] if workers is not None else []
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                central("serve", "--folder", str(self.folder)),
+                central("serve", "--folder", str(self.folder), *options),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -13,6 +13,8 @@ import msgspec
 from pilot.views import (
     AttemptPage,
     AttemptView,
+    ExplainReply,
+    ExplainRequest,
     JobDetail,
     JobExplanation,
     JobPage,
@@ -110,6 +112,7 @@ class JobsPart(Asking):
             "owner": selection.owner,
             "group": selection.group,
             "name": selection.name,
+            "community": selection.community,
             "cursor": cursor,
             "limit": limit,
             "counts": "true" if counts else None,
@@ -163,3 +166,12 @@ class JobsPart(Asking):
     def explain_job(self, job: int) -> JobExplanation:
         """Why a job waits."""
         return self._get(JobExplanation, f"/v1/jobs/{job}/explain")
+
+    def explain_jobs(self, which: Which, *, limit: int = 5000, cursor: str | None = None) -> ExplainReply:
+        """Why jobs wait, those with one reason together; of a selection the newest, at most so many in one call.
+
+        `cursor` is `next` of the reply before, for those after these.
+        """
+        selection = which if isinstance(which, Selection) else Selection(ids=tuple(which))
+        body = msgspec.json.encode(ExplainRequest(selection, limit, cursor))
+        return self._transport.ask(ExplainReply, Request("POST", "/v1/jobs/explain", body=body))

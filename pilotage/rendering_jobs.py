@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pilot.units import show_duration
-from pilot.views import AttemptView, JobDetail, JobExplanation, JobView, NeedFailure
+from pilot.views import AttemptView, ExplainedJobs, JobDetail, JobExplanation, JobView, NeedFailure
 from pilotage import words
 from pilotage.screen import Table
 
@@ -92,16 +92,24 @@ def attempt_note(attempt: AttemptView) -> str:
 def job_explanation(explained: JobExplanation) -> list[tuple[str, str]]:
     """Why a job waits, before the table of needs."""
     looked = f"{words.plural(explained.pilots, 'live pilot')} and {words.plural(explained.queues, 'configured queue')}"
-    fitting = f"{explained.fitting_pilots} pilots and {explained.fitting_queues} queues"
+    fitting = f"{words.plural(explained.fitting_pilots, 'pilot')} and {words.plural(explained.fitting_queues, 'queue')}"
     return [
         ("job", f"{explained.job}"),
         ("state", explained.state.value),
         ("why", explained.summary),
         ("looked at", f"{looked}; it would fit {fitting}" if explained.pilots or explained.queues else ""),
         ("nearest", explained.nearest),
-        ("before it", "" if explained.ahead is None else words.plural(explained.ahead, "waiting job")),
+        ("before it", "" if explained.ahead is None else f"{words.plural(explained.ahead, 'job')} of its owner"),
+        ("shares", "\n".join(explained.shares)),
         ("no pilot", "\n".join(explained.no_pilot)),
     ]
+
+
+def jobs_explanation(explained: ExplainedJobs) -> list[tuple[str, str]]:
+    """Why jobs wait that wait for one reason, before the table of needs."""
+    count = f" ({words.plural(len(explained.jobs), 'job')})" if len(explained.jobs) > 1 else ""
+    first, *facts = job_explanation(explained.explanation)
+    return [("jobs" if count else first[0], words.many_ids(explained.jobs) + count), *facts]
 
 
 def failures_table(failures: Sequence[NeedFailure]) -> Table:

@@ -46,13 +46,23 @@ def plural(count: int, noun: str) -> str:
 
 def ids(numbers: Iterable[int]) -> str:
     """Job ids as they are typed: ``7 9-12``."""
+    return " ".join(_runs(numbers))
+
+
+def many_ids(numbers: Iterable[int], most: int = 20) -> str:
+    """Job ids as they are typed; of very many ranges the first."""
+    runs = _runs(numbers)
+    return " ".join(runs[:most]) + (f" and {len(runs) - most:,} more ranges" if len(runs) > most else "")
+
+
+def _runs(numbers: Iterable[int]) -> list[str]:
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
             runs[-1][1] = number
         else:
             runs.append([number, number])
-    return " ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+    return [str(first) if first == last else f"{first}-{last}" for first, last in runs]
 
 
 def some(names: Sequence[str], most: int = 10) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pilotage import Client
+from tests import chosen_store
 
 TOP = Path(__file__).resolve().parent.parent
 BUNDLE = TOP / "dist" / "pilot.pyz"
@@ -33,7 +34,7 @@ url = "{url}"
 lease = "{lease}"
 beat = "{beat}"
 silent_after = "{silent_after}"
-
+{store}
 [[communities]]
 name = "physics"
 groups = [{{name = "users"}}]
@@ -68,6 +69,7 @@ class Plan:
     idle: str = "120 s"
     url: str = ""  # what pilots are told; empty: the central itself
     path: str = ""  # PATH of the central and so of its pilots; empty: as here
+    workers: int = chosen_store.WORKERS  # processes that serve
 
 
 class System:
@@ -79,20 +81,25 @@ class System:
         self.port = free_port()
         self.url = f"https://localhost:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.ready = 0  # lines that say so, once it serves
+        self.store = ""  # what the settings say of the store
 
     def write_settings(self) -> None:
-        text = SETTINGS.format(**{**vars(self.plan), "port": self.port, "url": self.plan.url or self.url})
+        values = {**vars(self.plan), "port": self.port, "url": self.plan.url or self.url, "store": self.store}
+        text = SETTINGS.format(**values)
         (self.folder / "central.toml").write_text(text)
 
     def make(self) -> None:
         """Make the folder: settings, certificates, token."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.store = f"{chosen_store.settings()}workers = {self.plan.workers}\n"
         self.write_settings()
         central("init", "--folder", str(self.folder), "--pilot", str(BUNDLE))
         client = self.folder / "client.toml"  # the test talks to the central directly, whatever pilots are told
         client.write_text(re.sub(r"url = .*", f'url = "{self.url}"', client.read_text()))
 
     def start(self) -> None:
+        self.ready = self._ready_lines() + 1
         with open(self.folder / "central.log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "central", "serve", "--folder", str(self.folder)],
@@ -107,15 +114,27 @@ class System:
     def _healthy(self) -> bool:
         assert self.process
         assert self.process.poll() is None, f"the central ended: {self.log()}"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        return self._ready_lines() >= self.ready
+
+    def _ready_lines(self) -> int:
+        """How often a central has said that it serves."""
+        path = self.folder / "central.log"
+        return path.read_bytes().count(f"ready {self.plan.url or self.url}\n".encode()) if path.exists() else 0
 
     def kill(self) -> None:
-        """kill -9 of the central."""
+        """kill -9 of the central, of all its processes."""
         assert self.process
-        self.process.kill()
+        workers = self.workers()
+        for pid in (self.process.pid, *workers):
+            deliver(pid, signal.SIGKILL)
         self.process.wait(10)
         self.process = None
+        wait_for(lambda: not self.workers(), 10, "the workers to be gone")
+
+    def workers(self) -> list[int]:
+        """The processes that serve, where there are several."""
+        folder = str(self.folder)
+        return [row.pid for row in process_rows() if "worker" in row.words and folder in row.words]
 
     def stop(self) -> None:
         """End the central as an operator does."""

@@ -52,7 +52,7 @@ def cycles(central: Central) -> tuple[Cycle, ...]:
 def _cycle(central: Central, director: SiteDirector) -> Cycle:
     async def turn(epoch: int) -> None:
         await director.cycle(epoch)
-        central.decisions[director.plan.name] = director.decision.why
+        central.decided(director.plan.name, director.decision.why)
 
     return Cycle(f"the director of queue {director.plan.name}", INTERVAL, turn)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from central.http import Route
-from central.routes import attempts, enrolment, fleet, jobs, logs, sandboxes, submission, system, work
+from central.routes import attempts, enrolment, fleet, jobs, logs, sandboxes, submission, system, usage, work
 
 #: The pilots' routes first: they are asked for most.
 TABLE: tuple[Route[Any], ...] = (
@@ -17,5 +17,6 @@ TABLE: tuple[Route[Any], ...] = (
     *submission.ROUTES,
     *jobs.ROUTES,
     *fleet.ROUTES,
+    *usage.ROUTES,
     *system.ROUTES,
 )

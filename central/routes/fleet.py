@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from central import explain
+from central import explaining
 from central.events import PilotChanged
 from central.http import Call, Route
 from central.records import LiveAttempt, PilotRow
@@ -71,7 +71,7 @@ async def one(call: Call[None]) -> PilotDetail:
 
 async def why(call: Call[None]) -> PilotExplanation:
     """Why a pilot got nothing."""
-    return await explain.pilot(call.central, await _visible(call))
+    return await explaining.pilot(call.central, await _visible(call))
 
 
 async def order(call: Call[OrderRequest]) -> OrderReply:
@@ -144,7 +144,7 @@ async def _view(call: Call[None], row: PilotRow, held: tuple[LiveAttempt, ...] |
     if held is None:
         held = await call.central.store.held(row.stamp) if row.state in ENROLLED else ()
     age = call.central.presence.age(row.stamp)
-    seen = row.last_seen if age is None else call.central.wall() - age
+    seen = row.last_seen if age is None else max(row.last_seen or 0.0, call.central.wall() - age)
     facts = {fact.name: fact for fact in row.facts}
     return PilotView(
         stamp=row.stamp,

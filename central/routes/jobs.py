@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
-from central import explain
-from central.events import JobChanged
+from central import explaining
+from central.events import MAX_BEHIND, JobChanged
 from central.http import Call, Route
+from central.records import Identity
 from central.rules import Who, community_of, may_change_job
 from pilot.errors import InvalidInput, Refusal
 from pilot.states import JobState
 from pilot.views import (
     AttemptPage,
+    ExplainReply,
+    ExplainRequest,
     JobDetail,
     JobExplanation,
     JobOutputs,
@@ -38,6 +43,7 @@ class JobsQuery:
     owner: str | None = None
     group: str | None = None
     name: str | None = None
+    community: str | None = None
     cursor: str | None = None
     limit: int = 100
     counts: bool = False
@@ -55,10 +61,9 @@ async def page(call: Call[None]) -> JobPage:
     query = call.query(JobsQuery)
     if not 1 <= query.limit <= MAX_PAGE:
         raise _invalid("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
-    if query.cursor is not None and not _CURSOR.fullmatch(query.cursor):
-        raise _invalid("cursor", "expected what `next` of the page before said")
-    selection = Selection(query.ids, query.states, query.owner, query.group, query.name)
-    community = community_of(call.person)
+    _check_cursor(query.cursor)
+    named = Selection(query.ids, query.states, query.owner, query.group, query.name, query.community)
+    community, selection = _scope(call.person, named)
     return await call.central.store.jobs(community, selection, query.cursor, query.limit, query.counts)
 
 
@@ -91,30 +96,55 @@ async def change(call: Call[VerbRequest]) -> VerbReply:
     verb = next((known for known in _VERBS if known == call.text("verb")), None)
     if verb is None:
         raise Refusal("not-found", f"expected one of {', '.join(_VERBS)}, got {call.text('verb')}")
-    if request.selection == Selection():
+    community, wanted = _scope(person, request.selection)
+    if wanted == Selection():
         raise _invalid("selection", "expected `ids`, or a field that the jobs must fit: an empty one does not mean all")
     if verb == "priority" and (request.priority is None or not 0 <= request.priority <= 10):
         raise _invalid("priority", f"expected a whole number from 0 to 10, got {request.priority}")
-    selection, refused = await _permitted(call)
+    selection, refused = await _permitted(call, wanted)
     if selection is None:
         return VerbReply(refused)
     changed = await central.store.change(
-        person, community_of(person), verb, selection, priority=request.priority, reason=request.reason
+        person, community, verb, selection, priority=request.priority, reason=request.reason
     )
     central.dispatcher.jobs_removed(changed.removed)
     central.dispatcher.jobs_added(changed.added)
     for stamp in changed.ordered:
         await central.orders.reload(stamp)
-    events = [JobChanged(result.job, result.state, 0) for result in changed.results if result.changed and result.state]
-    central.hub.publish((person.community,), *events)
+    await _publish(call, changed.results)
     return VerbReply(tuple(sorted((*changed.results, *refused), key=lambda result: result.job)))
 
 
-async def _permitted(call: Call[VerbRequest]) -> tuple[Selection | None, tuple[VerbResult, ...]]:
+async def _publish(call: Call[VerbRequest], results: Sequence[VerbResult]) -> None:
+    """Tell those who watch, each of the own community: of as many changes as a watcher keeps."""
+    central, person = call.central, call.person
+    told = {result.job: result.state for result in results if result.changed and result.state}
+    if len(told) > MAX_BEHIND:
+        central.hub.missed()
+        told = dict(islice(told.items(), MAX_BEHIND))
+    whose: dict[str, list[int]] = {person.community: list(told)}
+    if community_of(person) is None and told:
+        whose = {}
+        found = await central.store.jobs(None, Selection(ids=tuple(told)), None, len(told), False)
+        for view in found.jobs:
+            whose.setdefault(view.community, []).append(view.id)
+    for community, jobs in whose.items():
+        central.hub.publish((community,), *(JobChanged(job, told[job], 0) for job in jobs))
+
+
+def _scope(person: Identity, selection: Selection) -> tuple[str | None, Selection]:
+    """The community that is looked at, which an operator may name (None: all), and the rest of the selection."""
+    own = community_of(person)
+    if own is not None and selection.community not in (None, own):
+        raise Refusal("not-found", f"there is no community {selection.community!r:.100} that you may see")
+    return own if own is not None else selection.community, replace(selection, community=None)
+
+
+async def _permitted(call: Call[VerbRequest], selection: Selection) -> tuple[Selection | None, tuple[VerbResult, ...]]:
     """What of the selection the caller may change (None: nothing), and a refusal for each of the others."""
-    person, selection = call.person, call.message.selection
-    if may_change_job(person, person.community, "", ""):  # all of the community
-        return selection, ()
+    person = call.person
+    if may_change_job(person, person.community, "", "") or selection.owner == person.user:
+        return selection, ()  # all of the community, or the own ones
     allowed: list[int] = []
     refused: list[VerbResult] = []
     known: set[int] = set()
@@ -139,7 +169,26 @@ async def _permitted(call: Call[VerbRequest]) -> tuple[Selection | None, tuple[V
 async def why(call: Call[None]) -> JobExplanation:
     """Why a job waits, by the same predicates as the match."""
     detail = await call.central.store.job(community_of(call.person), call.number("job"))
-    return await explain.job(call.central, detail)
+    return await explaining.job(call.central, detail)
+
+
+async def why_all(call: Call[ExplainRequest]) -> ExplainReply:
+    """Why jobs wait, those of one task queue together; also where those are that do not wait."""
+    request = call.message
+    if not 1 <= request.limit <= MAX_PAGE:
+        raise _invalid("limit", f"expected 1 to {MAX_PAGE}, got {request.limit}")
+    if len(request.selection.ids) > MAX_PAGE:
+        raise _invalid("selection.ids", f"expected at most {MAX_PAGE} ids, got {len(request.selection.ids)}")
+    _check_cursor(request.cursor)
+    if request.selection.ids:
+        request = replace(request, limit=max(request.limit, len(request.selection.ids)))
+    community, selection = _scope(call.person, request.selection)
+    return await explaining.jobs(call.central, community, replace(request, selection=selection))
+
+
+def _check_cursor(cursor: str | None) -> None:
+    if cursor is not None and not _CURSOR.fullmatch(cursor):
+        raise _invalid("cursor", "expected what `next` of the page before said")
 
 
 def _invalid(where: str, text: str) -> Refusal:
@@ -161,6 +210,15 @@ ROUTES = (
         query=AttemptQuery,
     ),
     Route("GET", "/v1/jobs/{job:number}/explain", why, (Who.MEMBER,), "Why it waits", reply=JobExplanation),
+    Route(
+        "POST",
+        "/v1/jobs/explain",
+        why_all,
+        (Who.MEMBER,),
+        "Why many wait",
+        message=ExplainRequest,
+        reply=ExplainReply,
+    ),
     Route(
         "POST",
         "/v1/jobs/{verb:verb}",

@@ -17,7 +17,7 @@ from central.records import NewJobs
 from central.rules import Who
 from pilot.errors import InvalidInput, InvalidJob, Refusal
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
-from pilot.protocol import InputFile, JobSpec
+from pilot.protocol import InputFile, JobSpec, Needs
 from pilot.views import JobRange, SubmitReply, SubmitRequest
 
 #: Bytes of one request: 100,000 small documents, or fewer large ones.
@@ -43,7 +43,7 @@ async def submit(call: Call[SubmitRequest]) -> SubmitReply:
         central.metrics.submitted.inc(sum(one.count for one in ranges))
         events = [JobsSubmitted(one.first, one.count, person.user, person.group) for one in ranges]
         central.hub.publish((person.community,), *events)
-    return SubmitReply(ranges, _warnings(call, documents))
+    return SubmitReply(ranges, await _warnings(call, documents))
 
 
 def _idempotency_key(header: str | None) -> str | None:
@@ -177,13 +177,18 @@ def _varies(text: str, document: JobDocument) -> bool:
     return any("{" + name + "}" in text for name in document.sweep)
 
 
-def _warnings(call: Call[SubmitRequest], documents: Sequence[JobDocument]) -> tuple[str, ...]:
+async def _warnings(call: Call[SubmitRequest], documents: Sequence[JobDocument]) -> tuple[str, ...]:
     """What no configured queue could ever satisfy."""
     offers = [queue.offer() for queue in call.central.settings.queues]
+    known: dict[Needs, str | None] = {}
     found: dict[str, None] = {}
     for index, document in enumerate(documents):
-        sentence = never_satisfiable(document.spec.needs, call.person.community, offers)
-        if sentence:
+        needs = document.spec.needs
+        if needs not in known:
+            known[needs] = never_satisfiable(needs, call.person.community, offers)
+            if len(known) % _TURN == 0:
+                await asyncio.sleep(0)
+        if sentence := known[needs]:
             found[f"jobs[{index}]: {sentence}"] = None
         if len(found) >= MAX_PROBLEMS:
             break

@@ -20,11 +20,15 @@ import msgspec
 import pytest
 import requests
 
+from central import settings_file
+from central.databases import open_database
+from central.folder import Folder
 from central.init import free_port
 from central.records import NewPilot
-from central.store.sqlite import SqliteStore
+from central.store.port import Store
 from pilot import views
 from pilot.protocol import InputFile, Offer
+from tests import chosen_store
 from tests.integration.wire_pilot import OFFER, SignedPilot, decoded
 
 T = TypeVar("T")
@@ -200,11 +204,13 @@ class RunningCentral:
         self.sessions.append(person)
         return person
 
-    def store(self, use: Callable[[SqliteStore], Awaitable[T]]) -> T:
+    def store(self, use: Callable[[Store], Awaitable[T]]) -> T:
         """Do something with the store itself, as a director inside would."""
+        folder = Folder(self.folder)
+        service = settings_file.load(folder.settings).service
 
         async def using() -> T:
-            store = SqliteStore(self.folder / "central.db")
+            store = open_database(folder, service, time.time)
             await store.open()
             try:
                 return await use(store)
@@ -219,7 +225,7 @@ class RunningCentral:
         digest = hashlib.sha256(secret.encode()).hexdigest()
         pilot = NewPilot(stamp, "here", "local", ("physics",), digest, 3600.0, 60, None)
 
-        async def journal(store: SqliteStore) -> None:
+        async def journal(store: Store) -> None:
             await store.plan_pilot(msgspec.convert({**msgspec.to_builtins(pilot), **changes}, NewPilot))
             epoch = await store.lead("tests", "tests", 3600.0)
             assert epoch is not None
@@ -246,6 +252,8 @@ class RunningCentral:
 def make_folder(folder: Path, extra: str = "", more: str = "") -> str:
     """Write the settings of a central with everybody in `PEOPLE`. Returns its address."""
     port = free_port()
+    if "database = " not in extra:
+        extra += "\n" + chosen_store.settings()
     tokens = "".join(
         f'\n[[tokens]]\nname = "{name}"\nuser = "{name}"\ncommunity = "{community}"\ngroup = "{group}"\n'
         f'role = "{role}"\nsha256 = "{hashlib.sha256(token_of(name).encode()).hexdigest()}"\n'

@@ -22,6 +22,7 @@ from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement
 from pilot.states import JobState, OrderVerb, Phase
 from pilot.views import OrderReply, PilotDetail
+from tests import chosen_store
 from tests.integration.conftest import CentralMaker
 from tests.integration.running_central import Person, RunningCentral, client_settings, until
 from tests.integration.wire_pilot import held
@@ -233,6 +234,7 @@ def test_the_server_is_named_by_its_certificate(own: RunningCentral) -> None:
 # -- copies -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(chosen_store.NAME != "sqlite", reason="PostgreSQL is copied with pg_dump")
 def test_a_backup_made_while_serving_is_restored(own: RunningCentral) -> None:
     """A copy taken under load holds what was answered before it; restored, the central goes on from there."""
     ann = own.person("ann")

@@ -136,6 +136,41 @@ def test_what_nothing_can_run_is_explained(terminal):
         terminal.type("kill", job)
 
 
+def test_what_real_jobs_used_is_accounted_for(terminal):
+    """What pilots measured of jobs that succeed and fail is a row of the owner's use, and stands in the shares."""
+    before = terminal.json("usage", "--by", "owner")["rows"]
+    burn = "timeout 0.6 sh -c 'while :; do :; done' || true"
+    burn = f'command: [sh, -c, "{burn}"]\nsweep: {{n: 1..2}}\n'
+    terminal.submit(burn, "--watch")
+    terminal.type("submit", terminal.write("bad.yaml", "command: ['false']\n"), "--watch", code=Exit.JOBS_FAILED)
+
+    (row,) = terminal.json("usage", "--by", "owner")["rows"]
+
+    known = before[0] if before else dict.fromkeys(row, 0)
+    attempts, succeeded = row["attempts"] - known["attempts"], row["succeeded"] - known["succeeded"]
+    assert (attempts, succeeded) == (3, 2)
+    assert 0 < row["cpu_seconds"] - known["cpu_seconds"] < 5
+    assert row["core_seconds"] - known["core_seconds"] >= 1.0
+    assert row["lost_core_seconds"] < row["core_seconds"]
+    (owner,) = [view for view in terminal.json("shares")["shares"] if view["owner"] == row["keys"][0]]
+    assert owner["used"] > 0
+    assert terminal.json("limits") == {"limits": []}
+
+
+def test_many_waiting_jobs_are_explained_by_reason(terminal):
+    """Jobs that wait for one reason are one block, found by what they are called; killed, none waits."""
+    wide = terminal.submit("command: ['true']\nname: many-{n}\nneeds: {cores: 1000}\nsweep: {n: 1..30}\n")
+    tagged = terminal.submit("command: ['true']\nname: many-tagged\nneeds: {tags: nowhere}\n")
+
+    blocks = terminal.type("explain", "--name", "many-").stdout.split("\n\n")
+
+    assert f"{wide}-{wide + 29} (30 jobs)" in blocks[0]
+    assert "Nothing here offers 1,000 cores" in blocks[0]
+    assert blocks[1].split()[:2] == ["job", str(tagged)]
+    assert "changed 31 jobs" in terminal.type("kill", "--name", "many-").stdout
+    assert terminal.type("explain", "--name", "many-").stderr == "no such job waits\n"
+
+
 def test_a_running_job_is_killed(terminal, system, tmp_path):
     """`kill` ends the job at once and its process soon."""
     marker = tmp_path / "marker"

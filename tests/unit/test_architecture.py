@@ -29,8 +29,8 @@ ARROWS = {
 }
 
 LONGEST_FILE = 400
-# Every message once, in one place: its length is that of the list.
-LONG_ON_PURPOSE = {"pilot/protocol.py"}
+# Every message once, in one place: their length is that of the list.
+LONG_ON_PURPOSE = {"pilot/protocol.py", "pilot/views.py"}
 LONGEST_FUNCTION = 60
 
 # Folders that hold nothing of ours; those whose name begins with a dot are passed over too, but for .ci.

@@ -388,7 +388,7 @@ def test_a_job_is_explained_need_by_need():
     for text in (
         "no pilot and no queue has 1000 cores",
         "1 live pilot and 2 configured queues",
-        "3 waiting jobs",
+        "3 jobs of its owner",
         "local: nothing fits",
         "8.0 GB",
         "pilot 3f9a12bc offers 2",

@@ -185,7 +185,7 @@ def test_heartbeats_count_within_an_epoch() -> None:
             roster.heard(STAMP, 3)
         for sequence in (4, 4, 9, 9):
             roster.heard(STAMP, sequence)
-        roster.put(replace(ROW, epoch=2))
+        roster.put(replace(ROW, epoch=2, sequence=0))
         roster.heard(STAMP, 1)
 
     run(story())

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from central.settings import Queue, Service
+from central.records import Limit
+from central.settings import Queue, Service, Shares
+from central.settings_file import read
 from pilot.errors import REFUSALS, ExitCode, InvalidJob
 from pilot.jobfile import parse
 from pilot.signatures import sign
@@ -100,10 +102,21 @@ def test_every_outcome_is_explained_to_users():
 
 
 def test_every_setting_is_documented():
-    """The keys of [central] and of a queue are in the tables for operators."""
+    """The keys of [central], [shares], of a queue and of a limit are in the tables for operators."""
     text = section(page("operating.md"), "Settings")
+    limit = {"running" if field.name == "attempts" else field.name for field in fields(Limit)}
 
-    assert {field.name for field in fields(Service)} | {field.name for field in fields(Queue)} <= keys(text)
+    assert {field.name for kind in (Service, Shares, Queue) for field in fields(kind)} | limit <= keys(text)
+
+
+def test_the_examples_of_settings_are_valid():
+    """Every TOML block of the page for operators is read, in settings that declare what it names."""
+    blocks = re.findall(r"```toml\n(.*?)```", page("operating.md"), re.DOTALL)
+
+    assert blocks
+    for block in blocks:
+        known = '[[communities]]\nname = "physics"\ngroups = [{name = "muons"}]\n[[sites]]\nname = "here"\n'
+        read(known + block)
 
 
 def test_the_examples_of_job_files_are_valid():

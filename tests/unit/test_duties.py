@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from central.dispatch import Dispatcher
-from central.duties import GRACE, Cycle, Duties, DutyDied, Times
+from central.duties import GRACE, PAUSE, STEP, Cycle, Duties, DutyDied, Times
 from central.presence import Presence
 from central.records import Ended, Leased, Requeued, Swept
 from central.store.port import Store
@@ -21,11 +22,13 @@ from tests.unit.matching_scene import offer, task
 from tests.unit.matching_store import MatchingStore
 from tests.unit.pilot_rows import STAMP
 
+TIMES = Times(beat=10, lead=30, flush=1, sweep=5, tidy=60, refresh=600)
+
 
 class Scene:
     """Duties over a store in memory, running."""
 
-    def __init__(self, cycles: Sequence[Cycle] = ()) -> None:
+    def __init__(self, cycles: Sequence[Cycle] = (), times: Times = TIMES) -> None:
         self.store = MatchingStore()
         self.clock = Clockwork()
         self.presence = Presence(self.clock.now)
@@ -40,7 +43,7 @@ class Scene:
             self.clock,
             duty="d",
             holder="h",
-            times=Times(beat=10, lead=30, flush=1, sweep=5, tidy=60, refresh=600),
+            times=times,
             cycles=cycles,
             swept=self.found.append,
         )
@@ -50,11 +53,11 @@ class Scene:
         return self.store.calls.count(call)
 
 
-def play(scenario: Callable[[Scene], Coroutine[Any, Any, None]], *cycles: Cycle) -> None:
+def play(scenario: Callable[[Scene], Coroutine[Any, Any, None]], *cycles: Cycle, times: Times = TIMES) -> None:
     """Run a scenario, and see that the duties end well after it, unless they have died before."""
 
     async def run() -> None:
-        scene = Scene(cycles)
+        scene = Scene(cycles, times)
         await asyncio.wait_for(scenario(scene), 30)
         scene.stop.set()
         await scene.clock.advance(GRACE)
@@ -166,6 +169,153 @@ def test_no_sweep_before_two_heartbeats() -> None:
     play(scenario)
 
 
+def test_no_sweep_after_the_machine_was_asleep() -> None:
+    """Time that passed for the database and not for this central is no silence of pilots: they are waited for again."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.clock.advance(31)
+        swept = scene.count("sweep")
+        assert swept
+        scene.store.time += 3600  # and the clock of this central stood still
+        await scene.clock.advance(19)
+        assert scene.count("sweep") == swept
+        await scene.clock.advance(12)
+        assert scene.count("sweep") > swept
+
+    play(scenario)
+
+
+def test_a_leader_that_was_asleep_asks_again_whether_it_leads() -> None:
+    """Its own clock stood still, so that it would believe in a lead that others have taken over meanwhile."""
+    director = Director()
+
+    async def scenario(scene: Scene) -> None:
+        await scene.clock.advance(11)
+        assert scene.duties.epoch == 1
+        scene.store.time += 3600
+        scene.store.epochs = [None]
+        await scene.clock.advance(5)
+        assert scene.duties.epoch is None
+        turns = len(director.epochs)
+        await scene.clock.advance(30)
+        assert len(director.epochs) == turns
+
+    play(scenario, Cycle("a director", 20, director.cycle))
+
+
+def test_no_sweep_after_the_central_stood_still() -> None:
+    """When nothing could run for longer than a beat, nobody was heard, and all are waited for again."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.clock.advance(31)
+        swept = scene.count("sweep")
+        scene.clock.time += 15
+        await scene.clock.advance(19)
+        assert scene.count("sweep") == swept
+        await scene.clock.advance(12)
+        assert scene.count("sweep") > swept
+
+    play(scenario)
+
+
+def test_no_sweep_after_the_store_was_away() -> None:
+    """What was heard while the store was away could not be written down by anybody; it is heard once more first."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.clock.advance(31)
+        swept, now = scene.count("sweep"), scene.store.now
+
+        async def away() -> float:
+            raise Refusal("busy", "the database is away")
+
+        scene.store.now = away  # type: ignore[method-assign]
+        await scene.clock.advance(60)
+        assert scene.count("sweep") == swept
+        scene.store.now = now  # type: ignore[method-assign]
+        await scene.clock.advance(19)
+        assert scene.count("sweep") == swept
+        await scene.clock.advance(15)
+        assert scene.count("sweep") > swept
+
+    play(scenario)
+
+
+def test_a_short_hiccup_holds_up_no_sweep() -> None:
+    """Less than a beat was missed: every pilot is heard anyway."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.clock.advance(31)
+        swept = scene.count("sweep")
+        scene.store.time += 5
+        await scene.clock.advance(10)
+        assert scene.count("sweep") == swept + 2
+
+    play(scenario)
+
+
+def test_what_was_used_is_read_again_and_again() -> None:
+    """Whose turn it is follows what others were given by other centrals as well, leader or not."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.epochs = [None]
+        await scene.clock.advance(31)
+        assert (scene.count("consumed"), scene.count("limits")) == (3, 3)
+
+    play(scenario)
+
+
+def test_use_is_summed_by_the_leader() -> None:
+    """Hours that are over are summed again and again, by one central."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.epochs = [None]
+        await scene.clock.advance(31)
+        assert scene.count("roll_up") == 0
+        scene.store.epochs = [3]
+        await scene.clock.advance(31)
+        assert scene.count("roll_up") >= 2
+
+    play(scenario, times=replace(TIMES, roll_up=10))
+
+
+def test_old_jobs_are_let_go_of_in_steps() -> None:
+    """Jobs that ended longer ago than they are kept go, some at a time; what is kept for ever stays."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.old = 3 * STEP + 7
+        await scene.clock.advance(21)
+        assert scene.store.old > 0
+        await scene.clock.advance(5 * PAUSE)
+        assert scene.store.old == 0
+        assert {limit for _, limit in scene.store.retired} == {STEP}
+        assert {before for before, _ in scene.store.retired} == {scene.store.time - 90 * 86400}
+
+    async def for_ever(scene: Scene) -> None:
+        scene.store.old = 1
+        await scene.clock.advance(50)
+        assert scene.store.retired == []
+
+    often = replace(TIMES, retire=20)
+    play(scenario, times=replace(often, keep=90 * 86400))
+    play(for_ever, times=often)
+
+
+def test_who_loses_the_lead_lets_go_of_nothing_more() -> None:
+    """A long piece of work of the leader ends with its lead."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.old = 1_000_000
+        await scene.clock.advance(21)
+        assert scene.store.retired
+        scene.store.epochs = [None]
+        await scene.clock.advance(10 + PAUSE)
+        steps = len(scene.store.retired)
+        await scene.clock.advance(60)
+        assert len(scene.store.retired) == steps
+
+    play(scenario, times=replace(TIMES, keep=1, retire=20))
+
+
 def test_a_sweep_writes_down_first_who_was_heard() -> None:
     """A pilot whose word is still in memory is not taken for lost."""
 
@@ -183,7 +333,7 @@ def test_a_sweep_writes_down_first_who_was_heard() -> None:
             return await sweep(silent_after)
 
         scene.store.beat, scene.store.sweep = beaten, swept  # type: ignore[method-assign]
-        scene.clock.calls = [call for call in scene.clock.calls if call.due > scene.clock.time + 3.5]  # flushes sleep
+        scene.clock.calls = sorted(call for call in scene.clock.calls if call.due > scene.clock.time + 3.5)  # no flush
         scene.presence.touch(STAMP)
         await scene.clock.advance(5)
         assert order[:2] == ["beat", "sweep"]

@@ -6,15 +6,30 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from central.explain import explain_job, explain_pilot, never_satisfiable, nothing_for
+from central.explain import (
+    Candidate,
+    Circumstances,
+    Kept,
+    distinct,
+    explain,
+    explain_agents,
+    explain_job,
+    explain_pilot,
+    never_satisfiable,
+    nothing_for,
+    suspected,
+)
+from central.limits import Limits
 from central.matcher import fits
 from central.presence import FreePilot
-from central.records import TaskQueue
+from central.records import Limit, LimitUse, Suspicion, TaskQueue
+from central.store.limiting import Counting
 from central.task_queues import TaskQueues
 from pilot.protocol import Needs, Offer
 from pilot.states import JobState, PilotReason, PilotState
-from pilot.views import JobDetail, JobView
+from pilot.views import JobDetail, JobExplanation, JobView
 from tests.unit.matching_scene import GB, drawn_offers, drawn_tasks, needs, offer, task, waiting
 from tests.unit.pilot_rows import STAMP, pilot
 
@@ -56,13 +71,12 @@ def test_an_unknown_tag_is_named() -> None:
 
 
 def test_a_job_that_fits_is_told_its_turn() -> None:
-    """Where it fits, the jobs before it are counted."""
+    """Where it fits, the jobs of its owner before it are counted: between owners their shares decide."""
     pilots = [free(1, offer()), free(2, offer(cores=0))]
-    assert (
-        explain_job(job(), pilots, [offer()], {}, 3).summary == "It fits 1 live pilot as they are now: 3 jobs before it"
-    )
+    said = explain_job(job(), pilots, [offer()], {}, 3)
+    assert said.summary == "It fits 1 live pilot as they are now: 3 jobs of its owner before it"
     said = explain_job(job(), pilots, [offer()], {}, 0)
-    assert said.summary == "It fits 1 live pilot as they are now: it is the next in order"
+    assert said.summary == "It fits 1 live pilot as they are now: it is the next of its owner"
     assert (said.fitting_pilots, said.fitting_queues, said.ahead) == (1, 1, 0)
 
 
@@ -74,6 +88,102 @@ def test_a_job_without_a_pilot_is_told_what_the_directors_say() -> None:
     assert said.summary == "No live pilot has room for it now; pilots of a, b would have"
     assert said.no_pilot == ("a: all 4 slots of the queue have a pilot", "b: its director has not looked yet")
     assert said.ahead == 12
+
+
+def full(limit: Limit, attempts: int = 0, cores: int = 0) -> LimitUse:
+    return LimitUse(limit, attempts, cores)
+
+
+def said_under(*limits: LimitUse, asked: Needs | None = None) -> JobExplanation:
+    candidates = [
+        Candidate.pilot(free(1, offer())),
+        Candidate.pilot(free(2, offer(site="far"))),
+        Candidate.queue(offer()),
+    ]
+    return explain(job().job, asked or needs(), Circumstances(candidates, {}, limits))
+
+
+def test_a_full_limit_is_what_a_job_waits_for() -> None:
+    """A job that fits, and counts against a limit that is full, is told which, and how full."""
+    said = said_under(full(Limit("c-most", attempts=7, community="c"), attempts=7))
+    assert said.summary == "It would fit, and waits for room under the limit c-most (7 of 7 attempts out)"
+    assert (said.fitting_pilots, said.fitting_queues) == (0, 0)
+    assert [(one.need, one.pilots, one.queues) for one in said.failures] == [("limit", 2, 1)]
+
+
+def test_a_limit_counts_where_it_says() -> None:
+    """A limit of one site keeps jobs out of that site alone; of cores, only jobs that ask for more than is left."""
+    said = said_under(full(Limit("here", cores=8, site="here"), cores=7), asked=needs(cores=2))
+    assert (said.fitting_pilots, [(one.need, one.asked) for one in said.failures]) == (
+        1,
+        [("limit", "room under the limit here")],
+    )
+    assert said_under(full(Limit("here", cores=8, site="here"), cores=7)).fitting_pilots == 2
+    for other in (
+        Limit("l", attempts=0, community="d"),
+        Limit("l", attempts=0, group="h"),
+        Limit("l", attempts=0, owner="p"),
+        Limit("l", attempts=0, queue="r"),
+        Limit("l", attempts=0, tag="solver"),
+    ):
+        assert said_under(full(other)).failures == ()
+    assert said_under(full(Limit("l", attempts=0, tag="x")), asked=needs(tags="x")).failures[-1].need == "limit"
+
+
+def test_each_full_limit_is_told_by_itself() -> None:
+    """Two limits are two reasons."""
+    said = said_under(full(Limit("a", attempts=1), 1), full(Limit("b", cores=4), cores=4), full(Limit("c", cores=9)))
+    assert [one.asked for one in said.failures] == ["room under the limit a", "room under the limit b"]
+    assert "4 of 4 cores out" in said.summary
+
+
+def test_pilots_with_the_same_offer_are_looked_at_once_and_counted_all() -> None:
+    """Equal offers are one candidate that counts for all of them; a suspect machine is another one."""
+    pilots = [Candidate.pilot(free(number, offer()), "suspect" if number == 9 else "") for number in range(10)]
+    made = distinct([*pilots, Candidate.queue(offer()), Candidate.queue(offer(queue="r"))])
+    assert [(one.count, one.is_pilot, one.barred) for one in made] == [
+        (9, True, ""),
+        (1, True, "suspect"),
+        (1, False, ""),
+        (1, False, ""),
+    ]
+    said = explain(job().job, needs(), Circumstances(made, {}))
+    assert (said.pilots, said.fitting_pilots, said.queues, said.fitting_queues) == (10, 9, 2, 2)
+    assert [(one.need, one.pilots, one.example) for one in said.failures] == [
+        ("machine", 1, "pilot 00000009 at here: one that is suspect")
+    ]
+
+
+def test_a_suspect_machine_says_when_it_is_tried_again() -> None:
+    """While jobs fail on a machine one after another it gets none, but for one now and then."""
+    assert suspected(None, 100.0) == ""
+    assert suspected(Suspicion(10, 50.0, 135.0, trying=False), 100.0) == (
+        "suspect: 10 jobs failed there, one after another; another one tries it in 35s"
+    )
+    assert suspected(Suspicion(11, 50.0, 90.0, trying=True), 100.0).endswith("and one tries it now")
+    assert suspected(Suspicion(11, 50.0, 90.0, trying=False), 100.0) == ""
+    agents = Circumstances([Candidate.pilot(free(1, offer()), "suspect: 10 jobs failed there")], {})
+    said = explain_agents(pilot(), agents, [(task(1), 3)])
+    assert said.summary == "It gets no job now: the machine is suspect: 10 jobs failed there"
+
+
+def test_room_that_is_kept_for_a_wide_job_is_no_room_for_others() -> None:
+    """A job that would fit, were nothing kept for another, is told for what; the one that it is kept for fits."""
+    kept = Kept(9, offer(cores=1), "7 cores are kept for a job of o")
+    now = Circumstances([Candidate.pilot(free(1, offer()), kept=kept)], {})
+    (failure,) = explain(job().job, needs(cores=2), now).failures
+    assert (failure.need, failure.example) == ("reservation", "pilot 00000001 at here: 7 cores are kept for a job of o")
+    assert explain(job().job, needs(cores=1), now).fitting_pilots == 1
+    assert explain(job(task_queue=9).job, needs(cores=8), now).fitting_pilots == 1
+    assert [one.need for one in explain(job().job, needs(cores=9), now).failures] == ["cores"]
+
+
+def test_a_pilot_is_told_of_full_limits() -> None:
+    """What waits and is kept from it by a limit does not fit it now."""
+    agents = Circumstances([Candidate.pilot(free(1, offer()))], {}, [full(Limit("l", attempts=1, site="here"), 1)])
+    said = explain_agents(pilot(), agents, [(task(1), 3)])
+    assert (said.waiting, said.fitting, [one.need for one in said.failures]) == (3, 0, ["limit"])
+    assert "room under the limit l and finds 1 of 1 attempts out" in said.summary
 
 
 def test_needs_that_are_met_only_apart() -> None:
@@ -177,6 +287,42 @@ def test_a_pilot_that_has_not_asked() -> None:
     assert (said.stamp, said.summary) == (STAMP, "It has not asked for jobs yet")
 
 
+@st.composite
+def drawn_limits(draw: st.DrawFn) -> list[LimitUse]:
+    """A few limits that often count what is drawn, some of them full."""
+    few, maybe = st.integers(0, 6), st.booleans()
+    return [
+        LimitUse(
+            Limit(
+                f"limit-{number}",
+                attempts=draw(st.one_of(st.none(), few)),
+                cores=draw(few),
+                site="s1" if draw(maybe) else None,
+                queue="q" if draw(maybe) else None,
+                community="c" if draw(maybe) else None,
+                owner="o1" if draw(maybe) else None,
+                tag="a" if draw(maybe) else None,
+            ),
+            draw(few),
+            draw(few),
+        )
+        for number in range(draw(st.integers(0, 3)))
+    ]
+
+
+@st.composite
+def drawn_plain_task(draw: st.DrawFn) -> TaskQueue:
+    """A task queue that fits most nodes."""
+    least = draw(st.integers(1, 3))
+    asked = needs(
+        cores=least,
+        max_cores=draw(st.sampled_from([least, least + 2, 16])),
+        whole_node=draw(st.sampled_from([False, False, True])),
+        tags=draw(st.sampled_from(["", "a", "a | b"])),
+    )
+    return TaskQueue(1, draw(st.sampled_from("cd")), "g", draw(st.sampled_from(["o1", "o2"])), asked)
+
+
 # -- laws -------------------------------------------------------------------------------------------------------------
 
 
@@ -202,3 +348,22 @@ def test_explain_says_that_a_job_fits_exactly_when_it_would_be_matched(
     if not made.any_fits(node):
         there = made.samples(node.communities, 100)
         assert nothing_for(node, there)[0] == ("nothing-fits" if there else "nothing-waits")
+
+
+@settings(max_examples=200)
+@given(drawn_plain_task(), st.integers(1, 6), st.sampled_from(["s1", "s2"]), drawn_limits())
+def test_explain_says_that_a_full_limit_is_in_the_way_exactly_when_the_store_would_give_nothing(
+    one: TaskQueue, cores: int, site: str, uses: list[LimitUse]
+) -> None:
+    """What is chosen is claimed under the limits that count it, and the store lets in as many as there is room for."""
+    node = offer(cores=cores, site=site, tags=("a", "b"), communities=("c", "d"))
+    made = TaskQueues(limits=Limits([use.limit for use in uses]))
+    made.add([waiting(one)])
+    counting = Counting(uses)
+    given = any(counting.allowed(pick) for pick in made.choose(node, 1, tries=False).picks)
+    candidates = [Candidate.pilot(free(1, node))]
+    view = replace(job().job, community=one.community, group=one.group, owner=one.owner)
+    said = explain(view, one.needs, Circumstances(candidates, {}, uses))
+    assert bool(said.fitting_pilots) == given
+    agents = explain_agents(pilot(communities=(one.community,)), Circumstances(candidates, {}, uses), [(one, 1)])
+    assert bool(agents.fitting) == given

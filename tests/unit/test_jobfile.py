@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,13 @@ def test_a_member_is_filled_in() -> None:
     assert spec.inputs == inputs
 
 
+def test_what_has_no_values_stays() -> None:
+    """Filling in changes nothing of a job but its inputs where no part has a placeholder."""
+    document = jobfile.parse({**EVERYTHING, "inputs": [], "container": "a.sif"})
+    inputs = (InputFile("a", "0" * 64, 1),)
+    assert jobfile.fill_spec(document.spec, {"other": "1"}, inputs) == replace(document.spec, inputs=inputs)
+
+
 def test_members_in_order() -> None:
     """Several sweep names give every combination, the last name fastest."""
     document = jobfile.parse({"command": ["x"], "sweep": {"a": [1, 2], "b": "0..1"}})
@@ -129,6 +137,28 @@ def test_equal_needs_are_equal() -> None:
         ({"needs": {"sites": ["A"], "not_sites": ["A"]}}, "jobs[0].needs.sites: every site named"),
         ({"needs": {"tags": "a & & b"}}, "jobs[0].needs.tags: expected a tag, got &, at character 5"),
         ({"needs": {"platform": {"microarch": "v9"}}}, "jobs[0].needs.platform.microarch: expected"),
+        ({"needs": {"platform": {"glibc": ">=2"}}}, "jobs[0].needs.platform.glibc: expected a version like >=2.28"),
+        ({"needs": {"platform": {"glibc": 2.3}}}, "jobs[0].needs.platform.glibc: expected a version in quotes"),
+        ({"needs": {"platform": {"glibc": "2." + "9" * 900}}}, "jobs[0].needs.platform.glibc: expected a version"),
+        ({"needs": {"cores": 16**5000}}, "jobs[0].needs.cores: expected a whole number"),
+        ({"needs": {"cores": {"min": 1, "max": 10**30}}}, "jobs[0].needs.cores.max: expected a whole number"),
+        ({"needs": {"memory": 10**30}}, "jobs[0].needs.memory: expected 0 to 1000000000000000 bytes"),
+        ({"needs": {"memory": "2 GX"}}, "jobs[0].needs.memory: expected a size"),
+        ({"needs": {"memory": "900 PB per core"}}, "jobs[0].needs.memory: expected 0 to 1000000000000000 bytes"),
+        ({"needs": {"disk": "10 GB per core"}}, "jobs[0].needs.disk: expected a size that is the same"),
+        ({"needs": {"gpus": {"memory": "1 GB/core"}}}, "jobs[0].needs.gpus.memory: expected a size that is the same"),
+        ({"needs": {"gpus": 10**6}}, "jobs[0].needs.gpus: expected a whole number from 0 to 1024"),
+        ({"needs": {"wall_time": "9999d"}}, "jobs[0].needs.wall_time: expected 0 to 34560000 seconds"),
+        ({"needs": {"wall_time": "4 moons"}}, "jobs[0].needs.wall_time: expected a duration"),
+        ({"needs": {"wall_time": "unlimited"}}, "jobs[0].needs.wall_time: expected a duration"),
+        ({"needs": {"tags": ["a", "b &"]}}, "jobs[0].needs.tags[1]: expected a tag, got the end, at character 4"),
+        ({"needs": {"tags": ["a) | (b"]}}, "jobs[0].needs.tags[0]: expected & or | or the end, at character 2"),
+        ({"needs": {"tags": ["t"] * 5000}}, "jobs[0].needs.tags: more than 1000 tags"),
+        ({"needs": {"tags": {"a": 1}}}, "jobs[0].needs.tags: expected an expression"),
+        ({"needs": {"isolation": "maybe"}}, "jobs[0].needs.isolation: expected one of none, required"),
+        ({"environment": {"A": 16**5000}}, "jobs[0].environment.A: expected a text"),
+        ({"sweep": {"n": [16**5000]}}, "jobs[0].sweep.n: expected a range"),
+        ({"community": "theirs"}, "jobs[0].community: unknown key"),
         ({"needs": []}, "jobs[0].needs: expected a mapping"),
         ({"inputs": ["../secret"]}, "jobs[0].inputs[0]: expected a path inside"),
         ({"inputs": ["/etc/passwd"]}, "jobs[0].inputs[0]: expected a path inside"),
@@ -145,11 +175,40 @@ def test_equal_needs_are_equal() -> None:
         ({"command": ["x" * 200_000]}, "jobs[0].command: expected at most"),
         ({"files": {"a": {"sha256": "xyz"}}}, "jobs[0].files.a.sha256: expected 64 hex digits"),
     ],
+    ids=lambda value: value[:60] if isinstance(value, str) else "",
 )
 def test_bad_input_names_the_spot(change: dict[str, Any], problem: str) -> None:
     """Each kind of bad input is refused with the path of the spot and what was expected."""
     found = problems({"command": ["x"], **change})
     assert any(text.startswith(problem) for text in found), found
+
+
+def test_a_list_of_tags_is_all_of_them() -> None:
+    """Each entry is an expression of its own; blank ones ask nothing."""
+    document = jobfile.parse({"command": "x", "needs": {"tags": ["b | a", "", "~c"]}})
+    assert document.spec.needs.tags == "(a | b) & ~c"
+
+
+@pytest.mark.parametrize(
+    ("asked", "needs"),
+    [
+        ({}, Needs()),
+        ({"cores": 4}, Needs(cores=4, max_cores=4)),
+        ({"cores": {"min": 2}}, Needs(cores=2, max_cores=2)),
+        ({"cores": {"max": 8}}, Needs(cores=1, max_cores=8)),
+        ({"cores": "whole-node"}, Needs(max_cores=65_536, whole_node=True)),
+        ({"gpus": 2}, Needs(gpus=2)),
+        ({"gpus": {"memory": "8 GB"}}, Needs(gpus=1, gpu_memory=8 * 10**9)),
+        ({"memory": "500 MB per core"}, Needs(memory_per_core=500_000_000)),
+        ({"sites": ["any"]}, Needs()),
+        ({"sites": "CERN"}, Needs(sites=("CERN",))),
+        ({"not_sites": ["B", "A"]}, Needs(not_sites=("A", "B"))),
+        ({"platform": {"microarch": 3, "glibc": 2.28}}, Needs(platform=Platform(None, 3, (2, 28)))),
+    ],
+)
+def test_every_form_of_a_need(asked: dict[str, Any], needs: Needs) -> None:
+    """The short and the long forms of each need, and what is meant where nothing is said."""
+    assert jobfile.parse({"command": "x", "needs": asked}).spec.needs == needs
 
 
 def test_all_problems_at_once() -> None:

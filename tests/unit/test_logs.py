@@ -11,10 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from central.elsewhere import Elsewhere
+from central.gossip import Gossip
 from central.logs import LogStore, check_name
 from central.objects import UNFINISHED, open_objects
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_BOOT_LOG
+from tests.unit.clockwork import Clockwork
 
 STAMP = "ab" * 16
 T = TypeVar("T")
@@ -71,13 +74,13 @@ def test_a_stream_that_closes_becomes_one_object(tmp_path: Path) -> None:
         logs = store(tmp_path)
         for offset in range(0, 9, 3):
             await logs.append(STAMP, "pilot", offset, b"abc", offset == 6)
-        assert names(tmp_path) == ["whole"]
+        assert names(tmp_path) == ["whole-9"]
         assert await logs.size(STAMP, "pilot") == (9, True)
         assert (await logs.append(STAMP, "pilot", 6, b"abc", True)).added == 0
         await logs.append(STAMP, "pilot", 9, b"late", False)
         assert await logs.size(STAMP, "pilot") == (13, False)
         await logs.close_all(STAMP)
-        assert names(tmp_path) == ["whole"]
+        assert names(tmp_path) == ["whole-13"]
         assert await text(logs) == b"abcabcabclate"
 
     run(story())
@@ -94,7 +97,7 @@ def test_after_a_restart_the_listing_tells_what_comes_next(tmp_path: Path) -> No
         (folder / f"{UNFINISHED}x").write_bytes(b"d")
         logs = store(tmp_path)
         assert await logs.size(STAMP, "pilot") == (6, False)
-        assert names(tmp_path) == [f"{3:015d}", "whole"]
+        assert names(tmp_path) == [f"{3:015d}-3", "whole-3"]
         assert (await logs.append(STAMP, "pilot", 3, b"defghi", True)).added == 3
         assert await text(store(tmp_path)) == b"abcdefghi"
         assert await store(tmp_path).size(STAMP, "pilot") == (9, True)
@@ -122,6 +125,67 @@ def test_whatever_is_sent_the_stream_is_a_prefix_of_what_was_written(
                 assert (await logs.append(STAMP, "pilot", offset, content, last)).next == end
             logs = store(folder) if restart else logs
             assert await text(logs) == written[:end]
+
+    run(story())
+
+
+class Several:
+    """Log stores of several centrals over one folder, and a pilot that speaks to whichever it likes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = Clockwork()
+        gossip = Gossip(None, "", self.clock, lambda: 0.0)
+        self.stores = [LogStore(open_objects(str(folder)), 10_000, Elsewhere(gossip, self.clock)) for _ in range(3)]
+
+    async def texts(self) -> set[bytes]:
+        """What a reader at each of them gets."""
+        self.clock.time += 1.0
+        return {await text(store) for store in self.stores}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2), st.integers(0, 9), st.integers(0, 30), st.booleans(), st.booleans(), st.booleans()
+        ),
+        max_size=12,
+    )
+)
+def test_whichever_central_takes_a_chunk_all_have_every_byte(
+    tmp_path_factory: pytest.TempPathFactory, chunks: list[tuple[int, int, int, bool, bool, bool]]
+) -> None:
+    """A pilot that repeats what was not answered loses no byte, whichever central it speaks to, two at a time too."""
+    written = bytes(range(256)) * 2
+
+    async def story() -> None:
+        several, answered, stored = Several(tmp_path_factory.mktemp("logs")), 0, 0
+        for which, back, size, last, lost, twice in chunks:
+            start = max(0, answered - back)
+            asked = [(which, start + size)] + ([((which + 1) % 3, start + size // 2)] if twice else [])
+            replies = await asyncio.gather(
+                *(several.stores[k].append(STAMP, "pilot", start, written[start:end], last) for k, end in asked)
+            )
+            stored = max(stored, start + size)
+            if not lost:
+                answered = max(answered, *(reply.next for reply in replies))
+            assert await several.texts() == {written[:stored]}
+        await several.stores[0].close_all(STAMP)
+        assert await several.texts() == {written[:stored]}
+
+    run(story())
+
+
+def test_a_chunk_is_refused_only_where_bytes_are_missing_everywhere(tmp_path: Path) -> None:
+    """A central that has not seen the bytes before a chunk looks whether another one has them."""
+
+    async def story() -> None:
+        one, two, _ = Several(tmp_path).stores
+        await one.append(STAMP, "pilot", 0, b"abc", False)
+        await two.append(STAMP, "pilot", 3, b"def", False)
+        assert (await one.append(STAMP, "pilot", 6, b"ghi", True)).next == 9
+        with pytest.raises(Refusal, match="starts at 12"):
+            await two.append(STAMP, "pilot", 12, b"x", False)
+        assert names(tmp_path) == ["whole-9"]
 
     run(story())
 

@@ -107,7 +107,33 @@ def test_what_a_crash_left_half_written_is_cleared(tmp_path: Path) -> None:
         assert await again.arrived("c", SHA256) == 1000
 
     run(story())
-    assert files(tmp_path) == [f"parts/c-{SHA256}/{0:015d}"]
+    assert files(tmp_path) == [f"parts/c-{SHA256}/{0:015d}-1000"]
+
+
+def test_two_centrals_take_parts_of_one_file(tmp_path: Path) -> None:
+    """Parts may go to either central, overlap and come twice; neither clears away what the other is writing."""
+
+    async def story() -> None:
+        rows = Rows()
+        one, two = (
+            SandboxStore(open_objects(str(tmp_path)), cast(Store, rows), 10**9, shared=True, wall=lambda: 0.0)
+            for _ in range(2)
+        )
+        size = len(CONTENT)
+        with pytest.raises(ClientDisconnect):
+            await one.put_part("c", SHA256, 0, size, sent(CONTENT[:70_000], breaks=True))
+        assert await two.arrived("c", SHA256) == 70_000
+        held = open_objects(str(tmp_path)).begin(f"parts/c-{SHA256}/0")  # of a sender whose connection is dead
+        held.write(CONTENT[:50_000])
+        await two.start()
+        assert (await two.put_part("c", SHA256, 60_000, size, sent(CONTENT[60_000:200_000]))).next == 200_000
+        held.keep(False, f"parts/c-{SHA256}/{0:015d}-50000")
+        assert (await one.put_part("c", SHA256, 200_000, size, sent(CONTENT[200_000:]))).next == size
+        assert await fetched(two) == CONTENT
+        assert await two.size("c", SHA256) == size
+
+    run(story())
+    assert files(tmp_path) == [f"sandboxes/{SHA256[:2]}/{SHA256}"]
 
 
 def test_knowing_a_digest_opens_nothing(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from central.init import Machine, render
+from central.records import Limit
+from central.settings import Service
 from central.settings_file import InvalidSettings, read
 from pilot.protocol import UNLIMITED, Gpu, Platform
 
@@ -112,12 +114,128 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ("cores = 8", 'cores = 8\nkind = "moon"', "queues[0].kind: expected one of local"),
         ('margin = "1 min"', "margins = 1", "queues[0].settings.margins: unknown key"),
         ("share = 3", "share = 0", "communities[0].share: expected a number above 0"),
+        ('name = "here"', 'name = "here"\ncolour = "red"', "sites[0].colour: unknown key"),
+        ('memory = "16 GiB"', 'memory = "2 GB per core"', "queues[0].memory: expected a size that is the same"),
+        ('glibc = "2.36"', 'glibc = ">=2.36"', "queues[0].platform.glibc: expected a version like 2.28"),
+        ('glibc = "2.36"', "glibc = 2.3", "queues[0].platform.glibc: expected a version in quotes"),
+        ('log_bound = "1 MB"', "log_bound = 0", "queues[0].settings.log_bound: expected at least 1 bytes"),
+        ("beat = 0.5", 'keep_jobs = "soon"', "central.keep_jobs: expected a duration"),
+        ("beat = 0.5", "workers = 2", "central.workers: expected 1 with SQLite, got 2"),
+        ("beat = 0.5", "workers = 0", "central.workers: expected a whole number from 1"),
+        ("beat = 0.5", 'database = "mysql://x/y"', "central.database: expected a file, or an address like postgresql"),
     ],
 )
 def test_a_mistake_names_its_key(old: str, new: str, place: str) -> None:
     """A wrong key, type or value is refused where it stands."""
     assert old in WHOLE
     assert any(line.startswith(f"central.toml: {place}") for line in mistakes(WHOLE.replace(old, new)))
+
+
+LIMITS = """
+[shares]
+half_life = "2d"
+
+[[limits]]
+name = "all"
+cores = 100
+
+[[limits]]
+name = "muons-here"
+running = 7
+site = "here"
+community = "physics"
+group = "muons"
+
+[[limits]]
+name = "licences"
+running = 0
+cores = 3
+queue = "big"
+owner = "ann"
+tag = "solver"
+"""
+
+
+def test_shares_and_limits_are_read() -> None:
+    """A limit is about everything that fits each field that it names; one without fields is about all."""
+    plain, settings = read(WHOLE), read(WHOLE + LIMITS)
+    assert (plain.shares.half_life, plain.limits) == (7 * 86400, ())
+    assert settings.shares.half_life == 2 * 86400
+    assert settings.limits == (
+        Limit("all", cores=100),
+        Limit("muons-here", attempts=7, site="here", community="physics", group="muons"),
+        Limit("licences", attempts=0, cores=3, queue="big", owner="ann", tag="solver"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ('half_life = "2d"', "half_life = 0", "shares.half_life: expected at least 1 s"),
+        ('half_life = "2d"', "halflife = 1", "shares.halflife: unknown key"),
+        ("cores = 100", "", "limits[0]: expected `running`, `cores` or both"),
+        ("cores = 100", "cores = -1", "limits[0].cores: expected a whole number from 0"),
+        ('name = "muons-here"', 'name = "all"', "limits[1].name: expected something new"),
+        ('name = "all"', "", "limits[0].name: expected a name"),
+        ('site = "here"', 'site = "there"', "limits[1].site: expected a declared site, got 'there'"),
+        ('queue = "big"', 'queue = "small"', "limits[2].queue: expected a declared queue, got 'small'"),
+        ('community = "physics"', 'community = "art"', "limits[1].community: expected a declared community, got 'art'"),
+        ('group = "muons"', 'group = "tau"', "limits[1].group: expected a declared group of physics, got 'tau'"),
+        ('owner = "ann"', 'group = "tau"', "limits[2].group: expected a declared group, got 'tau'"),
+        ('tag = "solver"', 'tag = "~solver"', "limits[2].tag: expected one tag that jobs demand"),
+        ('tag = "solver"', 'tag = "a | b"', "limits[2].tag: expected one tag that jobs demand"),
+        ('tag = "solver"', 'tag = "a ("', "limits[2].tag: expected one tag that jobs demand"),
+        ('tag = "solver"', 'jobs = "x"', "limits[2].jobs: unknown key"),
+    ],
+)
+def test_a_wrong_share_or_limit_names_its_key(old: str, new: str, place: str) -> None:
+    """What a limit names must exist, and it must limit something."""
+    assert old in LIMITS
+    assert any(line.startswith(f"central.toml: {place}") for line in mistakes(WHOLE + LIMITS.replace(old, new)))
+
+
+def test_a_limit_on_a_queue_of_another_site_is_a_mistake() -> None:
+    """Nothing could ever count against it."""
+    more = '[[sites]]\nname = "there"\n[[limits]]\nname = "l"\nrunning = 1\nsite = "there"\nqueue = "big"'
+    (line,) = mistakes(WHOLE + more)
+    assert line == "central.toml: limits[0].queue: expected a queue of there, got 'big', which is one of here"
+
+
+def database(address: str, more: str = "") -> str:
+    return WHOLE.replace("beat = 0.5", f'beat = 0.5\ndatabase = "{address}"\n{more}')
+
+
+def test_a_postgresql_database_may_have_several_workers_and_jobs_may_be_kept_for_a_while() -> None:
+    """Where the jobs are, how many processes serve them, and how long ended ones are kept."""
+    plain, settings = read(WHOLE).service, read(database("postgresql://ada@db.example/jobs", "workers = 4")).service
+    assert (plain.database, plain.workers, plain.keep_jobs) == ("central.db", 1, UNLIMITED)
+    assert (settings.database, settings.workers) == ("postgresql://ada@db.example/jobs", 4)
+    assert read(WHOLE.replace("beat = 0.5", 'keep_jobs = "90d"')).service.keep_jobs == 90 * 86400
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://ada:hunter2@db.example/jobs",
+        "postgres://:hunter2@/jobs",
+        "postgresql://db.example/jobs?user=ada&PassWord=hunter2",
+        "postgresql://db.example/jobs?sslpassword=hunter2",
+        "postgresql://ada:hunter2@one.example:5432,two.example:5433/jobs",
+    ],
+)
+def test_a_password_in_the_settings_is_refused_and_not_repeated(address: str) -> None:
+    """The sentence says where a password belongs, and does not show it once more."""
+    (line,) = mistakes(database(address))
+    assert line.startswith("central.toml: central.database: expected an address without a password")
+    assert "~/.pgpass" in line
+    assert "passfile" in line
+    assert "hunter2" not in line
+
+
+def test_an_address_of_a_database_may_name_a_file_of_passwords() -> None:
+    """Nothing is refused that holds no password itself."""
+    for address in ("postgresql:///jobs?host=/run/postgresql&passfile=/etc/pilotage/pgpass", "postgresql://[::1]:5/j"):
+        assert read(database(address)).service.database == address
 
 
 def test_what_is_not_toml_says_so() -> None:
@@ -127,7 +245,7 @@ def test_what_is_not_toml_says_so() -> None:
 
 def test_the_settings_that_init_writes_are_read() -> None:
     """What `init` writes for a machine is a whole settings file, with one queue that offers this machine."""
-    settings = read(render(Machine("ann", 12, 64 * 10**9, 10**12, "aarch64"), 9999))
+    settings = read(render(Machine("ann", 12, 64 * 10**9, 10**12, "aarch64"), Service(port=9999)))
     assert settings.service.port == 9999
     assert settings.queues[0].offer().cores == 12
     assert settings.queues[0].offer().memory == 64 * 10**9

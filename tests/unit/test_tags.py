@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,7 +71,21 @@ def test_demanded_tags_are_necessary(text: str, present: set[str]) -> None:
 
 @pytest.mark.parametrize(
     ("text", "at"),
-    [("a &", 4), ("a b", 3), ("(a", 3), ("a $ b", 3), ("a)", 2), ("& a", 1), ("a & (b | )", 10), ("~", 2)],
+    [
+        ("a &", 4),
+        ("a b", 3),
+        ("(a", 3),
+        ("a $ b", 3),
+        ("a)", 2),
+        ("& a", 1),
+        ("a & (b | )", 10),
+        ("~", 2),
+        ("  a  &", 7),
+        ("a && b", 4),
+        ("((a | b) & c", 13),
+        ("a | ~~", 7),
+        ("a & b$", 6),
+    ],
 )
 def test_errors_point_at_the_character(text: str, at: int) -> None:
     """A wrong expression names the place and the character."""
@@ -77,10 +93,39 @@ def test_errors_point_at_the_character(text: str, at: int) -> None:
         tags.parse(text, "needs.tags")
 
 
-@pytest.mark.parametrize(
-    "text", ["a" * 5000, " & ".join(f"t{n}" for n in range(300)), "(" * 50 + "a" + ")" * 50, "~" * 100 + "a"]
-)
-def test_absurd_expressions_are_refused(text: str) -> None:
-    """Length, number of tags and depth are bounded."""
-    with pytest.raises(InvalidInput):
-        tags.parse(text)
+ABSURD = {
+    "too long": "a" * 20_000,
+    "ten thousand terms": " & ".join(f"t{n}" for n in range(10_000)),
+    "ten thousand short terms": "|".join("a" * 8000),
+    "longer once blanks are between": "&".join(f"{'y' * 13}{n}" for n in range(990)),
+    "deep brackets": "(" * 16_000 + "a" + ")" * 300,
+    "closed deep brackets": "(" * 50 + "a" + ")" * 50,
+    "negated again and again": "~" * 16_000 + "a",
+}
+
+
+@pytest.mark.parametrize("text", ABSURD.values(), ids=ABSURD)
+def test_absurd_expressions_are_refused_quickly(text: str) -> None:
+    """Length, number of tags and depth are bounded, well before the stack or anybody's patience ends."""
+    began = time.process_time()
+    with pytest.raises(InvalidInput) as caught:
+        tags.canonical(text)
+    assert time.process_time() - began < 0.5
+    assert len(str(caught.value)) < 200
+
+
+def test_hundreds_of_tags_are_fine() -> None:
+    """An expression with 300 tags is read, and holds where they are."""
+    expression = tags.parse(" & ".join(f"(t{n} | other)" for n in range(300)))
+    assert tags.holds(expression, {f"t{n}" for n in range(300)})
+    assert not tags.holds(expression, {f"t{n}" for n in range(299)})
+    assert tags.holds(expression, {"other"})
+
+
+def test_the_bound_on_depth_lets_its_own_spelling_in() -> None:
+    """The deepest expression that is taken is taken again as it is spelled."""
+    text = "a"
+    for _ in range(tags.MAX_DEPTH // 2):
+        text = f"(b | (c & {text}))"
+    once = tags.canonical(text)
+    assert tags.canonical(once) == once

@@ -29,11 +29,23 @@ def test_sizes(text: str | int, fixed: int, per_core: int) -> None:
     assert units.size(text, "memory") == units.Size(fixed, per_core)
 
 
-@pytest.mark.parametrize("text", ["", "GB", "2 XB", "-1 GB", "2 GB 3", "1e3", "NaN", "10000000 PB"])
-def test_sizes_refused(text: str) -> None:
-    """What is no size, or an absurd one, is named with its place."""
-    with pytest.raises(InvalidInput, match="^needs.memory: "):
+NO_SIZES = ["", "GB", "2 XB", "-1 GB", "2 GB 3", "1e3", "NaN", "10000000 PB", "700 TB + 700 TB"]
+LONG = ["9" * 10_000, "1 GB + " * 10_000 + "1 GB", 10**400, -(10**400), 1e308, float("inf")]
+
+
+@pytest.mark.parametrize("text", [*NO_SIZES, *LONG], ids=lambda text: str(text)[:20])
+def test_sizes_refused(text: str | float) -> None:
+    """What is no size, or an absurd one, is named with its place, in a line."""
+    with pytest.raises(InvalidInput, match="^needs.memory: ") as caught:
         units.size(text, "needs.memory")
+    assert len(str(caught.value)) < 200
+
+
+def test_a_size_of_one_thing_does_not_grow_with_the_cores() -> None:
+    """Where the cores mean nothing, a size per core is a mistake and not zero."""
+    assert units.bytes_of("2 GB", "disk") == 2 * 10**9
+    with pytest.raises(InvalidInput, match="^disk: expected a size that is the same whatever the cores"):
+        units.bytes_of("2 GB + 1 GB per core", "disk")
 
 
 @pytest.mark.parametrize(
@@ -56,11 +68,15 @@ def test_durations(text: str | int, seconds: int) -> None:
     assert units.duration(text, "wall_time") == seconds
 
 
-@pytest.mark.parametrize("text", ["", "h", "4 hours please", "-4h", "1:99:00", "99999d", float("nan")])
+NO_DURATIONS = ["", "h", "4 hours please", "-4h", "1:99:00", "99999d", "4 fortnights", float("nan")]
+
+
+@pytest.mark.parametrize("text", [*NO_DURATIONS, *LONG, "9" * 9000 + ":00"], ids=lambda text: str(text)[:20])
 def test_durations_refused(text: str | float) -> None:
-    """What is no duration, or longer than a year and some, is named with its place."""
-    with pytest.raises(InvalidInput, match="^wall_time: "):
+    """What is no duration, or longer than a year and some, is named with its place, in a line."""
+    with pytest.raises(InvalidInput, match="^wall_time: ") as caught:
         units.duration(text, "wall_time")
+    assert len(str(caught.value)) < 200
 
 
 @given(st.integers(0, 10**15))

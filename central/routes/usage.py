@@ -1,0 +1,107 @@
+"""What people ask of use: how much was used by whom, how shares stand, and how full limits are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from central import share_views
+from central.http import Call, Route
+from central.records import USAGE_KEYS, UsageSum
+from central.rules import Who, community_of
+from pilot.errors import InvalidInput, Refusal
+from pilot.views import LimitPage, LimitView, SharePage, UsagePage, UsageRow
+
+#: What is looked at when nobody says since when, in seconds.
+DEFAULT_TIME = 7 * 86400
+#: Spans that one question may ask for, and rows of one answer.
+MAX_SPANS = 10_000
+MAX_ROWS = 100_000
+
+
+@dataclass(frozen=True)
+class UsageQuery:
+    """Which use: of attempts that ended in [since, until), seconds since the epoch, in spans of so many seconds."""
+
+    by: tuple[str, ...] = ("community", "group")
+    since: float | None = None
+    until: float | None = None
+    span: float | None = None
+    community: str | None = None
+
+
+async def used(call: Call[None]) -> UsagePage:
+    """What attempts that ended in a time used together. People see their own community, operators all."""
+    query, store = call.query(UsageQuery), call.central.store
+    until = await store.now() if query.until is None else query.until
+    since = until - DEFAULT_TIME if query.since is None else query.since
+    _check(query, since, until)
+    by = tuple(dict.fromkeys(query.by))
+    sums = await store.usage(_community(call, query.community), by=by, since=since, until=until, span=query.span)
+    if len(sums) > MAX_ROWS:
+        raise Refusal(
+            "too-large",
+            f"the answer has more than {MAX_ROWS:,} rows: ask for a shorter time, longer spans or fewer keys",
+            expected=str(MAX_ROWS),
+            got=str(len(sums)),
+        )
+    return UsagePage(since, until, by, _rows(sums), query.span)
+
+
+async def shares(call: Call[None]) -> SharePage:
+    """How the shares stand: what each community, group and owner is due, has used, and runs now."""
+    settings = call.central.settings
+    half_life = settings.shares.half_life
+    views = share_views.standing(settings.communities, await call.central.store.consumed(half_life))
+    community = community_of(call.person)
+    return SharePage(half_life, tuple(view for view in views if community in (None, view.community)))
+
+
+async def limits(call: Call[None]) -> LimitPage:
+    """The limits on what runs at the same time, and how full they are."""
+    community = community_of(call.person)
+    return LimitPage(
+        tuple(
+            LimitView(**asdict(use.limit), attempts_now=use.attempts, cores_now=use.cores)
+            for use in await call.central.store.limits()
+            if community is None or use.limit.community in (None, community)
+        )
+    )
+
+
+def _community(call: Call[None], asked: str | None) -> str | None:
+    """The community that is looked at: an operator may name one."""
+    own = community_of(call.person)
+    if asked is None:
+        return own
+    known = {community.name for community in call.central.settings.communities}
+    if own not in (None, asked) or (own is None and asked not in known):
+        raise Refusal("not-found", f"there is no community {asked[:100]} that you may see")
+    return asked
+
+
+def _check(query: UsageQuery, since: float, until: float) -> None:
+    """Raises ``invalid`` that says where."""
+    if unknown := [key for key in query.by if key not in USAGE_KEYS]:
+        raise _invalid("by", f"expected some of {', '.join(USAGE_KEYS)}, got {unknown[0][:100]!r}")
+    if not (math.isfinite(since) and math.isfinite(until) and 0 <= since < until):
+        raise _invalid("since", f"expected a time before `until`, got {since:.0f} and {until:.0f}")
+    if query.span is not None and not (query.span >= 1 and (until - since) / query.span <= MAX_SPANS):
+        raise _invalid("span", f"expected 1 s or more and at most {MAX_SPANS:,} spans, got {query.span:g} s")
+
+
+def _rows(sums: Sequence[UsageSum]) -> tuple[UsageRow, ...]:
+    return tuple(UsageRow(**asdict(one)) for one in sums)
+
+
+def _invalid(where: str, text: str) -> Refusal:
+    problem = InvalidInput(where, text)
+    return Refusal("invalid", str(problem), problems=(problem,))
+
+
+ROUTES = (
+    Route("GET", "/v1/usage", used, (Who.MEMBER,), "What was used", reply=UsagePage, query=UsageQuery),
+    Route("GET", "/v1/shares", shares, (Who.MEMBER,), "How the shares stand", reply=SharePage),
+    Route("GET", "/v1/limits", limits, (Who.MEMBER,), "How full the limits are", reply=LimitPage),
+)

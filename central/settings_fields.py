@@ -1,0 +1,83 @@
+"""Values that several sections of the settings have: names, shares, amounts, lists of tables.
+
+Each reads one key, and tells a mistake with its place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from pilot import units
+from pilot.errors import InvalidInput
+from pilot.fields import Fields
+from pilot.protocol import UNLIMITED, Amount
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+T = TypeVar("T")
+
+
+def name(fields: Fields, key: str = "name") -> str:
+    value = fields.take(key, "")
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        fields.problem(key, f"expected a name of letters, digits, dots, dashes and underscores, got {value!r}")
+        return ""
+    return value
+
+
+def share(fields: Fields) -> float:
+    value = fields.take("share", 1.0)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1e6:
+        fields.problem("share", f"expected a number above 0, got {value!r}")
+        return 1.0
+    return float(value)
+
+
+def seconds(fields: Fields, key: str, default: float) -> float:
+    """A duration that may be a fraction of a second."""
+    value = fields.take(key, default)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if 0.05 <= value <= units.MAX_SECONDS:
+            return float(value)
+        fields.problem(key, f"expected 0.05 s or more, got {value!r}")
+        return default
+    fields.left[key] = value
+    return float(fields.duration(key, int(default), least=1))
+
+
+def amount(fields: Fields, key: str, default: Amount, convert: Callable[[Any, str], int]) -> Amount:
+    """A number with a unit, or unlimited."""
+    value = fields.take(key, default)
+    if value is None:
+        return None
+    if value == UNLIMITED:
+        return UNLIMITED
+    try:
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+            raise InvalidInput("", f"expected an amount or {UNLIMITED}, got {value!r}")
+        return convert(value, "")
+    except InvalidInput as problem:
+        fields.problem(key, problem.problem)
+        return default
+
+
+def most(fields: Fields, key: str, bound: int) -> int | None:
+    """A whole number that limits something; None where nothing is said."""
+    return fields.whole(key, 0, least=0, most=bound) if fields.left.get(key) is not None else fields.take(key, None)
+
+
+def each(fields: Fields, key: str, convert: Callable[[Fields], T]) -> tuple[T, ...]:
+    """An array of tables, each through `convert`."""
+    entries = fields.listed(key, most=10_000)
+    return tuple(
+        convert(Fields(entry, fields.path(f"{key}[{index}]"), fields.problems)) for index, entry in enumerate(entries)
+    )
+
+
+def unique(problems: list[InvalidInput], where: str, values: Sequence[str], key: str = "name") -> None:
+    seen: set[str] = set()
+    for index, value in enumerate(values):
+        if value and value in seen:
+            problems.append(InvalidInput(f"{where}[{index}].{key}", f"expected something new, got {value!r} again"))
+        seen.add(value)

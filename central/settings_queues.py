@@ -1,0 +1,93 @@
+"""The section ``[[queues]]`` of the settings: what a pilot that starts there finds, and how it behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from central import settings_fields as read
+from central.settings import KINDS, Queue, Service, Site
+from pilot import protocol, units
+from pilot.fields import Fields, strings
+from pilot.protocol import UNLIMITED, Gpu, Platform
+
+
+def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites: Sequence[Site]) -> Queue:
+    default = Queue("", "")
+    site = read.name(fields, "site")
+    if site not in {known.name for known in sites}:
+        fields.problem("site", f"expected a declared site, got {site!r}")
+    lease = fields.duration("lease", service.lease, least=1)
+    if lease < 2 * service.beat:
+        fields.problem("lease", f"expected at least two heartbeats ({2 * service.beat:g} s), got {lease} s")
+    allowed = strings(fields, "communities", most=1000, empty_is_wrong=True) or communities
+    for unknown in sorted(set(allowed) - set(communities)):
+        fields.problem("communities", f"expected declared communities, got {unknown!r}")
+    idle = fields.duration("idle", default.idle, least=1)
+    result = Queue(
+        name=read.name(fields),
+        site=site,
+        kind=fields.text("kind", default.kind, choices=KINDS) or default.kind,
+        slots=fields.whole("slots", default.slots, least=0, most=1_000_000),
+        max_submit=fields.whole("max_submit", default.max_submit, least=1, most=10_000),
+        cores=fields.whole("cores", default.cores, least=1, most=65_536),
+        memory=read.amount(fields, "memory", None, units.bytes_of),
+        disk=read.amount(fields, "disk", None, units.bytes_of),
+        gpus=_gpus(fields),
+        wall_time=read.amount(fields, "wall_time", UNLIMITED, units.duration),
+        platform=_platform(fields.section("platform")),
+        tags=strings(fields, "tags", most=1000),
+        required_tags=strings(fields, "required_tags", most=100),
+        communities=allowed,
+        lease=lease,
+        secret_ttl=fields.duration("secret_ttl", default.secret_ttl, least=1),
+        idle=idle,
+        settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
+    )
+    fields.finish()
+    return result
+
+
+def _pilot_settings(
+    fields: Fields, service: Service, communities: tuple[str, ...], lease: int, idle: int
+) -> protocol.Settings:
+    default = protocol.Settings()
+    settings = protocol.Settings(
+        communities=communities,
+        pipeline=strings(fields, "pipeline", most=100),
+        lease=lease,
+        beat=service.beat,
+        idle=idle,
+        match_wait=fields.duration("match_wait", service.match_wait),
+        halting=fields.text("halting", default.halting, choices=("elastic", "static", "never")) or default.halting,
+        log_bound=fields.bytes("log_bound", service.log_bound, least=1),
+        log_interval=read.seconds(fields, "log_interval", default.log_interval),
+        spool_bound=fields.bytes("spool_bound", default.spool_bound, least=1),
+        min_disk=fields.bytes("min_disk", default.min_disk),
+        margin=fields.duration("margin", default.margin),
+        isolation=fields.text("isolation", default.isolation, choices=("none", "required")) or default.isolation,
+    )
+    fields.finish()
+    return settings
+
+
+def _platform(fields: Fields) -> Platform:
+    platform = Platform(
+        arch=fields.text("arch", None, most=40),
+        microarch=fields.whole("microarch", 0, least=0, most=4) or None,
+        glibc=fields.version("glibc"),
+        os=fields.text("os", None, most=80),
+    )
+    fields.finish()
+    return platform
+
+
+def _gpus(fields: Fields) -> tuple[Gpu, ...]:
+    value = fields.left.get("gpus")
+    if not isinstance(value, dict):
+        return (Gpu("any"),) * fields.whole("gpus", 0, least=0, most=1024)
+    inside = fields.section("gpus")
+    count = inside.whole("count", 1, least=0, most=1024)
+    memory = inside.bytes("memory", 0) or None
+    gpu = Gpu(inside.text("model", "any") or "any", memory, inside.text("capability", None, most=20))
+    inside.finish()
+    return (gpu,) * count

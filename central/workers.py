@@ -1,0 +1,128 @@
+"""Several processes that serve one folder side by side: started, started again when one dies, ended together.
+
+They share the port, among whose listeners the kernel spreads connections, and the database, through which they are
+correct; this process, which has the folder's lock, answers nothing itself. Each holds one end of a pipe whose other end
+closes with this process, however it ends: then they end as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Sequence
+
+from pilot.errors import PilotageError
+
+log = logging.getLogger(__name__)
+
+#: Seconds until one that has died is started again: doubled each time it does not last.
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+#: Seconds after which one is taken to have lasted.
+LASTED = 60.0
+#: Seconds that they get to end.
+PATIENCE = 30.0
+
+
+def command(*arguments: str) -> Sequence[str]:
+    """Python with these arguments, started as this process was."""
+    given = sys.orig_argv[1:]
+    program = given[: given.index("serve")] if "serve" in given else ["-P", "-m", "central"]
+    return (sys.executable, *program, *arguments)
+
+
+class Workers:
+    """So many processes; `start` gives the command line of each, `ready` is called once when all of them serve."""
+
+    def __init__(self, count: int, start: Callable[[int], Sequence[str]], ready: Callable[[], None]) -> None:
+        self._count = count
+        self._start = start
+        self._ready = ready
+        self._processes: dict[int, Process] = {}
+        self._serving: set[int] = set()
+        self._served = False  # all of them, once
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Keep them until SIGTERM or SIGINT. Raises `PilotageError` when they cannot begin, or one ends badly."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        keeping = [asyncio.create_task(self._keep(number)) for number in range(1, self._count + 1)]
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((stopping, *keeping), return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self._stop.set()
+        self._signal(signal.SIGTERM)
+        _, late = await asyncio.wait(keeping, timeout=PATIENCE)
+        if late:
+            log.error("%d workers do not end and are killed", len(late))
+            self._signal(signal.SIGKILL)
+        ended = await asyncio.gather(*keeping, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, BaseException):
+                raise error
+        log.info("Stopped")
+
+    async def _keep(self, number: int) -> None:
+        """Keep one of them at work."""
+        loop = asyncio.get_running_loop()
+        pause = FIRST_PAUSE
+        while not self._stop.is_set():
+            began = loop.time()
+            code = await self._once(number)
+            if self._stop.is_set():
+                if code not in (0, -signal.SIGTERM):
+                    raise PilotageError(f"worker {number} ended with code {code}; the log says why")
+                return
+            if not self._served:
+                raise PilotageError(f"worker {number} ended with code {code} before it served; the log says why")
+            pause = FIRST_PAUSE if loop.time() - began > LASTED else min(2 * pause, LONGEST_PAUSE)
+            log.error("Worker %d ended with code %s; another is started in %.1f s", number, code, pause)
+            try:
+                await asyncio.wait_for(self._stop.wait(), pause)
+            except TimeoutError:
+                pass
+
+    async def _once(self, number: int) -> int:
+        """Start one, and wait for its end. Returns its exit code."""
+        process = await asyncio.create_subprocess_exec(*self._start(number), stdin=PIPE, stdout=PIPE)
+        self._processes[number] = process
+        try:
+            if self._stop.is_set():
+                process.terminate()
+            if process.stdout and await process.stdout.readline():
+                self._serves(number)
+            return await process.wait()
+        finally:
+            del self._processes[number]
+            self._serving.discard(number)
+
+    def _serves(self, number: int) -> None:
+        self._serving.add(number)
+        log.info("Worker %d serves", number, extra={"fields": {"process": self._processes[number].pid}})
+        if len(self._serving) == self._count and not self._served:
+            self._served = True
+            self._ready()
+
+    def _signal(self, number: int) -> None:
+        for process in self._processes.values():
+            try:
+                process.send_signal(number)
+            except ProcessLookupError:
+                pass
+
+
+def end_with_parent(stop: Callable[[], None]) -> None:
+    """In a worker: call this when the process that started it is gone, which closes the pipe that is standard input."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        if not os.read(0, 1024):
+            loop.remove_reader(0)
+            stop()
+
+    loop.add_reader(0, look)
