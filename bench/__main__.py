@@ -2,7 +2,33 @@
 
 from __future__ import annotations
 
-from bench import jobs, latency, matching, memory, size, start, submission
+from bench import (
+    heartbeats,
+    jobs,
+    latency,
+    matching,
+    memory,
+    queue_curves,
+    queue_engine,
+    queue_https,
+    restart,
+    size,
+    start,
+    submission,
+)
 
-for measurement in (size, start, memory, latency, matching, submission, jobs):
+for measurement in (
+    size,
+    start,
+    memory,
+    latency,
+    matching,
+    submission,
+    jobs,
+    queue_engine,
+    queue_curves,
+    queue_https,
+    heartbeats,
+    restart,
+):
     measurement.main()

@@ -41,12 +41,8 @@ class Cluster:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql:///{database}?user=bench&host={quote(str(self.folder), safe='')}"
 
-    def fresh(self, database: str) -> str:
-        """Make an empty database; returns its URL. One of that name before it is dropped."""
-        asyncio.run(self.make(database))
-        return self.url(database)
-
     async def make(self, database: str) -> str:
+        """Make an empty database; returns its URL. One of that name before it is dropped."""
         server = await asyncpg.connect(self.url())
         try:
             await server.execute(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
@@ -54,6 +50,15 @@ class Cluster:
         finally:
             await server.close()
         return self.url(database)
+
+    async def settle(self, database: str) -> None:
+        """Do what the server would soon do by itself after much was written, so that no measurement meets it."""
+        connection = await asyncpg.connect(self.url(database))
+        try:
+            await connection.execute("VACUUM ANALYZE")
+            await connection.execute("CHECKPOINT")
+        finally:
+            await connection.close()
 
 
 def programs() -> Path | None:

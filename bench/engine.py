@@ -28,6 +28,7 @@ from pilot.states import Outcome, Phase
 PILOTS = 64
 #: Seconds that no measurement lasts.
 FAR = 1e6
+WARM_ROUNDS = 200
 ENDED = AttemptReport(Phase.ENDED, Outcome.SUCCESS, exit_code=0)
 
 
@@ -99,6 +100,17 @@ class Engine:
     async def introduce(self) -> list[float]:
         """Each pilot asks once: seconds of the first answer to a kind of offer that was not seen before."""
         return [latency for asker in self.askers for latency in (await self._first(asker)).latencies]
+
+    def warm(self, most: float) -> None:
+        """Choose for each pilot again and again without claiming, for at most so many seconds: what the matcher finds
+        out about a kind of offer little by little it knows then, as in a central that has served for a while."""
+        until = time.perf_counter() + most
+        for _ in range(WARM_ROUNDS):
+            for asker in self.askers:
+                choice = self.dispatcher.queues.choose(widened(asker.offer, 1, 0), 1)
+                self.dispatcher.queues.settle(choice, None)
+            if time.perf_counter() > until:
+                return
 
     async def _first(self, asker: Asker) -> Sample:
         sample = Sample()

@@ -6,6 +6,9 @@ In the engine, eight pilots. What a round has matched goes back to its queues be
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
 from bench import load, report, samples, stores
 from bench.engine import COUNTED, Engine
 from bench.load import Load
@@ -41,34 +44,47 @@ def main() -> None:
         stores.run(curve(place, options, "queues", by_queues))
 
 
+@dataclass
+class Point:
+    """One store with one load in it, and what was measured there."""
+
+    engine: Engine
+    first: float  # seconds until a pilot that was never heard of has its first answer
+    found: tuple[list[Sample], ...]  # by cell
+
+    async def measure(self, *, keep: bool) -> None:
+        for cell, of in zip(CELLS, self.found, strict=True):
+            sample = await self.engine.some(*cell)
+            if keep:
+                of.append(sample)
+
+    def row(self) -> tuple[object, ...]:
+        one = self.engine.load
+        figures = [figure for of in self.found for figure in short(of)]
+        return (self.engine.name, f"{one.jobs:,}", f"{len(one.sweeps):,}", *figures, f"{1000 * self.first:.1f}")
+
+
 async def curve(place: Place, options: Options, name: str, loads: list[Load]) -> None:
-    rows, counted = [], []
-    for one in loads:
-        for store in options.stores:
-            row, count = await point(place, options, store, one)
-            rows.append(row)
-            counted.append(count)
-    rows.sort(key=lambda row: options.stores.index(str(row[0])))
-    report.table(f"Cost of a match against the number of {name} ({options.rounds} rounds)", HEADS, rows, GOAL)
-    report.table("And every job was counted", COUNTED, counted)
-
-
-async def point(place: Place, options: Options, name: str, one: Load) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """One store with one load in it: its row, and the count of its jobs."""
-    async with place.store(name, "curve") as store:
-        await load.fill(store, one)
-        engine = Engine(name, store, one, place.pid(name))
-        await engine.open()
-        first = samples.part(await engine.introduce(), 0.5)
-        found: list[list[Sample]] = [[] for _ in CELLS]
+    """All points of a curve, which take turns, so that what else the machine does bends none of them alone."""
+    async with AsyncExitStack() as stack:
+        points = [await filled(place, store, one, stack) for store in options.stores for one in loads]
         for number in range(options.rounds + 1):
-            for cell, of in zip(CELLS, found, strict=True):
-                sample = await engine.some(*cell)
-                if number:  # the first is for the caches
-                    of.append(sample)
-        figures = [figure for of in found for figure in short(of)]
-        row = (name, f"{one.jobs:,}", f"{len(one.sweeps):,}", *figures, f"{1000 * first:.1f}")
-        return row, await engine.counted()
+            for point in points:
+                await point.measure(keep=number > 0)  # the first is for the caches
+        rows = [point.row() for point in points]
+        counted = [(point.engine.load.about, *await point.engine.counted()) for point in points]
+    report.table(f"Cost of a match against the number of {name} ({options.rounds} rounds)", HEADS, rows, GOAL)
+    report.table("And every job was counted", ("load", *COUNTED), counted)
+
+
+async def filled(place: Place, name: str, one: Load, stack: AsyncExitStack) -> Point:
+    database = f"curve_{name}_{one.jobs}_{len(one.sweeps)}"
+    store = await stack.enter_async_context(place.store(name, database))
+    await load.fill(store, one)
+    await place.settle(name, database)
+    engine = Engine(name, store, one, place.pid(name))
+    await engine.open()
+    return Point(engine, samples.part(await engine.introduce(), 0.5), tuple([] for _ in CELLS))
 
 
 def short(of: list[Sample]) -> tuple[str, ...]:

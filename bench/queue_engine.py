@@ -22,6 +22,8 @@ from bench.stores import Options, Place
 
 WORKERS = (1, 8, 64)
 #: Managers and batch sizes of pgqueuer; the larger the batch, the more it favours it.
+#: Seconds at most that choices are made before anything is measured.
+WARM_SECONDS = 20.0
 PEER = ((1, 10), (1, 1000), (8, 100), (64, 10))
 BEFORE = (
     "store",
@@ -51,10 +53,12 @@ async def measure(place: Place, options: Options, one: Load, mosts: tuple[int, .
             before = report.memory(os.getpid()).rss
             engine = Engine(name, store, one, place.pid(name))
             seconds = await load.fill(store, one)
+            await place.settle(name, f"engine_{name}")
             begun = time.perf_counter()
             await engine.open()
             read = time.perf_counter() - begun
             first = samples.part(await engine.introduce(), 0.5)
+            engine.warm(WARM_SECONDS)
             engines.append(engine)
             memory = report.memory(os.getpid()).rss - before
             notes.append((name, f"{one.jobs / seconds:,.0f}", f"{read:.1f}", f"{1000 * first:.1f}", f"{memory:.0f}"))

@@ -149,6 +149,7 @@ async def measure(place: Place, options: Options, one: Load) -> None:
             database = f"https_{store}_{workers}"
             central = centrals.make(place.folder / database, name, await place.url(store, database), one, workers)
             planned = await centrals.fill(central, 2 * CONNECTIONS)
+            await place.settle(store, database)
             stack.enter_context(centrals.running(central))
             scene = Scene(central, place.pid(store))
             await scene.open(planned)

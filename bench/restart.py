@@ -64,7 +64,9 @@ def restarted(place: Place, options: Options, name: str, one: Load) -> Found:
 
     async def prepare() -> tuple[centrals.Central, wire.Planned]:
         central = centrals.make(place.folder / database, name, await place.url(name, database), one)
-        return central, await centrals.fill(central, options.rounds)
+        planned = await centrals.fill(central, options.rounds)
+        await place.settle(name, database)
+        return central, planned
 
     async def ask(number: int) -> None:
         pilot = (await wire.enrolled(central.url, central.ca, {number: planned[number]}))[0]

@@ -66,6 +66,12 @@ class Place:
             if name == "sqlite":
                 _remove(where)
 
+    async def settle(self, name: str, database: str) -> None:
+        """After it was filled."""
+        if name == "postgres":
+            assert self.server
+            await self.server.settle(database)
+
 
 def _remove(database: str) -> None:
     for ending in ("", "-wal", "-shm"):

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from central.folder import Folder
 from central.settings import Service, is_postgresql
 from central.store.port import Store
-from central.store.sqlite import SqliteStore
 from pilot.errors import PilotageError
 
 
@@ -30,7 +29,10 @@ def shown(database: str) -> str:
 
 def open_database(folder: Folder, service: Service, wall: Callable[[], float]) -> CountedStore:
     """The store that the settings name, not opened yet. `wall` is the time of SQLite; a server has its own."""
+    # Each is imported where it is wanted: neither waits for the other's library.
     if not is_postgresql(service.database):
+        from central.store.sqlite import SqliteStore
+
         return SqliteStore(folder.database(service), wall)
     try:
         from central.store.postgres import PostgresStore

@@ -27,6 +27,8 @@ KIND_BITS = 4096
 _ANY = (1 << KIND_BITS) - 1
 #: Kinds that a view looks at in one go, when there are many that it does not know.
 JUDGED_AT_ONCE = 200
+#: With more kinds than this their bits say little, and each is looked at only when a search comes upon it.
+MAX_JUDGED = 4 * KIND_BITS
 #: Blocks of which a view remembers that they hold nothing for certain amounts.
 MAX_MISSES = 4096
 _FITS, _FAILS = 1, 2
@@ -135,11 +137,16 @@ class Party(Tier[Step, Wanted, Queue]):
 
     def first_in(self, block: Block[Step], search: Wanted) -> Queue | None:
         cores, memory, disk, seconds = search.cores, search.memory, search.disk, search.seconds
+        verdicts = search.view.verdicts
         for step in block.items:
             if step.cores > cores or step.memory > memory or step.seconds > seconds or step.disk > disk:
                 continue
             if isinstance(step, Queue):
-                if search.view.accepts(step) and room(step.task.needs, search.free):
+                if (
+                    verdicts[step.kind] != _FAILS
+                    and room(step.task.needs, search.free)
+                    and (verdicts[step.kind] == _FITS or search.view.accepts(step))
+                ):
                     if not _shut_out(step, search):
                         return step
                     search.remembers = False
@@ -257,7 +264,7 @@ class View:
         self.misses: dict[int, Amounts] = {}
         self._offer = offer
         self._samples: Sequence[TaskQueue] = ()  # by kind
-        self._verdicts = bytearray()  # by kind; 0: not asked yet
+        self.verdicts = bytearray()  # by kind; 0: not asked yet
         self._judged = 0  # kinds, in the order of their numbers
         self._right = 0  # bits of the kinds that are right, of those judged
         self._barren: list[Free] = []  # amounts that hold nothing of what waits
@@ -274,7 +281,9 @@ class View:
         self._samples = samples
         if self._judged == len(samples):
             return
-        self._verdicts.extend(bytes(len(samples) - len(self._verdicts)))
+        self.verdicts.extend(bytes(len(samples) - len(self.verdicts)))
+        if len(samples) > MAX_JUDGED:
+            return
         end = min(self._judged + most, len(samples))
         for kind in range(self._judged, end):
             if self._is_right(kind):
@@ -283,12 +292,12 @@ class View:
 
     def accepts(self, queue: Queue) -> bool:
         """Whether it is of the right kind."""
-        return self._verdicts[queue.kind] == _FITS or (not self._verdicts[queue.kind] and self._is_right(queue.kind))
+        return self.verdicts[queue.kind] == _FITS or (not self.verdicts[queue.kind] and self._is_right(queue.kind))
 
     def _is_right(self, kind: int) -> bool:
-        if not self._verdicts[kind]:
-            self._verdicts[kind] = _FITS if kind_fits(self._samples[kind], self._offer) else _FAILS
-        return self._verdicts[kind] == _FITS
+        if not self.verdicts[kind]:
+            self.verdicts[kind] = _FITS if kind_fits(self._samples[kind], self._offer) else _FAILS
+        return self.verdicts[kind] == _FITS
 
     def hear(self, news: Sequence[Queue]) -> None:
         """In these, jobs have come to wait."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from central.choosing import Chooser
 from central.clock import Clock
-from central.matcher import Free, kind_fits, room
+from central.matcher import Free, room
 from central.records import Leased, TaskQueue
 from central.task_queues import Choice, TaskQueues
 from pilot.protocol import NoMatch, Offer
@@ -46,6 +46,7 @@ class Held:
         self.free = Free.of(offer)
         self.kind = (
             offer.site,
+            offer.queue,
             offer.communities,
             offer.tags,
             offer.unknown_tags,
@@ -121,7 +122,7 @@ class HeldRequests:
                 continue
             if len(left) <= MANY:
                 if held.kind not in right_kind:
-                    right_kind[held.kind] = [task for task in left if kind_fits(task, held.offer)]
+                    right_kind[held.kind] = [task for task in left if self._queues.is_right(task, held.offer)]
                 if not any(room(task.needs, held.free) for task in right_kind[held.kind]):
                     continue
             if self._choose(held):

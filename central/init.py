@@ -94,7 +94,8 @@ def _new_settings(folder: Folder, wishes: Wishes, say: Callable[[str], None]) ->
     port = DEFAULT_PORT if wishes.port is None else wishes.port or free_port()
     service = Service(port=port, database=wishes.database or Service.database, workers=wishes.workers or 1)
     check_workers(service)
-    open_database(folder, service, time.time)  # a URL that is none is refused before it is written down
+    if is_postgresql(service.database):
+        open_database(folder, service, time.time)  # a URL that is none is refused before it is written down
     text = render(look(folder.path), service)
     settings_file.read(text, folder.settings.name)  # what is refused, as a password, is not written down
     folder.settings.write_text(text, encoding="utf-8")

@@ -82,6 +82,8 @@ class Limits:
 
     def of_queue(self, task: TaskQueue) -> int:
         """Those that count the jobs of a task queue, wherever they run."""
+        if not self._limits:
+            return 0
         demanded = tag_expression(task.needs.tags)[1]
         return self._sum(
             limit

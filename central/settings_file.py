@@ -20,6 +20,8 @@ from pilot import units
 from pilot.errors import InvalidInput, PilotageError
 from pilot.fields import Fields
 
+#: Seconds for which a job is kept after its end at least.
+LEAST_KEPT = 60
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,6 +100,8 @@ def _service(fields: Fields) -> Service:
         workers=fields.whole("workers", default.workers, least=1, most=256),
         keep_jobs=amount(fields, "keep_jobs", default.keep_jobs, units.duration),
     )
+    if isinstance(service.keep_jobs, int) and service.keep_jobs < LEAST_KEPT:
+        fields.problem("keep_jobs", f"expected at least {LEAST_KEPT} s: who waits for a job must see how it ended")
     if service.workers > 1 and not is_postgresql(service.database):
         fields.problem("workers", f"expected 1 with SQLite, got {service.workers}: more need a postgresql:// database")
     if service.lease < 2 * service.beat:

@@ -62,7 +62,11 @@ def spec(stored: str) -> JobSpec:
 
 def filled(document: str, own_parameters: str | None, own_inputs: str | None) -> JobSpec:
     """A job as it runs, from its document and what is its own."""
-    template = spec(document)
+    return fill(spec(document), own_parameters, own_inputs)
+
+
+def fill(template: JobSpec, own_parameters: str | None, own_inputs: str | None) -> JobSpec:
+    """The same from a document that was decoded before."""
     files = template.inputs if own_inputs is None else _INPUTS.decode(own_inputs)
     return fill_spec(template, parameters(own_parameters), files)
 
@@ -98,6 +102,7 @@ def host(known: Iterable[Fact]) -> str:
     return names[-1][:MAX_HOST] if names else ""
 
 
+@lru_cache(maxsize=1024)
 def limit(stored: str) -> Limit:
     return _LIMIT.decode(stored)
 

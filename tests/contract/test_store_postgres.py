@@ -14,6 +14,7 @@ import pytest
 from central.records import Beat, Claim, Limit, NewJobs, Pick
 from central.store.postgres import PostgresStore
 from central.store.postgres.migrate import steps
+from central.store.postgres.transactions import Transactions
 from pilot.errors import PilotageError, Refusal
 from pilot.protocol import AttemptReport, JobSpec
 from pilot.states import JobState, Outcome, Phase
@@ -166,8 +167,8 @@ async def test_a_listener_that_was_cut_off(one: PostgresStore, other: PostgresSt
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 - what is waited for is in the database or a library
+        while not condition():  # noqa: ASYNC110 - what is waited for is in the database or a library
+            await asyncio.sleep(0.01)
 
 
 # -- shared commits
@@ -362,9 +363,9 @@ class Losing:
         return answer
 
 
-def lose_the_next_answer(store: PostgresStore) -> LosingPool:
-    pool = LosingPool(store._transactions._pool)
-    store._transactions._pool = pool  # type: ignore[assignment]
+def lose_the_next_answer(transactions: Transactions) -> LosingPool:
+    pool = LosingPool(transactions._pool)
+    transactions._pool = pool  # type: ignore[assignment]
     return pool
 
 
@@ -375,7 +376,7 @@ async def test_a_commit_whose_answer_is_lost(one: PostgresStore) -> None:
     queue = await queue_of(one, jobs[0])
     heard: list[str | None] = []
     await one.listen(heard.append)
-    pool = lose_the_next_answer(one)
+    pool = lose_the_next_answer(one._hot)
     leases = (await worker.claim(queue, 2)).leases
     assert pool.lost == 1
     assert [leased.job for leased in leases] == jobs[:2]
@@ -385,11 +386,11 @@ async def test_a_commit_whose_answer_is_lost(one: PostgresStore) -> None:
 
 async def test_a_submission_whose_answer_is_lost(one: PostgresStore) -> None:
     """With a key it is answered as done; without one nobody repeats it, and the sentence says that it may be done."""
-    lose_the_next_answer(one)
+    lose_the_next_answer(one._transactions)
     first = await one.submit(ADA, [document(2)], "key", "digest")
     assert sum((await waiting_jobs(one)).values()) == 2
     assert first.first_ids[0][1] == 2
-    lose_the_next_answer(one)
+    lose_the_next_answer(one._transactions)
     with pytest.raises(Refusal, match="may have been done"):
         await one.submit(ADA, [document(1)], None, "")
     assert sum((await waiting_jobs(one)).values()) == 3
@@ -399,7 +400,7 @@ async def test_a_change_whose_answer_is_lost(one: PostgresStore) -> None:
     """A verb of people is not done twice."""
     job = (await submit(one))[0]
     await one.change(ADA, "atlas", "kill", ids(job))
-    lose_the_next_answer(one)
+    lose_the_next_answer(one._transactions)
     with pytest.raises(Refusal, match="may have been done"):
         await one.change(ADA, "atlas", "reschedule", ids(job))
     assert len((await one.jobs(None, Selection(), None, 10, False)).jobs) == 2

@@ -20,12 +20,13 @@ import pytest
 from central.store.sqlite import (
     SqliteStore,
     accounting,
-    attempts,
     decay,
+    documents,
     hosts,
     life,
     limits,
     matching,
+    out,
     pages,
     retention,
     usage,
@@ -228,8 +229,12 @@ HOT = {
     "claim": matching.CLAIM,
     "answered": matching.ANSWERED,
     "held": matching.HELD,
-    "attempt": matching.ATTEMPT,
-    "out on a pilot": attempts.OUT_ON,
+    "live attempt": matching.LIVE_ATTEMPT,
+    "attempt": out.ATTEMPT,
+    "out on a pilot": out.OUT_ON,
+    "document": documents.TEXT,
+    "documents": documents.TEXTS,
+    "counters of limits": limits.KEEP,
     "page by state": pages.IDS_IN_STATE,
     "page by owner": pages.IDS_OF_OWNER,
     "page by ids": pages.IDS_NAMED,
@@ -258,7 +263,7 @@ HOT = {
     "documents to retire": retention.DOCUMENTS,
 }
 #: What may be read from end to end: lists in JSON, what is out, and what a part of the statement has found.
-SMALL = ("VIRTUAL TABLE", "USING INDEX attempts_out", "SCAN used")
+SMALL = ("VIRTUAL TABLE", "USING INDEX attempts_out", "SCAN used", "SCAN usage_summed")
 
 
 @pytest.mark.parametrize("name", HOT)

@@ -18,6 +18,7 @@ class MatchingStore:
         self.jobs: dict[int, tuple[int, int]] = {}  # waiting job → queue, priority
         self.given: dict[tuple[str, int, int], list[Leased]] = {}  # stamp, agent, request → what it was given
         self.barred: dict[str, str] = {}  # stamp → reason
+        self.suspects: set[str] = set()  # stamps of pilots that get one job at a time
         self.claims: list[tuple[str, Sequence[Pick]]] = []
         self.error: Exception | None = None  # raised by the next call
         self.door = asyncio.Event()  # claims wait for it
@@ -87,6 +88,9 @@ class MatchingStore:
         if stamp in self.barred:
             return Claim((), self.barred[stamp])
         key = (stamp, agent, request)
+        suspect = "suspect" if stamp in self.suspects else None
+        if suspect:
+            picks = [replace(picks[0], count=1)]
         if key not in self.given:
             full: set[str] = set()
             won = [lease for pick in picks for lease in self._take(replace(pick, count=self._room(pick, full)))]
@@ -95,7 +99,7 @@ class MatchingStore:
             self.given[key] = won
             self.limited = tuple(sorted(full))
         await self.way_back.wait()
-        return Claim(tuple(self.given[key]), limited=self.limited)
+        return Claim(tuple(self.given[key]), suspect, self.limited)
 
     def _room(self, pick: Pick, full: set[str]) -> int:
         """How many of a pick's jobs the limits let in; what they do not counts as full."""

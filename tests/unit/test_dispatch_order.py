@@ -175,12 +175,30 @@ def test_a_held_request_is_served_when_a_limit_opens() -> None:
     play(scenario)
 
 
+def test_one_that_finds_a_limit_open_again_wakes_the_others() -> None:
+    """A limit is tried by one request; when there is room, all who wait for it are served."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.out = {"five": (5, 5)}
+        await limited(scene, Limit("five", attempts=5))
+        scene.submit(task(1, owner="a"), 2)
+        scene.submit(task(2, owner="b"), 2)
+        held = [scene.ask(stamp, offer(cores=2), wait=30) for stamp in (STAMP, OTHER)]
+        await settled()
+        scene.store.end("five", 5)
+        await scene.clock.advance(RETRY + 0.1)
+        await settled()
+        assert [len(queues(await request)) for request in held] == [2, 2]
+
+    play(scenario)
+
+
 def test_a_full_limit_costs_a_held_request_few_claims() -> None:
     """While it waits for a limit that stays full, it claims once in several seconds."""
 
     async def scenario(scene: Scene) -> None:
         await limited(scene, Limit("one", attempts=0))
-        scene.submit(task(1), 3)
+        scene.submit(task(1), 1000)
         held = [scene.ask(f"{number:032x}", wait=30) for number in range(10)]
         await scene.clock.advance(29)
         assert len(scene.store.claims) <= 29 / RETRY + 1
@@ -237,6 +255,18 @@ def test_a_machine_that_the_store_knows_to_be_suspect_loses_no_jobs() -> None:
         answer = await scene.ask()
         assert (answer.reason, answer.retry_after) == ("banned", BARRED)
         assert queues(await scene.ask(OTHER)) == [1, 1]
+
+    play(scenario)
+
+
+def test_a_machine_found_suspect_while_it_claimed_gets_one_job() -> None:
+    """What it was not given because of that waits still, and goes to others at once."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.store.suspects.add(STAMP)
+        scene.submit(task(1), 5)
+        assert queues(await scene.ask()) == [1]
+        assert queues(await scene.ask(OTHER)) == [1] * 4
 
     play(scenario)
 

@@ -120,6 +120,7 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ('glibc = "2.36"', "glibc = 2.3", "queues[0].platform.glibc: expected a version in quotes"),
         ('log_bound = "1 MB"', "log_bound = 0", "queues[0].settings.log_bound: expected at least 1 bytes"),
         ("beat = 0.5", 'keep_jobs = "soon"', "central.keep_jobs: expected a duration"),
+        ("beat = 0.5", "keep_jobs = 5", "central.keep_jobs: expected at least 60 s"),
         ("beat = 0.5", "workers = 2", "central.workers: expected 1 with SQLite, got 2"),
         ("beat = 0.5", "workers = 0", "central.workers: expected a whole number from 1"),
         ("beat = 0.5", 'database = "mysql://x/y"', "central.database: expected a file, or an address like postgresql"),

@@ -79,6 +79,22 @@ def test_one_owner_alone_is_given_all_at_once() -> None:
     assert [(one.queue, one.count) for one in made.choose(offer(cores=24), 100).taken] == [(1, 20), (2, 4)]
 
 
+def test_what_comes_is_found_however_often_nothing_was_found_before() -> None:
+    """Fruitless searches among many owners are remembered, until a job comes or comes back to one of them."""
+    too_much = ({"cores": 16, "max_cores": 16}, {"memory": 99 * GB})
+    many = [waiting(task(number, owner=f"o{number}", **too_much[number % 2])) for number in range(1, 400)]
+    made = index(*many, waiting(task(500, owner="far", cores=6, max_cores=6)))
+    made.standings.given(made.standings.account("c", "g", "far"), 100)
+    assert picks(made, offer(), 1) == [(500, 1, 6)]
+    for _ in range(2):
+        assert picks(made, offer(), 1) == []
+    made.add([waiting(task(600, owner="o7"))])
+    assert picks(made, offer(), 1) == [(600, 1, 1)]
+    assert picks(made, offer(), 1) == []
+    made.requeue(Requeued(500, 500_000, 5))
+    assert picks(made, offer(), 1) == [(500, 1, 6)]
+
+
 def test_priority_zero_only_when_nothing_else_fits() -> None:
     """A job of priority 0 waits for one of priority 1, however young, and gets what that leaves."""
     made = index(waiting(task(1), 9, priority=0, oldest=1), waiting(task(2, cores=5), 1, priority=1, oldest=900))

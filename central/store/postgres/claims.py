@@ -75,15 +75,20 @@ LEASE = """
     FROM unnest($12::bigint[], $13::bigint[]) AS heard (pilot, leases)
     WHERE pilots.id = heard.pilot
 """
-# The jobs that request numbers of the pilots' present epochs were given, with whether they are still out.
+# The jobs that request numbers of the pilots' present epochs were given, with whether they are still out. The offset
+# keeps the planner from looking at all that a pilot ever had.
 ANSWERED = """
     SELECT asked.number, jobs.id AS job, attempts.attempt, jobs.queue, jobs.priority, jobs.document, jobs.parameters,
            jobs.inputs, jobs.community, jobs."group", jobs.owner, attempts.cores,
            attempts.ended IS NULL AND jobs.attempt = attempts.attempt AND jobs.stage = 'out' AS out
     FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS asked (stamp, agent, request, number)
     JOIN pilots ON pilots.stamp = asked.stamp
-    JOIN attempts ON attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch
-                 AND attempts.agent = asked.agent AND attempts.request = asked.request
+    CROSS JOIN LATERAL (
+        SELECT * FROM attempts
+        WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch
+          AND attempts.agent = asked.agent AND attempts.request = asked.request
+        OFFSET 0
+    ) AS attempts
     JOIN jobs ON jobs.id = attempts.job
     ORDER BY jobs.priority DESC, jobs.id
 """

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
     #: A row; its values by name.
     Row: TypeAlias = asyncpg.Record
 
-#: Connections of one central. More than cores of a usual server, so that one long list does not hold up the claims.
-CONNECTIONS = 12
+#: Connections of one central: for the verbs that share transactions, which are under way one batch of each verb at a
+#: time, and for all others.
+HOT_CONNECTIONS = 4
+CONNECTIONS = 10
+#: Seconds after which a statement is planned anew: a plan made for an empty table is none for a full one.
+PLAN_SECONDS = 20
 #: Seconds for one statement, and after which one whose answer does not come is given up.
 STATEMENT_TIMEOUT = 30.0
 COMMAND_TIMEOUT = 40.0
@@ -34,7 +38,14 @@ _SETTINGS: Mapping[str, str] = {
     "statement_timeout": f"{STATEMENT_TIMEOUT:.0f}s",
     "idle_in_transaction_session_timeout": f"{STATEMENT_TIMEOUT:.0f}s",
     "jit": "off",
+}
+# For verbs that come hundreds of times a second: planned once, and by the indexes, whatever the statistics of a table
+# that has just been filled say.
+_HOT: Mapping[str, str] = {
     "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 
 # The server or the way to it is away, for now.
@@ -83,10 +94,11 @@ def checked(url: str) -> str:
     return url
 
 
-async def connect(url: str) -> Pool:
+async def connect(url: str, hot: bool = False) -> Pool:
     """Open the connections. Raises `PilotageError` that says which database and why not."""
+    settings, size = ({**_SETTINGS, **_HOT}, HOT_CONNECTIONS) if hot else (_SETTINGS, CONNECTIONS)
     try:
-        pool = await asyncpg.create_pool(min_size=0, max_size=CONNECTIONS, **_arguments(url))
+        pool = await asyncpg.create_pool(min_size=0, max_size=size, **_arguments(url, settings))
         async with pool.acquire():
             return pool
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
@@ -95,17 +107,17 @@ async def connect(url: str) -> Pool:
 
 async def connect_alone(url: str) -> asyncpg.Connection[asyncpg.Record]:
     """One more connection, that belongs to its caller."""
-    return await asyncpg.connect(**_arguments(url))
+    return await asyncpg.connect(**_arguments(url, _SETTINGS))
 
 
-def _arguments(url: str) -> dict[str, Any]:
+def _arguments(url: str, settings: Mapping[str, str]) -> dict[str, Any]:
     return {
         "dsn": checked(url),
         "timeout": CONNECT_TIMEOUT,
         "command_timeout": COMMAND_TIMEOUT,
-        "server_settings": dict(_SETTINGS),
+        "server_settings": dict(settings),
         "statement_cache_size": 512,
-        "max_cached_statement_lifetime": 0,
+        "max_cached_statement_lifetime": PLAN_SECONDS,
         "connection_class": _Connection,
     }
 

@@ -23,25 +23,25 @@ ONE = "SELECT * FROM pilots_whole WHERE stamp = $1"
 # What an attempt or an order refers to is its id, which never changes: so NO KEY.
 LOCKED = "SELECT * FROM pilots WHERE stamp = $1 FOR NO KEY UPDATE"
 SOME = "SELECT * FROM pilots_whole WHERE stamp = ANY ($1::text[])"
-# Newest first: one short run over an index for each state; an operator's community is NULL.
+# Newest first: one short run over an index for each state (as in pages.py); an operator's community is NULL.
 _IN_STATE = """
         SELECT id FROM pilots
         WHERE state = one.state AND -id > -$3::bigint
-          AND ($2::text IS NULL OR communities::jsonb ? $2)
+          AND CASE WHEN $2::text IS NULL OR communities::jsonb ? $2 THEN true END
         ORDER BY -id LIMIT $4
 """
 _OF_QUEUE = """
         SELECT id FROM pilots
         WHERE queue = $5 AND state = one.state AND -id > -$3::bigint
-          AND ($2::text IS NULL OR communities::jsonb ? $2)
+          AND CASE WHEN $2::text IS NULL OR communities::jsonb ? $2 THEN true END
         ORDER BY -id LIMIT $4
 """
 _PAGE = """
-    WITH found AS MATERIALIZED (
+    SELECT * FROM pilots_whole
+    WHERE id = ANY (ARRAY(
         SELECT run.id FROM unnest($1::text[]) AS one(state) CROSS JOIN LATERAL ({run}) AS run
-        ORDER BY run.id DESC LIMIT $4
-    )
-    SELECT * FROM pilots_whole JOIN found USING (id) ORDER BY id DESC
+        ORDER BY run.id DESC LIMIT $4))
+    ORDER BY id DESC
 """
 IN_STATE, OF_QUEUE = _PAGE.format(run=_IN_STATE), _PAGE.format(run=_OF_QUEUE)
 PLAN = """

@@ -81,7 +81,9 @@ class PostgresStore:
         self._gossip = Gossip(url)
         self._documents = documents.Documents()
         self._queues = waiting.Queues()
+        self._use = usage.Use()
         self._transactions: Transactions
+        self._hot: Transactions
         self._claims: Group[claims.Call, Claim]
         self._reports: Group[attempts.Report, Ended | None]
         self._releases: Group[attempts.Release, tuple[Requeued, ...]]
@@ -90,10 +92,10 @@ class PostgresStore:
     # -- life
 
     async def open(self) -> None:
-        pool = await connect(self.url)
-        self._transactions = Transactions(pool, self._clock, self._gossip.missed)
+        self._transactions = Transactions(await connect(self.url), self._clock, self._gossip.missed)
         try:
             await self._transactions.repeat(migrate.migrate, self.url, migrate.steps())
+            self._hot = Transactions(await connect(self.url, hot=True), self._clock, self._gossip.missed)
         except BaseException:
             await self._transactions.close()
             raise
@@ -104,6 +106,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         await self._gossip.close()
+        await self._hot.close()
         await self._transactions.close()
 
     async def now(self) -> float:
@@ -172,7 +175,7 @@ class PostgresStore:
         return await self._transactions.look(limits.limits)
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
-        return await self._reader(claims.answered, self._documents, stamp, agent, request)
+        return await self._hot.read(claims.answered, self._documents, stamp, agent, request)
 
     async def return_unseen(
         self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]
@@ -185,10 +188,10 @@ class PostgresStore:
         return await self._releases.ask(attempts.Release(stamp, unseen, "the pilot does not hold it", started=True))
 
     async def held(self, stamp: str) -> tuple[LiveAttempt, ...]:
-        return await self._transactions.look(claims.held, stamp)
+        return await self._hot.look(claims.held, stamp)
 
     async def live_attempt(self, job: int, attempt: int) -> LiveAttempt:
-        return await self._transactions.look(claims.live_attempt, job, attempt)
+        return await self._hot.look(claims.live_attempt, job, attempt)
 
     async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
         return await self._reports.ask(attempts.Report(stamp, job, attempt, report))
@@ -298,7 +301,7 @@ class PostgresStore:
     # -- use
 
     async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
-        return await self._reader(usage.consumed, await self.now(), half_life)
+        return await self._reader(self._use.consumed, await self.now(), half_life)
 
     async def usage(
         self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
@@ -323,7 +326,8 @@ class PostgresStore:
 
     def commits(self) -> tuple[int, int]:
         """Commits so far, and the verbs that they made durable: how well concurrent ones share a commit."""
-        return self._transactions.commits, self._transactions.verbs
+        both = (self._hot, self._transactions)
+        return sum(one.commits for one in both), sum(one.verbs for one in both)
 
     async def counts(self) -> Mapping[str, Mapping[str, int]]:
         return {"jobs": await self._reader(pages.counts), "pilots": await self._reader(pilots.counts)}
@@ -349,8 +353,8 @@ class PostgresStore:
         self, verb: Callable[[Database, float, Sequence[Call]], Awaitable[Sequence[Answer | Refusal]]]
     ) -> Group[Call, Answer]:
         async def work(calls: Sequence[Call]) -> Sequence[Answer | Refusal]:
-            answers = await self._transactions.repeat(verb, calls)
-            self._transactions.shared(len(calls) - 1)
+            answers = await self._hot.repeat(verb, calls)
+            self._hot.shared(len(calls) - 1)
             return answers
 
         return Group(work)

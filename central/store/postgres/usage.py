@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from central.records import USAGE_KEYS, Consumed, UsageSum
 from central.store.accounts import HORIZON, HOUR, parts, summable
@@ -13,6 +14,14 @@ from pilot.errors import Refusal
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
 
+#: (community, group, owner)
+_Owner: TypeAlias = tuple[str, str, str]
+
+#: Seconds after an end for which a transaction that wrote it may still be under way. One that takes longer is missed
+#: by `Use.consumed` until the next hour is summed.
+UNSETTLED = 60.0
+#: Core-seconds that are none.
+NOTHING = 1e-6
 #: Seconds that are summed by one statement.
 DAY = 24 * HOUR
 
@@ -37,34 +46,37 @@ USED = """
     FROM used
     GROUP BY number{columns}
 """
-# Each owner's use, halved for every half-life since: of summed hours as if used in their middle, of later ends and of
-# what runs over the time it ran. What is left after a thousand half-lives is less than a number can say.
-CONSUMED = """
+# Use is halved for every half-life since. What is left after a thousand half-lives is less than a number can say.
+# Of summed hours, as if used in their middle, at the time $1.
+PAST = """
+    SELECT community, "group", owner, sum(core_seconds * exp(greatest(-$2::float8 * ($1::float8 - hour - 1800), -690)))
+             AS used
+    FROM usage_hours
+    WHERE hour >= $3::float8 AND hour < $4::bigint
+    GROUP BY community, "group", owner
+"""
+# Of what ended since $3, over the time it ran: `settled`, what ended before $4, at that time; `used`, the rest, now
+# ($1). And what runs, with its cores.
+RECENT = """
     WITH used AS (
-        SELECT community, "group", owner, core_seconds * exp(greatest(-$2::float8 * ($1 - hour - 1800), -690)) AS used,
+        SELECT community, "group", owner, ended < $4::float8 AS settled,
+               cores / $2::float8 * (exp(greatest(-$2 * greatest(at - ended, 0), -690))
+                                     - exp(greatest(-$2 * greatest(at - ended + wall, 0), -690))) AS used,
                0 AS cores
-        FROM usage_hours
-        WHERE hour >= $3::float8 AND hour < $4::bigint
+        FROM accounting, LATERAL (SELECT CASE WHEN ended < $4 THEN $4 ELSE $1::float8 END AS at) AS reference
+        WHERE ended >= $3::float8
         UNION ALL
-        SELECT community, "group", owner,
-               cores / $2 * (exp(greatest(-$2 * greatest($1 - ended, 0), -690))
-                             - exp(greatest(-$2 * greatest($1 - ended + wall, 0), -690))),
-               0
-        FROM accounting
-        WHERE ended >= greatest($3, $4)
-        UNION ALL
-        SELECT attempts.community, jobs."group", jobs.owner,
+        SELECT attempts.community, jobs."group", jobs.owner, false,
                attempts.cores / $2 * (1 - exp(greatest(-$2 * greatest($1 - attempts.started, 0), -690))),
                attempts.cores
         FROM attempts
         JOIN jobs ON jobs.id = attempts.job
         WHERE attempts.ended IS NULL
     )
-    SELECT community, "group", owner, sum(used) AS used, sum(cores) AS cores
+    SELECT community, "group", owner, coalesce(sum(used) FILTER (WHERE settled), 0) AS settled,
+           coalesce(sum(used) FILTER (WHERE NOT settled), 0) AS used, sum(cores) AS cores
     FROM used
     GROUP BY community, "group", owner
-    HAVING sum(used) > 0 OR sum(cores) > 0
-    ORDER BY community, "group", owner
 """
 # All hours before this one have their sums.
 SUMMED = "SELECT until FROM usage_summed"
@@ -104,12 +116,61 @@ async def usage(
     return tuple(sorted(sums, key=lambda one: (one.start, one.keys)))
 
 
-async def consumed(db: Database, now: float, half_life: float) -> tuple[Consumed, ...]:
-    if not 0 < half_life < math.inf:
-        raise Refusal("invalid", f"half_life: expected more than 0 s, got {half_life:g}")
-    oldest = now - HORIZON * half_life - HOUR
-    rows = await db.fetch(CONSUMED, now, math.log(2) / half_life, oldest, await db.fetchval(SUMMED))
-    return tuple(Consumed(*row) for row in rows)
+@dataclass(frozen=True)
+class _Past:
+    """What had been used by the time `at`, of what ended before then: by (community, group, owner), decayed to then."""
+
+    half_life: float
+    summed: int  # the hours of which it is made
+    at: float
+    used: Mapping[_Owner, float]
+
+
+class Use:
+    """What still counts of use. All decays alike, so what ended long ago is read once and its sum grows old with it;
+    when another hour has been summed all is read anew."""
+
+    def __init__(self) -> None:
+        self._past: _Past | None = None
+
+    async def consumed(self, db: Database, now: float, half_life: float) -> tuple[Consumed, ...]:
+        if not 0 < half_life < math.inf:
+            raise Refusal("invalid", f"half_life: expected more than 0 s, got {half_life:g}")
+        rate = math.log(2) / half_life
+        past = await self._known(db, now, half_life)
+        settled = max(past.at, now - UNSETTLED)
+        rows = await db.fetch(RECENT, now, rate, past.at, settled)
+        used = _aged(past.used, rate * (settled - past.at))
+        for row in rows:
+            if row["settled"]:
+                used[_owner(row)] = used.get(_owner(row), 0.0) + row["settled"]
+        self._past = _Past(half_life, past.summed, settled, used)
+        recent = {_owner(row): row for row in rows}
+        aged = _aged(used, rate * (now - settled))
+        found = (
+            Consumed(*owner, aged.get(owner, 0.0) + (row["used"] if row else 0.0), row["cores"] if row else 0)
+            for owner in sorted(aged.keys() | recent.keys())
+            for row in [recent.get(owner)]
+        )
+        return tuple(one for one in found if one.used > 0 or one.cores > 0)
+
+    async def _known(self, db: Database, now: float, half_life: float) -> _Past:
+        summed = int(await db.fetchval(SUMMED))
+        past = self._past
+        if past and (past.half_life, past.summed) == (half_life, summed) and past.at <= now:
+            return past
+        rows = await db.fetch(PAST, summed, math.log(2) / half_life, now - HORIZON * half_life - HOUR, summed)
+        return _Past(half_life, summed, float(summed), {_owner(row): row["used"] for row in rows})
+
+
+def _owner(row: Row) -> _Owner:
+    return row["community"], row["group"], row["owner"]
+
+
+def _aged(used: Mapping[_Owner, float], lives: float) -> dict[_Owner, float]:
+    """After so many times the life in which the e-th part is left; without those of whom next to nothing is."""
+    left = math.exp(-lives)
+    return {owner: now for owner, before in used.items() if (now := before * left) > NOTHING}
 
 
 async def roll_up(db: Database, now: float) -> int:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from central.store.accounts import HOUR, Measured, summable
+from central.store.sqlite.out import Attempt
 from pilot.states import Outcome
 
 ADD = """
     INSERT INTO accounting (job, attempt, community, "group", owner, site, queue, pilot, cores, started, ended, wall,
                             cpu, memory_peak, outcome)
-    VALUES (:job, :attempt, :community, :group, :owner, :site, :queue, :pilot, :cores, :started, :ended, :wall,
-            :cpu, :memory_peak, :outcome)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 # An end in an hour that was summed already, or is being summed (the clock was set back): it is summed again, and so are
 # later ones.
@@ -34,27 +34,31 @@ KEEP = "INSERT INTO usage_hours VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 END = "UPDATE usage_summed SET until = summing"
 
 
-def book(db: sqlite3.Connection, now: float, row: sqlite3.Row, outcome: Outcome, used: Measured) -> None:
-    """Write down what an attempt (a row of attempts_whole) used, which ends now."""
-    values = {
-        "job": row["job"],
-        "attempt": row["attempt"],
-        "community": row["community"],
-        "group": row["group"],
-        "owner": row["owner"],
-        "site": row["site"],
-        "queue": row["pilot_queue"],
-        "pilot": row["pilot"],
-        "cores": row["cores"],
-        "started": row["started"],
-        "ended": now,
-        "wall": used.wall,
-        "cpu": used.cpu,
-        "memory_peak": used.memory_peak,
-        "outcome": outcome,
-    }
-    db.execute(ADD, values)
-    db.execute(REOPEN, {"hour": int(now // HOUR) * HOUR})
+@dataclass(frozen=True)
+class Used:
+    """What an attempt has used that ends now."""
+
+    row: Attempt
+    outcome: Outcome
+    measured: Measured
+
+
+def book(db: sqlite3.Connection, now: float, ended: Sequence[Used]) -> None:
+    """Write it down."""
+    rows = [_line(now, one) for one in ended]
+    if len(rows) == 1:
+        db.execute(ADD, rows[0])
+    elif rows:
+        db.executemany(ADD, rows)
+    hour = int(now // HOUR) * HOUR
+    if ended and ended[0].row.summing > hour:
+        db.execute(REOPEN, {"hour": hour})
+
+
+def _line(now: float, one: Used) -> tuple[Any, ...]:
+    row, used = one.row, one.measured
+    whose = (row.job, row.attempt, row.community, row.group, row.owner, row.site, row.pilot_queue, row.pilot)
+    return (*whose, row.cores, row.started, now, used.wall, used.cpu, used.memory_peak, one.outcome)
 
 
 @dataclass(frozen=True)

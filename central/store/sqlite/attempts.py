@@ -10,28 +10,28 @@ from central.store import codec
 from central.store.accounts import measured
 from central.store.decide import End, Standing, check_job, verdict
 from central.store.sqlite import accounting, hosts, limits
-from central.store.sqlite.matching import ATTEMPT, held, stale
+from central.store.sqlite.accounting import Used
+from central.store.sqlite.matching import held, stale
+from central.store.sqlite.out import Attempt, out_on
+from central.store.sqlite.out import attempt as find
 from pilot.errors import Refusal
 from pilot.protocol import AttemptReport, LeaseReport
 from pilot.states import LEASED, PHASE_ORDER, JobState, Outcome, Phase
 
-OUT_ON = "SELECT * FROM attempts_whole WHERE pilot = ? AND phase <> 'ended' ORDER BY job"
 ADVANCE = "UPDATE attempts SET phase = ? WHERE job = ? AND attempt = ? AND phase = ?"
 EVENT = "INSERT INTO attempt_events (job, attempt, phase, time, message) VALUES (?, ?, ?, ?, ?)"
 # An attempt is over. What the pilot measured last stays when its end came without figures.
 CLOSE = """
     UPDATE attempts
-    SET phase = 'ended', closed = :closed, ended = :now, outcome = :outcome, report = :report,
-        usage = coalesce(:usage, usage)
-    WHERE job = :job AND attempt = :attempt AND phase <> 'ended'
+    SET phase = 'ended', closed = ?, ended = ?, outcome = ?, report = ?, usage = coalesce(?, usage)
+    WHERE job = ? AND attempt = ? AND phase <> 'ended'
 """
 # The job follows its attempt: compare-and-set on attempt and state.
 MOVE = "UPDATE jobs SET state = ?, changed = ? WHERE id = ? AND attempt = ? AND state = ?"
 SETTLE = """
     UPDATE jobs
-    SET state = :state, changed = :now, outcome = :outcome, exit_code = :exit_code, reason = :reason,
-        retries_used = :retries_used, blameless_ends = :blameless_ends
-    WHERE id = :job AND attempt = :attempt AND state = :before
+    SET state = ?, changed = ?, outcome = ?, exit_code = ?, reason = ?, retries_used = ?, blameless_ends = ?
+    WHERE id = ? AND attempt = ? AND state = ?
 """
 # The end of an attempt whose job was killed under it.
 NOTE_OUTCOME = "UPDATE jobs SET outcome = ?, exit_code = ? WHERE id = ? AND attempt = ?"
@@ -44,31 +44,33 @@ def report(
     row = _of(db, stamp, job, attempt)
     if row is None:
         raise stale(job, attempt)
-    if row["closed"] == "reported":
+    if row.closed == "reported":
         return None
-    if row["closed"]:
+    if row.closed:
         raise stale(job, attempt)
-    if PHASE_ORDER[report.phase] <= PHASE_ORDER[Phase(row["phase"])]:
+    if PHASE_ORDER[report.phase] <= PHASE_ORDER[Phase(row.phase)]:
         return None
     if report.phase is not Phase.ENDED:
         _advance(db, now, row, report)
         return None
     if report.outcome is None:
         raise Refusal("invalid", "outcome: expected how the attempt ended, got nothing")
-    return _end(db, now, row, report.outcome, report, "reported")
+    ended = _end(db, now, row, report.outcome, report, "reported")
+    accounting.book(db, now, [Used(row, report.outcome, measured(report.usage, True, row.started, now))])
+    return ended
 
 
-def _of(db: sqlite3.Connection, stamp: str, job: int, attempt: int) -> sqlite3.Row | None:
+def _of(db: sqlite3.Connection, stamp: str, job: int, attempt: int) -> Attempt | None:
     """The attempt, if there is such a one. Raises ``not-yours`` when it is another pilot's."""
-    row: sqlite3.Row | None = db.execute(ATTEMPT, (job, attempt)).fetchone()
-    if row is not None and row["stamp"] != stamp:
+    row = find(db, job, attempt)
+    if row is not None and row.stamp != stamp:
         raise Refusal("not-yours", f"Attempt {attempt} of job {job} was leased to another pilot.")
     return row
 
 
-def _advance(db: sqlite3.Connection, now: float, row: sqlite3.Row, report: AttemptReport) -> None:
-    job, attempt, state = row["job"], row["attempt"], JobState(row["job_state"])
-    db.execute(ADVANCE, (report.phase, job, attempt, row["phase"]))
+def _advance(db: sqlite3.Connection, now: float, row: Attempt, report: AttemptReport) -> None:
+    job, attempt, state = row.job, row.attempt, JobState(row.job_state)
+    db.execute(ADVANCE, (report.phase, job, attempt, row.phase))
     db.execute(EVENT, (job, attempt, report.phase, now, report.message))
     if _runs(row):
         new = JobState(report.phase.value)
@@ -76,62 +78,44 @@ def _advance(db: sqlite3.Connection, now: float, row: sqlite3.Row, report: Attem
         db.execute(MOVE, (new, now, job, attempt, state))
 
 
-def _runs(row: sqlite3.Row) -> bool:
+def _runs(row: Attempt) -> bool:
     """Whether the attempt still decides about its job: it is the current one, and nobody killed the job."""
-    return row["current"] == row["attempt"] and JobState(row["job_state"]) in LEASED
+    return row.current == row.attempt and JobState(row.job_state) in LEASED
 
 
 def _end(
-    db: sqlite3.Connection, now: float, row: sqlite3.Row, outcome: Outcome, end: AttemptReport, closed: str
+    db: sqlite3.Connection, now: float, row: Attempt, outcome: Outcome, end: AttemptReport, closed: str
 ) -> Ended:
-    """Close an attempt with an outcome, and move its job on."""
-    job, attempt, state = row["job"], row["attempt"], JobState(row["job_state"])
+    """Close an attempt with an outcome, and move its job on. It is to be booked."""
+    job, attempt, state = row.job, row.attempt, JobState(row.job_state)
     _close(db, now, row, end, closed)
-    reported = closed == "reported"
-    usage = end.usage if reported else codec.usage(row["usage"])
-    accounting.book(db, now, row, outcome, measured(usage, reported, row["started"], now))
     hosts.ended(db, now, row, outcome)
     if not _runs(row):
         db.execute(NOTE_OUTCOME, (outcome, end.exit_code, job, attempt))
         return Ended(job, attempt, state)
-    decided = verdict(Standing(attempt, row["retries"], row["retries_used"], row["blameless_ends"]), outcome, end)
+    decided = verdict(Standing(attempt, row.retries, row.retries_used, row.blameless_ends), outcome, end)
     check_job(job, state, decided.state)
-    values = {
-        "job": job,
-        "attempt": attempt,
-        "before": state,
-        "now": now,
-        "state": decided.state,
-        "outcome": outcome,
-        "exit_code": end.exit_code,
-        "reason": decided.reason,
-        "retries_used": decided.retries_used,
-        "blameless_ends": decided.blameless_ends,
-    }
-    db.execute(SETTLE, values)
+    after = (decided.state, now, outcome, end.exit_code, decided.reason, decided.retries_used, decided.blameless_ends)
+    db.execute(SETTLE, (*after, job, attempt, state))
     return Ended(job, attempt, decided.state, _counted(row) if decided.state is JobState.WAITING else None)
 
 
-def _close(db: sqlite3.Connection, now: float, row: sqlite3.Row, end: AttemptReport, closed: str) -> None:
-    values = {
-        "job": row["job"],
-        "attempt": row["attempt"],
-        "closed": closed,
-        "now": now,
-        "outcome": end.outcome,
-        "report": codec.text(end),
-        "usage": codec.text(end.usage) if closed == "reported" else None,
-    }
-    db.execute(CLOSE, values)
-    db.execute(EVENT, (row["job"], row["attempt"], Phase.ENDED, now, end.message))
+def _close(db: sqlite3.Connection, now: float, row: Attempt, end: AttemptReport, closed: str) -> None:
+    usage = codec.text(end.usage) if closed == "reported" else None
+    db.execute(CLOSE, (closed, now, end.outcome, codec.text(end), usage, row.job, row.attempt))
     limits.freed(db, row)
 
 
 def end_all(db: sqlite3.Connection, now: float, pilot: int, end: End) -> tuple[Ended, ...]:
     """End everything that a pilot (by its row's id) has out, in the central's name."""
-    rows = db.execute(OUT_ON, (pilot,)).fetchall()
     word = AttemptReport(Phase.ENDED, end.outcome, message=end.message)
-    return tuple(_end(db, now, row, end.outcome, word, "given-up") for row in rows)
+    ended: list[Ended] = []
+    used: list[Used] = []
+    for row in out_on(db, pilot):
+        ended.append(_end(db, now, row, end.outcome, word, "given-up"))
+        used.append(Used(row, end.outcome, measured(codec.usage(row.usage), False, row.started, now)))
+    accounting.book(db, now, used)
+    return tuple(ended)
 
 
 def release(
@@ -141,9 +125,9 @@ def release(
     back: list[Requeued] = []
     for job, attempt in leases:
         row = _of(db, stamp, job, attempt)
-        if row is None or row["closed"]:  # it was given back before, or has ended since
+        if row is None or row.closed:  # it was given back before, or has ended since
             continue
-        if Phase(row["phase"]) is not Phase.MATCHED:
+        if Phase(row.phase) is not Phase.MATCHED:
             raise Refusal("conflict", f"Attempt {attempt} of job {job} has started: report how it ends.")
         back += _put_back(db, now, row, message)
     return tuple(back)
@@ -166,22 +150,22 @@ def return_unseen(
 ) -> tuple[Requeued, ...]:
     back: list[Requeued] = []
     for live in unseen(held(db, stamp), matched_through, listed):
-        row = db.execute(ATTEMPT, (live.job, live.attempt)).fetchone()
-        back += _put_back(db, now, row, "the pilot does not hold it")
+        if (row := find(db, live.job, live.attempt)) is not None:
+            back += _put_back(db, now, row, "the pilot does not hold it")
     return tuple(back)
 
 
-def _put_back(db: sqlite3.Connection, now: float, row: sqlite3.Row, message: str) -> list[Requeued]:
+def _put_back(db: sqlite3.Connection, now: float, row: Attempt, message: str) -> list[Requeued]:
     """Close an attempt that nobody is charged for; its job waits again, unless it was killed."""
     _close(db, now, row, AttemptReport(Phase.ENDED, message=message), "returned")
     if not _runs(row):
         return []
-    state = JobState(row["job_state"])
-    check_job(row["job"], state, JobState.WAITING)
-    db.execute(BACK, (now, f"attempt {row['attempt']} ended: {message}", row["job"], row["attempt"], state))
+    state = JobState(row.job_state)
+    check_job(row.job, state, JobState.WAITING)
+    db.execute(BACK, (now, f"attempt {row.attempt} ended: {message}", row.job, row.attempt, state))
     return [_counted(row)]
 
 
-def _counted(row: sqlite3.Row) -> Requeued:
+def _counted(row: Attempt) -> Requeued:
     """The attempt's job as the matcher counts it."""
-    return Requeued(row["queue"], row["job"], row["priority"])
+    return Requeued(row.queue, row.job, row.priority)

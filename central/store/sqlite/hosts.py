@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from central.records import PilotRow
 from central.store.suspicion import HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
+from central.store.sqlite.out import Attempt
 from pilot.states import Outcome
 
 COLUMNS = "failures, faults, owner, several, since, suspected, pause, next"
@@ -24,19 +25,20 @@ CLEAR = "DELETE FROM hosts WHERE site = ? AND host = ?"
 NAME = "UPDATE pilots SET host = :host WHERE stamp = :stamp AND host <> :host"
 
 
-def ended(db: sqlite3.Connection, now: float, row: sqlite3.Row, outcome: Outcome) -> None:
-    """Learn from the end of an attempt (a row of attempts_whole) about the machine that it was on."""
-    if not row["host"]:
+def ended(db: sqlite3.Connection, now: float, row: Attempt, outcome: Outcome) -> None:
+    """Learn from the end of an attempt about the machine that it was on."""
+    if not row.host:
         return
-    place, seconds = (row["site"], row["host"]), now - row["started"]
-    before = _row(db.execute(ONE, place).fetchone())
+    place, seconds = (row.site, row.host), now - row.started
+    # The attempts of a pilot end one after another: the first may be the first word against its machine.
+    before = _row(db.execute(ONE, place).fetchone()) if row.noted or outcome is not Outcome.SUCCESS else None
     if not concerns(before, outcome, seconds):
         return
-    after = after_end(before, outcome, seconds, whose(row["community"], row["owner"]), now)
+    after = after_end(before, outcome, seconds, whose(row.community, row.owner), now)
     if after is None:
         db.execute(CLEAR, place)
     elif after != before:
-        db.execute(KEEP, {"site": row["site"], "host": row["host"], "now": now, **_values(after)})
+        db.execute(KEEP, {"site": row.site, "host": row.host, "now": now, **_values(after)})
 
 
 def allowed(db: sqlite3.Connection, now: float, site: str, host: str, wanted: int) -> int:

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Sequence
 from central.records import Limit, LimitUse, Pick
 from central.store import codec
 from central.store.limiting import Counting, Place, check, counts, demanded_tags
+from central.store.sqlite.out import Attempt
 
 SOME = "SELECT definition, attempts, cores FROM limits WHERE name IN (SELECT value FROM json_each(?))"
 ALL = "SELECT definition, attempts, cores FROM limits ORDER BY name"
-KEEP = "UPDATE limits SET attempts = :attempts, cores = :cores WHERE name = :name"
+# All at once, out of a JSON array of [name, attempts, cores].
+KEEP = """
+    UPDATE limits SET attempts = value ->> 1, cores = value ->> 2 FROM json_each(?) WHERE name = value ->> 0
+"""
 LESS = """
-    UPDATE limits SET attempts = attempts - 1, cores = cores - :cores
-    WHERE name IN (SELECT value FROM json_each(:limits))
+    UPDATE limits SET attempts = attempts - 1, cores = cores - ? WHERE name IN (SELECT value FROM json_each(?))
 """
 FORGET = "DELETE FROM limits"
 ADD = "INSERT INTO limits (name, definition, attempts, cores) VALUES (?, ?, ?, ?)"
@@ -40,14 +43,14 @@ def counting(db: sqlite3.Connection, picks: Iterable[Pick]) -> Counting:
 
 def keep(db: sqlite3.Connection, counting: Counting) -> None:
     """Write the counters that a claim has raised."""
-    values = [{"name": use.limit.name, "attempts": use.attempts, "cores": use.cores} for use in counting.changed]
-    db.executemany(KEEP, values)
+    if changed := counting.changed:
+        db.execute(KEEP, (codec.text([(use.limit.name, use.attempts, use.cores) for use in changed]),))
 
 
-def freed(db: sqlite3.Connection, row: sqlite3.Row) -> None:
+def freed(db: sqlite3.Connection, row: Attempt) -> None:
     """An attempt is out no more: it counts against nothing."""
-    if row["limits"] is not None:
-        db.execute(LESS, {"limits": row["limits"], "cores": row["cores"]})
+    if row.limits is not None:
+        db.execute(LESS, (row.cores, row.limits))
 
 
 def names_text(names: Sequence[str]) -> str | None:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from central.records import Claim, Leased, LiveAttempt, Pick
 from central.store import codec
-from central.store.sqlite import hosts, limits
+from central.store.sqlite import documents, hosts, limits
+from central.store.sqlite.documents import Templates
 from pilot.errors import Refusal
+from pilot.protocol import JobSpec
 from pilot.states import LEASED, JobState, Phase, PilotState
 
 #: The states in which a pilot may be given jobs; one that was silent speaks now.
 _MAY_CLAIM = frozenset({PilotState.RUNNING, PilotState.SILENT})
 
+# Who asks, and whether this request of its present epoch was answered before.
 PILOT = """
-    SELECT id, state, draining, alarm, epoch, pilots.site, pilots.host, communities, hosts.suspected
+    SELECT id, state, draining, alarm, epoch, pilots.site, pilots.host, communities, hosts.suspected,
+           EXISTS (SELECT 1 FROM attempts
+                   WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch AND agent = ? AND request = ?)
     FROM pilots
     LEFT JOIN hosts ON hosts.site = pilots.site AND hosts.host = pilots.host
     WHERE stamp = ?
@@ -27,53 +33,105 @@ CLAIM = """
     WHERE id IN (SELECT id FROM jobs WHERE queue = :queue AND state = 'waiting'
                  ORDER BY priority DESC, id LIMIT :count)
       AND +community IN (SELECT value FROM json_each(:communities))
-    RETURNING id AS job, attempt, queue, priority, document, parameters, inputs, community, "group", owner
+    RETURNING id, attempt, queue, priority, document, parameters, inputs, community, "group", owner
 """
-LEASE = """
-    INSERT INTO attempts (job, attempt, community, pilot, site, epoch, agent, request, cores, phase, started, limits)
-    VALUES (:job, :attempt, :community, :pilot, :site, :epoch, :agent, :request, :cores, 'matched', :now, :limits)
-"""
-MATCHED = "INSERT INTO attempt_events (job, attempt, phase, time, message) VALUES (?, ?, 'matched', ?, '')"
+_COLUMNS = "(job, attempt, community, cores, limits, pilot, site, epoch, agent, request, started, phase)"
+LEASE = f"INSERT INTO attempts {_COLUMNS} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'matched')"
+# All at once, out of a JSON array of [job, attempt, community, cores, limits].
+LEASES = f"""
+    INSERT INTO attempts {_COLUMNS}
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?, ?, ?, ?, ?, ?, 'matched'
+    FROM json_each(?)
+"""  # noqa: S608 - a constant
 # A claim is a word of the pilot: its leases count from now on.
-HEARD = """
-    UPDATE pilots SET leases = leases + :leases, last_seen = max(coalesce(last_seen, 0), :now), state = 'running'
-    WHERE id = :pilot
-"""
-DOCUMENTS = "SELECT id, spec FROM documents WHERE id IN (SELECT value FROM json_each(?))"
+HEARD = "UPDATE pilots SET leases = leases + ?, last_seen = max(coalesce(last_seen, 0), ?) WHERE id = ?"
+# In a statement of its own: the state is in indexes, which are rewritten when it is set, to the same as well.
+BACK_AGAIN = "UPDATE pilots SET state = 'running' WHERE id = ?"
 # The jobs that a request number of the pilot's present epoch was given, with whether they are still out.
 ANSWERED = """
-    SELECT jobs.id AS job, attempts.attempt, jobs.queue, jobs.priority, jobs.document, jobs.parameters, jobs.inputs,
+    SELECT jobs.id, attempts.attempt, jobs.queue, jobs.priority, jobs.document, jobs.parameters, jobs.inputs,
            jobs.community, jobs."group", jobs.owner, attempts.cores, jobs.state,
-           attempts.phase <> 'ended' AND jobs.attempt = attempts.attempt AS out
+           attempts.phase <> 'ended' AND jobs.attempt = attempts.attempt
     FROM pilots
     JOIN attempts ON attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch
     JOIN jobs ON jobs.id = attempts.job
     WHERE pilots.stamp = ? AND attempts.agent = ? AND attempts.request = ?
     ORDER BY jobs.priority DESC, jobs.id
 """
-HELD = "SELECT * FROM attempts_whole WHERE stamp = ? AND phase <> 'ended' ORDER BY job"
-ATTEMPT = "SELECT * FROM attempts_whole WHERE job = ? AND attempt = ?"
+_LIVE = """
+    SELECT attempts.job, attempts.attempt, pilots.stamp, attempts.community, attempts.phase, attempts.request,
+           attempts.agent, attempts.cores
+    FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+"""
+HELD = f"{_LIVE} WHERE pilots.stamp = ? AND attempts.phase <> 'ended' ORDER BY attempts.job"
+LIVE_ATTEMPT = f"""
+    {_LIVE} JOIN jobs ON jobs.id = attempts.job
+    WHERE attempts.job = ? AND attempts.attempt = ? AND attempts.phase <> 'ended' AND jobs.attempt = attempts.attempt
+      AND jobs.state IN ('matched', 'running', 'completing')
+"""
+
+
+class _Pilot(NamedTuple):
+    """A row of PILOT."""
+
+    id: int
+    state: str
+    draining: int
+    alarm: str
+    epoch: int
+    site: str
+    host: str
+    communities: str  # JSON
+    suspected: float | None
+    answered: int
+
+
+class _Won(NamedTuple):
+    """A job that was taken out of its queue."""
+
+    job: int
+    attempt: int
+    queue: int
+    priority: int
+    document: int
+    parameters: str | None
+    inputs: str | None
+    community: str
+    group: str
+    owner: str
+    cores: int
+    limits: str | None = None  # JSON of the names that it counts against
 
 
 @dataclass(frozen=True)
-class _Won:
-    """A job that was taken out of its queue."""
+class Given:
+    """An answer as it comes out of the database. It is filled in by whoever asked: nobody waits for that but he."""
 
-    row: sqlite3.Row
-    cores: int
-    limits: str | None  # JSON of the names that it counts against
+    won: Sequence[_Won]
+    known: dict[int, JobSpec]  # documents that were decoded already
+    read: dict[int, str]  # the others
+    reason: str | None = None
+    limited: tuple[str, ...] = ()
 
 
-def claim(db: sqlite3.Connection, now: float, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
-    before = answered(db, stamp, agent, request)
-    if before is not None:
-        return Claim(before)
-    pilot = db.execute(PILOT, (stamp,)).fetchone()
-    if reason := _barred(pilot):
-        return Claim((), reason)
+def claim(
+    db: sqlite3.Connection,
+    now: float,
+    templates: Templates,
+    stamp: str,
+    agent: int,
+    request: int,
+    picks: Sequence[Pick],
+) -> Given:
+    found = db.execute(PILOT, (agent, request, stamp)).fetchone()
+    pilot = None if found is None else _Pilot._make(found)
+    if pilot and pilot.answered:
+        return _given(db, templates, _still_out(db.execute(ANSWERED, (stamp, agent, request)).fetchall()))
+    if pilot is None or (reason := _barred(pilot)):
+        return Given((), {}, {}, "banned" if pilot is None else reason)
     wanted = most = sum(pick.count for pick in picks)
-    if pilot["suspected"] is not None:
-        most = hosts.allowed(db, now, pilot["site"], pilot["host"], wanted)
+    if pilot.suspected is not None:
+        most = hosts.allowed(db, now, pilot.site, pilot.host, wanted)
     counting = limits.counting(db, picks)
     won: list[_Won] = []
     for pick in picks:
@@ -81,97 +139,92 @@ def claim(db: sqlite3.Connection, now: float, stamp: str, agent: int, request: i
         rows = _first_of(db, now, pilot, pick.queue, count)
         counting.took(pick, count, len(rows))
         names = limits.names_text(counting.known(pick.limits))
-        won += (_Won(row, pick.cores, names) for row in rows)
+        won += (_Won(*row, pick.cores, names) for row in rows)
     limits.keep(db, counting)
     _lease(db, now, pilot, agent, request, won)
-    leases = _leased(db, [(one.row, one.cores) for one in won])
-    return Claim(leases, "suspect" if most < wanted else None, counting.limited)
+    return _given(db, templates, won, "suspect" if most < wanted else None, counting.limited)
 
 
-def _first_of(db: sqlite3.Connection, now: float, pilot: sqlite3.Row, queue: int, count: int) -> list[sqlite3.Row]:
+def _first_of(db: sqlite3.Connection, now: float, pilot: _Pilot, queue: int, count: int) -> list[sqlite3.Row]:
     """Take up to so many jobs out of a queue, in their order."""
     if count <= 0:
         return []
-    values = {"now": now, "queue": queue, "count": count, "communities": pilot["communities"]}
-    return sorted(db.execute(CLAIM, values), key=lambda row: (-row["priority"], row["job"]))
+    values = {"now": now, "queue": queue, "count": count, "communities": pilot.communities}
+    return sorted(db.execute(CLAIM, values), key=lambda row: (-row[3], row[0]))
 
 
-def _barred(pilot: sqlite3.Row | None) -> str | None:
+def _barred(pilot: _Pilot) -> str | None:
     """Why a pilot may not have any job."""
-    if pilot is None or pilot["alarm"]:
+    if pilot.alarm:
         return "banned"
-    state = PilotState(pilot["state"])
-    if state is PilotState.DRAINING or (state in _MAY_CLAIM and pilot["draining"]):
+    state = PilotState(pilot.state)
+    if state is PilotState.DRAINING or (state in _MAY_CLAIM and pilot.draining):
         return "draining"
     return None if state in _MAY_CLAIM else "banned"
 
 
-def _lease(
-    db: sqlite3.Connection,
-    now: float,
-    pilot: sqlite3.Row,
-    agent: int,
-    request: int,
-    won: Sequence[_Won],
-) -> None:
-    common = {
-        "pilot": pilot["id"],
-        "site": pilot["site"],
-        "epoch": pilot["epoch"],
-        "agent": agent,
-        "request": request,
-        "now": now,
-    }
-    attempts = [
-        {
-            **common,
-            "job": one.row["job"],
-            "attempt": one.row["attempt"],
-            "community": one.row["community"],
-            "cores": one.cores,
-            "limits": one.limits,
-        }
-        for one in won
-    ]
-    db.executemany(LEASE, attempts)
-    db.executemany(MATCHED, [(one.row["job"], one.row["attempt"], now) for one in won])
-    db.execute(HEARD, {"pilot": pilot["id"], "leases": len(won), "now": now})
+def _lease(db: sqlite3.Connection, now: float, pilot: _Pilot, agent: int, request: int, won: Sequence[_Won]) -> None:
+    common = (pilot.id, pilot.site, pilot.epoch, agent, request, now)
+    leases = [(one.job, one.attempt, one.community, one.cores, one.limits) for one in won]
+    if len(leases) == 1:
+        db.execute(LEASE, (*leases[0], *common))
+    elif leases:
+        db.execute(LEASES, (*common, codec.text(leases)))
+    db.execute(HEARD, (len(won), now, pilot.id))
+    if pilot.state != PilotState.RUNNING:
+        db.execute(BACK_AGAIN, (pilot.id,))
 
 
-def answered(db: sqlite3.Connection, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
+def answered(db: sqlite3.Connection, templates: Templates, stamp: str, agent: int, request: int) -> Given | None:
     rows = db.execute(ANSWERED, (stamp, agent, request)).fetchall()
-    if not rows:
-        return None
-    held = [(row, row["cores"]) for row in rows if row["out"] and JobState(row["state"]) in LEASED]
-    return _leased(db, held)
+    return _given(db, templates, _still_out(rows)) if rows else None
 
 
-def _leased(db: sqlite3.Connection, won: Sequence[tuple[sqlite3.Row, int]]) -> tuple[Leased, ...]:
-    wanted = sorted({row["document"] for row, _ in won})
-    documents = dict(db.execute(DOCUMENTS, (codec.text(wanted),)).fetchall()) if wanted else {}
+def _still_out(rows: Sequence[sqlite3.Row]) -> list[_Won]:
+    return [_Won(*won) for *won, state, out in rows if out and JobState(state) in LEASED]
+
+
+def _given(
+    db: sqlite3.Connection,
+    templates: Templates,
+    won: Sequence[_Won],
+    reason: str | None = None,
+    limited: tuple[str, ...] = (),
+) -> Given:
+    """The jobs with their documents, which are read in the same transaction when they were not used lately."""
+    wanted = {one.document for one in won}
+    known = templates.some(wanted)
+    return Given(won, known, documents.texts(db, wanted - known.keys()), reason, limited)
+
+
+def filled(templates: Templates, given: Given) -> tuple[Leased, ...]:
+    """The jobs as they run. For what has been committed."""
+    specs = {**given.known, **templates.keep(given.read)} if given.read else given.known
     return tuple(
-        Leased(
-            job=row["job"],
-            attempt=row["attempt"],
-            queue=row["queue"],
-            priority=row["priority"],
-            cores=cores,
-            spec=codec.filled(documents[row["document"]], row["parameters"], row["inputs"]),
-            community=row["community"],
-            group=row["group"],
-            owner=row["owner"],
-        )
-        for row, cores in won
+        [
+            Leased(
+                job=one.job,
+                attempt=one.attempt,
+                queue=one.queue,
+                priority=one.priority,
+                cores=one.cores,
+                spec=codec.fill(specs[one.document], one.parameters, one.inputs),
+                community=one.community,
+                group=one.group,
+                owner=one.owner,
+            )
+            for one in given.won
+        ]
     )
 
 
 def held(db: sqlite3.Connection, stamp: str) -> tuple[LiveAttempt, ...]:
-    return tuple(_live(row) for row in db.execute(HELD, (stamp,)))
+    return tuple([_live(row) for row in db.execute(HELD, (stamp,)).fetchall()])
 
 
 def live_attempt(db: sqlite3.Connection, job: int, attempt: int) -> LiveAttempt:
-    row = db.execute(ATTEMPT, (job, attempt)).fetchone()
-    if row is None or row["closed"] or row["current"] != attempt or JobState(row["job_state"]) not in LEASED:
+    row = db.execute(LIVE_ATTEMPT, (job, attempt)).fetchone()
+    if row is None:
         raise stale(job, attempt)
     return _live(row)
 
@@ -181,13 +234,14 @@ def stale(job: int, attempt: int) -> Refusal:
 
 
 def _live(row: sqlite3.Row) -> LiveAttempt:
+    job, attempt, stamp, community, phase, request, agent, cores = row
     return LiveAttempt(
-        job=row["job"],
-        attempt=row["attempt"],
-        stamp=row["stamp"],
-        community=row["community"],
-        phase=Phase(row["phase"]),
-        request=row["request"],
-        agent=row["agent"],
-        cores=row["cores"],
+        job=job,
+        attempt=attempt,
+        stamp=stamp,
+        community=community,
+        phase=Phase(phase),
+        request=request,
+        agent=agent,
+        cores=cores,
     )

@@ -51,6 +51,7 @@ from central.store.sqlite import limits as limiting
 from central.store.sqlite import usage as used
 from central.store.sqlite.connection import connect_reader, connect_writer
 from central.store.sqlite.decay import Decay
+from central.store.sqlite.documents import Templates
 from central.store.sqlite.migrate import migrate, steps
 from central.store.sqlite.readers import Readers
 from central.store.sqlite.writer import Writer
@@ -72,6 +73,7 @@ class SqliteStore:
         self._writer: Writer
         self._readers: Readers
         self._decay = Decay()
+        self._templates = Templates()
 
     # -- life
 
@@ -144,7 +146,8 @@ class SqliteStore:
         return await self._readers.run(waiting.waiting)
 
     async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
-        return await self._writer.run(matching.claim, stamp, agent, request, picks)
+        given = await self._writer.run(matching.claim, self._templates, stamp, agent, request, picks)
+        return Claim(matching.filled(self._templates, given), given.reason, given.limited)
 
     async def set_limits(self, limits: Sequence[Limit]) -> None:
         await self._writer.run(limiting.set_limits, limits)
@@ -153,7 +156,8 @@ class SqliteStore:
         return await self._readers.run(limiting.limits)
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
-        return self._readers.at_once(matching.answered, stamp, agent, request)
+        given = self._readers.at_once(matching.answered, self._templates, stamp, agent, request)
+        return None if given is None else matching.filled(self._templates, given)
 
     async def return_unseen(
         self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]

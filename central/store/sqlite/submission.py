@@ -14,7 +14,8 @@ from pilot.jobfile import fill
 
 SEEN_KEY = "SELECT digest, ranges FROM submissions WHERE community = ? AND owner = ? AND key = ?"
 KEEP_KEY = "INSERT INTO submissions (community, owner, key, digest, ranges, created) VALUES (?, ?, ?, ?, ?, ?)"
-ADD_DOCUMENT = "INSERT INTO documents (community, spec) VALUES (?, ?)"
+# A document is called like its first job: no other one will ever be.
+ADD_DOCUMENT = "INSERT INTO documents (id, community, spec) VALUES (?, ?, ?)"
 # The id that the next job gets; ids of deleted jobs are not given again.
 NEXT_ID = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'jobs'), 0) + 1"
 # All jobs of a document in one statement, out of a JSON array of [name, parameters, inputs].
@@ -86,9 +87,12 @@ def submit(
 
 def _add(db: sqlite3.Connection, now: float, who: Identity, document: Prepared, queue: int) -> int:
     first = next_id(db)
+    if not document.count:
+        return first
+    db.execute(ADD_DOCUMENT, (first, who.community, document.spec))
     values = {
         "first": first,
-        "document": db.execute(ADD_DOCUMENT, (who.community, document.spec)).lastrowid,
+        "document": first,
         "queue": queue,
         "community": who.community,
         "group": who.group,

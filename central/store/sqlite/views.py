@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 
 from central.store import codec
 from central.store.sqlite.pages import job_view
@@ -37,10 +38,10 @@ def job(db: sqlite3.Connection, community: str | None, job: int) -> JobDetail:
 def attempts(db: sqlite3.Connection, community: str | None, job: int) -> tuple[AttemptView, ...]:
     if not db.execute(SEEN, {"job": job, "community": community}).fetchone():
         raise _unknown(job)
-    events: dict[int, list[Event]] = {}
+    events: dict[int, dict[Phase, Event]] = {}
     for attempt, phase, time, message in db.execute(EVENTS, (job,)):
-        events.setdefault(attempt, []).append(Event(time, Phase(phase), message))
-    return tuple(_view(row, events.get(row["attempt"], [])) for row in db.execute(ATTEMPTS, (job,)))
+        events.setdefault(attempt, {})[Phase(phase)] = Event(time, Phase(phase), message)
+    return tuple(_view(row, events.get(row["attempt"], {})) for row in db.execute(ATTEMPTS, (job,)))
 
 
 def _unknown(job: int) -> Refusal:
@@ -48,7 +49,7 @@ def _unknown(job: int) -> Refusal:
     return Refusal("not-found", f"There is no job {job} that you may see.")
 
 
-def _view(row: sqlite3.Row, history: list[Event]) -> AttemptView:
+def _view(row: sqlite3.Row, events: Mapping[Phase, Event]) -> AttemptView:
     end = codec.report(row["report"]) or AttemptReport(Phase.ENDED)
     return AttemptView(
         job=row["job"],
@@ -69,5 +70,14 @@ def _view(row: sqlite3.Row, history: list[Event]) -> AttemptView:
         outputs=end.outputs,
         undelivered=end.undelivered,
         log_sizes=end.log_sizes,
-        history=tuple(sorted(history, key=lambda event: (event.time, PHASE_ORDER[event.phase]))),
+        history=_history(row, events, end.message),
     )
+
+
+def _history(row: sqlite3.Row, events: Mapping[Phase, Event], last_words: str) -> tuple[Event, ...]:
+    """The phases that the attempt came to, in order. Its beginning and its end are events in old databases only."""
+    history = {Phase.MATCHED: Event(row["started"], Phase.MATCHED, "")}
+    if row["ended"] is not None:
+        history[Phase.ENDED] = Event(row["ended"], Phase.ENDED, last_words)
+    history.update(events)
+    return tuple(sorted(history.values(), key=lambda event: (event.time, PHASE_ORDER[event.phase])))

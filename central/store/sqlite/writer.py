@@ -1,8 +1,9 @@
 """Group commit: one thread runs every verb that writes, and verbs that arrive together share a transaction.
 
-Each verb has its savepoint, so that a refusal undoes that verb alone, and is answered only once the commit is on the
-disk. Nothing waits for company: when the thread is idle a verb is committed at once; while a commit is under way the
-next ones gather.
+A refusal undoes that verb alone. Hardly any verb is refused after it has changed something, so there are no savepoints,
+which would cost as much as a verb does: where it happens the transaction begins anew, and there each verb has its own.
+Each is answered only once the commit is on the disk. Nothing waits for company: when the thread is idle a verb is
+committed at once; while a commit is under way the next ones gather.
 """
 
 from __future__ import annotations
@@ -43,6 +44,10 @@ class _Work:
     answer: Any = None
     error: Exception | None = None
     alone: bool = False
+
+
+class _HalfDone(Exception):
+    """A verb was refused after it had changed something."""
 
 
 class Writer:
@@ -115,28 +120,50 @@ class Writer:
             self._database.execute("PRAGMA foreign_keys = OFF")
         self._database.execute("BEGIN IMMEDIATE")
         until = time.monotonic() + BATCH_SECONDS
-        self._run(batch[0])
-        while len(batch) < BATCH and time.monotonic() < until and (work := self._company(batch[0])) is not None:
-            batch.append(work)
-            self._run(work)
+        run: Callable[[_Work], None] = self._run
+        work: _Work | None = batch[0]
+        while work is not None:
+            try:
+                run(work)
+            except _HalfDone:
+                run = self._run_carefully
+                self._database.execute("ROLLBACK")
+                self._database.execute("BEGIN IMMEDIATE")
+                for earlier in batch:
+                    if earlier.error is None:
+                        run(earlier)
+            work = self._company(batch, until)
+            if work is not None:
+                batch.append(work)
         self._database.execute("COMMIT")
         self.commits += 1
         self.verbs += len(batch)
 
     def _run(self, work: _Work) -> None:
-        self._database.execute("SAVEPOINT verb")
+        before = self._database.total_changes
         try:
             work.answer = work.verb(self._database, self._clock())
         except Exception as error:
             if not self._database.in_transaction:  # SQLite has given up the whole transaction
                 raise
+            work.error = understood(error)
+            if self._database.total_changes != before:
+                raise _HalfDone from error
+
+    def _run_carefully(self, work: _Work) -> None:
+        self._database.execute("SAVEPOINT verb")
+        try:
+            work.answer = work.verb(self._database, self._clock())
+        except Exception as error:
+            if not self._database.in_transaction:
+                raise
             self._database.execute("ROLLBACK TO verb")
             work.error = understood(error)
         self._database.execute("RELEASE verb")
 
-    def _company(self, first: _Work) -> _Work | None:
-        """Who else may be in the transaction of the first, if somebody waits. One who must be alone comes next."""
-        if first.alone:
+    def _company(self, batch: list[_Work], until: float) -> _Work | None:
+        """Who else may be in the transaction, if somebody waits. One who must be alone comes next."""
+        if batch[0].alone or len(batch) >= BATCH or time.monotonic() >= until:
             return None
         work = self._next()
         if work is not None and work.alone:
