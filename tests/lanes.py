@@ -18,9 +18,15 @@ from pathlib import Path
 from typing import IO
 from xml.etree import ElementTree
 
+from tests import postgres
+
 TOP = Path(__file__).resolve().parent.parent
 STATE = TOP / ".lanes"  # logs, reports, and the environments of other Pythons
 NODE_PYTHONS = ("3.9", "3.11", "3.13")
+
+# What runs on both stores (see tests/chosen_store.py).
+API = ("jobs", "life", "logs", "pilots", "process", "routes", "sandboxes", "use")
+SYSTEM = ("bad_days", "cli", "random_kills", "wrapper_tells")
 
 # What a unit test may import to run on a node: what travels, and the test tools of requirements/node.in.
 NODE_MODULES = sys.stdlib_module_names | {
@@ -30,7 +36,7 @@ NODE_MODULES = sys.stdlib_module_names | {
 }
 
 # Reasons for which a test of a default lane may be skipped in CI; each is a substring of pytest's message.
-ALLOWED_SKIPS: tuple[str, ...] = ()
+ALLOWED_SKIPS: tuple[str, ...] = ("PostgreSQL is copied with pg_dump",)
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,21 @@ def _under(version: str) -> Lane:
 LANES = (
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
+    Lane(
+        "api-postgres",
+        within(*(f"tests/integration/test_api_{name}.py" for name in API)),
+        lacks=postgres.missing,
+        environment={"PILOTAGE_TEST_STORE": "postgres"},
+    ),
     Lane("integration", within("tests/integration"), alone=True),
+    # The end-to-end suite again, with two centrals over one database.
+    Lane(
+        "system-postgres",
+        within(*(f"tests/integration/test_{name}.py" for name in SYSTEM)),
+        alone=True,
+        lacks=postgres.missing,
+        environment={"PILOTAGE_TEST_STORE": "postgres", "PILOTAGE_TEST_WORKERS": "2"},
+    ),
     *map(_under, NODE_PYTHONS),
     Lane(
         "pythons",
