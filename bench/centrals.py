@@ -119,6 +119,9 @@ def running(central: Central) -> Iterator[Central]:
     central.start()
     try:
         yield central
+    except BaseException:
+        print((central.folder / "central.log").read_text()[-3000:], file=sys.stderr)
+        raise
     finally:
         central.stop()
 

@@ -23,7 +23,7 @@ from central.task_queues import TaskQueues
 from pilot.protocol import Needs
 
 #: Jobs and queues: the first is the restart; memory is told by the differences.
-SIZES = ((1_000_000, 500), (1_000, 1_000), (1_000_000, 1_000), (100_000, 1_000), (100_000, 100_000))
+SIZES = ((1_000_000, 1_000), (1_000, 1_000), (100_000, 1_000), (100_000, 100_000))
 GOAL = "restart with 10⁶ waiting jobs ≤ 5 s; ≤ 4 kB a task queue; nothing for a waiting job"
 STARTS = 3
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import importlib.util
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -116,6 +117,7 @@ def available(wanted: tuple[str, ...]) -> tuple[str, ...]:
 @contextmanager
 def place(names: tuple[str, ...]) -> Iterator[Place]:
     """A folder, and a server when one is needed, for as long as the block lasts."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # servers end and folders go then as well
     folder = Path(tempfile.mkdtemp(prefix="pilotage-bench-"))
     try:
         if "postgres" in names:

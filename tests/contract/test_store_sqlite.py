@@ -226,7 +226,9 @@ async def test_a_folder_that_is_not_there(tmp_path: Path, clock: Clock) -> None:
 
 #: Statements that run for every job, heartbeat or page, however many rows there are.
 HOT = {
-    "claim": matching.CLAIM,
+    "first of a queue": matching.FIRST,
+    "take one": matching.TAKE,
+    "take some": matching.TAKE_ALL,
     "answered": matching.ANSWERED,
     "held": matching.HELD,
     "live attempt": matching.LIVE_ATTEMPT,
@@ -244,10 +246,12 @@ HOT = {
     "waiting in a queue": waiting.WAITING_IN,
     "ahead": waiting.AHEAD,
     "beat": life.HEARD,
+    "beats of silent pilots": life.SILENT,
+    "a silent pilot beats": life.BACK_AGAIN,
     "usage": life.USAGE,
     "silence": life.SILENCE,
     "past their lease": life.PAST_LEASE,
-    "limits of a claim": limits.SOME,
+    "limits of a claim": limits.ONE,
     "a limit is freed": limits.LESS,
     "the claim's pilot": matching.PILOT,
     "a machine": hosts.ONE,

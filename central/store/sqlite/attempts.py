@@ -83,9 +83,7 @@ def _runs(row: Attempt) -> bool:
     return row.current == row.attempt and JobState(row.job_state) in LEASED
 
 
-def _end(
-    db: sqlite3.Connection, now: float, row: Attempt, outcome: Outcome, end: AttemptReport, closed: str
-) -> Ended:
+def _end(db: sqlite3.Connection, now: float, row: Attempt, outcome: Outcome, end: AttemptReport, closed: str) -> Ended:
     """Close an attempt with an outcome, and move its job on. It is to be booked."""
     job, attempt, state = row.job, row.attempt, JobState(row.job_state)
     _close(db, now, row, end, closed)

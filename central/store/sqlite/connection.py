@@ -15,6 +15,8 @@ BUSY_TIMEOUT = 5.0
 RETRY_AFTER = 5.0
 #: Pages that the writer keeps in memory, in KiB.
 WRITER_CACHE = 64 * 1024
+#: Pages of the journal after which it goes into the file: what is written again and again goes there once.
+JOURNAL_PAGES = 4000
 #: Bytes of the journal that are kept after a large transaction.
 JOURNAL_LIMIT = 64 * 1024 * 1024
 
@@ -48,6 +50,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
             )
         database.execute("PRAGMA synchronous = FULL")  # an answer is given after its bytes are on the disk
         database.execute(f"PRAGMA cache_size = -{WRITER_CACHE}")
+        database.execute(f"PRAGMA wal_autocheckpoint = {JOURNAL_PAGES}")
         database.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
     except sqlite3.DatabaseError as error:
         database.close()

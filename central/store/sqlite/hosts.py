@@ -6,8 +6,8 @@ import sqlite3
 from dataclasses import replace
 
 from central.records import PilotRow
-from central.store.suspicion import HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
 from central.store.sqlite.out import Attempt
+from central.store.suspicion import HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
 from pilot.states import Outcome
 
 COLUMNS = "failures, faults, owner, several, since, suspected, pause, next"

@@ -15,16 +15,20 @@ from pilot.protocol import GoodbyeRequest, StepReport
 from pilot.states import ENROLLED, LIVE_PILOT, PilotState
 from pilot.views import StepView
 
-# Only news brings a silent pilot back: a beat may have lain in its batch while the sweep ran.
+# Without the state, which is in indexes that would be rewritten: nearly always it stays.
 HEARD = """
     UPDATE pilots
-    SET last_seen = max(coalesce(last_seen, 0), :seen),
-        sequence = CASE WHEN coalesce(:epoch, epoch) = epoch THEN max(sequence, coalesce(:sequence, 0))
-                        ELSE sequence END,
-        state = CASE WHEN state <> 'silent' OR :seen <= coalesce(last_seen, 0) THEN state
-                     WHEN draining THEN 'draining'
-                     ELSE 'running' END
-    WHERE stamp = :stamp AND state IN ('running', 'silent', 'draining')
+    SET last_seen = max(coalesce(last_seen, 0), ?),
+        sequence = CASE WHEN coalesce(?, epoch) = epoch THEN max(sequence, coalesce(?, 0)) ELSE sequence END
+    WHERE stamp = ? AND state IN ('running', 'draining', 'silent')
+"""
+# Only news brings a silent pilot back: a beat may have lain in its batch while the sweep ran.
+BACK_AGAIN = """
+    UPDATE pilots SET state = CASE WHEN draining THEN 'draining' ELSE 'running' END
+    WHERE state = 'silent' AND stamp = ? AND ? > coalesce(last_seen, 0)
+"""
+SILENT = """
+    SELECT stamp FROM json_each(?) CROSS JOIN pilots ON pilots.stamp = value WHERE state = 'silent'
 """
 OFFER = """
     INSERT INTO nodes (pilot, offer) SELECT id, :offer FROM pilots WHERE stamp = :stamp
@@ -68,8 +72,9 @@ STEPS = """
 
 
 def beat(db: sqlite3.Connection, now: float, beats: Sequence[Beat]) -> None:
-    heard = [{"stamp": one.stamp, "seen": one.seen, "sequence": one.sequence, "epoch": one.epoch} for one in beats]
-    db.executemany(HEARD, heard)
+    silent = {row[0] for row in db.execute(SILENT, (codec.text([one.stamp for one in beats]),))}
+    db.executemany(BACK_AGAIN, [(one.stamp, one.seen) for one in beats if one.stamp in silent])
+    db.executemany(HEARD, [(one.seen, one.epoch, one.sequence, one.stamp) for one in beats])
     offers = [{"stamp": one.stamp, "offer": codec.text(one.offer)} for one in beats if one.offer is not None]
     db.executemany(OFFER, offers)
     usage = [

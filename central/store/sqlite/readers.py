@@ -41,6 +41,15 @@ class Readers:
             raise closed()
         return _reading(self._own, lambda database: verb(database, *args, **kwargs))
 
+    def by_one(self, verb: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The same for a verb of one statement, which is a transaction by itself."""
+        if self._closed:
+            raise closed()
+        try:
+            return verb(self._own, *args, **kwargs)
+        except (sqlite3.Error, OverflowError) as error:
+            raise understood(error) from error
+
     async def aside(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call something that computes for long away from the event loop."""
         if self._closed:

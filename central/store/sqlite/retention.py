@@ -9,7 +9,7 @@ from central.store import codec
 # Final since before then, oldest first. A job that was killed may still have its attempt out on a pilot.
 OLD = """
     SELECT id, document FROM jobs
-    WHERE state IN ('done', 'failed', 'killed') AND changed < :before
+    WHERE (state = 'done' OR state = 'failed' OR state = 'killed') AND changed < :before
       AND NOT EXISTS (SELECT 1 FROM attempts WHERE attempts.job = jobs.id AND attempts.phase <> 'ended')
     ORDER BY changed LIMIT :limit
 """

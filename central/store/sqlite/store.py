@@ -163,16 +163,16 @@ class SqliteStore:
         self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]
     ) -> tuple[Requeued, ...]:
         # Nearly every heartbeat lists all that it was given: a look beside the writer spares it a transaction.
-        out = self._readers.at_once(matching.held, stamp)
+        out = self._readers.by_one(matching.held, stamp)
         if not attempts.unseen(out, matched_through, held):
             return ()
         return await self._writer.run(attempts.return_unseen, stamp, matched_through, held)
 
     async def held(self, stamp: str) -> tuple[LiveAttempt, ...]:
-        return self._readers.at_once(matching.held, stamp)
+        return self._readers.by_one(matching.held, stamp)
 
     async def live_attempt(self, job: int, attempt: int) -> LiveAttempt:
-        return self._readers.at_once(matching.live_attempt, job, attempt)
+        return self._readers.by_one(matching.live_attempt, job, attempt)
 
     async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
         return await self._writer.run(attempts.report, stamp, job, attempt, report)

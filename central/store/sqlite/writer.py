@@ -126,20 +126,24 @@ class Writer:
             try:
                 run(work)
             except _HalfDone:
+                self._begin_anew(batch)
                 run = self._run_carefully
-                self._database.execute("ROLLBACK")
-                self._database.execute("BEGIN IMMEDIATE")
-                for earlier in batch:
-                    if earlier.error is None:
-                        run(earlier)
-            work = self._company(batch, until)
-            if work is not None:
+            if (work := self._company(batch, until)) is not None:
                 batch.append(work)
         self._database.execute("COMMIT")
         self.commits += 1
         self.verbs += len(batch)
 
+    def _begin_anew(self, batch: list[_Work]) -> None:
+        """Undo everything, and do it again without those that were refused."""
+        self._database.execute("ROLLBACK")
+        self._database.execute("BEGIN IMMEDIATE")
+        for work in batch:
+            if work.error is None:
+                self._run_carefully(work)
+
     def _run(self, work: _Work) -> None:
+        """Run a verb. Raises `_HalfDone` when it was refused, and what it has changed is to be undone."""
         before = self._database.total_changes
         try:
             work.answer = work.verb(self._database, self._clock())
@@ -151,6 +155,7 @@ class Writer:
                 raise _HalfDone from error
 
     def _run_carefully(self, work: _Work) -> None:
+        """The same with a savepoint, to which it is undone."""
         self._database.execute("SAVEPOINT verb")
         try:
             work.answer = work.verb(self._database, self._clock())
