@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from pilot.errors import ExitCode, InvalidInput, PilotageError, Refusal, Transpo
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run a subcommand. Returns the exit code."""
     arguments = _parser().parse_args(argv)
+    _hear_for_others()
     try:
         return int(arguments.call(arguments))
     except (PilotageError, OSError) as error:
@@ -24,6 +26,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return int(_exit_code(error))
     except KeyboardInterrupt:
         return int(ExitCode.PREEMPTED)
+
+
+def _hear_for_others() -> None:
+    """Go on ignoring what this process was started to ignore, as SIGHUP under nohup, but let its payloads hear it.
+
+    A handler, unlike ignorance, is not handed down.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _no_matter)
+
+
+def _no_matter(number: int, frame: object) -> None:
+    """A signal that means nothing to this process."""
 
 
 def _parser() -> argparse.ArgumentParser:

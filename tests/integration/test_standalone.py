@@ -147,3 +147,20 @@ def test_the_doctor_reports(folder: Path) -> None:
     names = {fact["name"] for fact in facts}
     assert {"cores", "memory", "disk", "arch", "os", "psutil", "seconds_left"} <= names
     assert all(fact["source"] for fact in facts)
+
+
+def test_under_nohup_payloads_hear_everything(folder: Path) -> None:
+    """A pilot that was started to ignore signals does so; its payload begins with none ignored."""
+    (folder / "job" / "signals.yaml").write_text("command: [grep, SigIgn, /proc/self/status]\n")
+    words = command("run", "--job", "../job/signals.yaml")
+    done = subprocess.run(
+        ["/bin/sh", "-c", "trap '' HUP INT QUIT USR1; exec \"$@\"", "sh", *words],
+        cwd=folder / "here",
+        env={**os.environ, "PYTHONPATH": str(TOP)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    (printed,) = (folder / "here").rglob("stdout")
+    assert int(printed.read_text().split()[1], 16) == 0
