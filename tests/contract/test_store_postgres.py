@@ -12,11 +12,11 @@ import asyncpg
 import pytest
 
 from central.records import Beat, Claim, Limit, NewJobs, Pick
-from central.store.postgres import PostgresStore
+from central.store.postgres import PostgresStore, quick
 from central.store.postgres.migrate import steps
 from central.store.postgres.transactions import Transactions
 from pilot.errors import PilotageError, Refusal
-from pilot.protocol import AttemptReport, JobSpec
+from pilot.protocol import AttemptReport, JobSpec, Needs
 from pilot.states import JobState, Outcome, Phase
 from pilot.views import Selection
 from tests.contract.stores import (
@@ -172,6 +172,35 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 # -- shared commits
+
+
+async def test_a_claim_of_nothing(one: PostgresStore) -> None:
+    """A claim without picks, or of none of a queue's jobs, gets nothing and is no error."""
+    queue = await queue_of(one, (await submit(one, 1))[0])
+    worker = await enrol(one)
+    assert (await worker.ask(), await worker.ask(Pick(queue, 0, 1))) == (Claim(()), Claim(()))
+
+
+async def test_batches_of_all_kinds(one: PostgresStore, other: PostgresStore) -> None:
+    """Claims for one queue and for several, repeated ones, and those of a pilot that drains, together: each job goes to
+    one call, no call gets more than it picked, and what repeats gets what it got."""
+    queues = [await queue_of(one, (await submit(one, 40, needs=Needs(memory=10**6 * n)))[0]) for n in (1, 2, 3)]
+    await one.set_limits([Limit("few", attempts=30), Limit("many", attempts=1000)])
+    workers = [await enrol(one, number) for number in range(20)]
+    before = await workers[0].ask(Pick(queues[0], 2, 1))
+    await one.drain(workers[1].stamp)
+    picks = [Pick(queue, 1, 2, names) for queue, names in zip(queues, (("many",), ("few", "many"), ()), strict=True)]
+    repeated = one.claim(workers[0].stamp, 1, workers[0].number, picks)
+    fresh = ((one, other)[number % 2].claim(worker.stamp, 9, 9, picks) for number, worker in enumerate(workers))
+    claims = await asyncio.gather(repeated, *fresh)
+    assert claims[0].leases == before.leases
+    assert claims[2] == Claim((), "draining")
+    served = [*claims[1:2], *claims[3:]]
+    assert {tuple(leased.queue for leased in claim.leases) for claim in served} == {tuple(queues)}
+    won = [leased.job for claim in served for leased in claim.leases]
+    assert len(won) == len(set(won)) == 57
+    uses = {use.limit.name: (use.attempts, use.cores) for use in await one.limits()}
+    assert uses == {"few": (19, 38), "many": (38, 76)}
 
 
 async def test_claims_share_commits(one: PostgresStore) -> None:
@@ -357,10 +386,20 @@ class Losing:
 
     async def execute(self, statement: str, *values: Any, **options: Any) -> str:
         answer: str = await self.connection.execute(statement, *values, **options)
-        if statement == "COMMIT" and not self.pool.lost:
+        if statement == "COMMIT":
+            self._lose()
+        return answer
+
+    async def fetch(self, statement: str, *values: Any, **options: Any) -> Any:
+        answer = await self.connection.fetch(statement, *values, **options)
+        if statement == quick.CLAIM:  # it commits by itself
+            self._lose()
+        return answer
+
+    def _lose(self) -> None:
+        if not self.pool.lost:
             self.pool.lost += 1
             raise asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation")
-        return answer
 
 
 def lose_the_next_answer(transactions: Transactions) -> LosingPool:

@@ -31,7 +31,8 @@ _WHOLE = """
     SELECT attempts.job, attempts.attempt, attempts.pilot, attempts.phase, attempts.closed, attempts.started,
            attempts.cores, attempts.site, attempts.usage, attempts.limits, pilots.stamp, pilots.queue AS door,
            pilots.host, hosts.site IS NOT NULL AS flawed, jobs.state AS job_state, jobs.attempt AS current, jobs.queue,
-           jobs.priority, jobs.retries, jobs.retries_used, jobs.blameless_ends, jobs.community, jobs."group", jobs.owner
+           jobs.priority, jobs.retries, jobs.retries_used, jobs.blameless_ends, jobs.community, jobs."group",
+           jobs.owner, extract(epoch FROM clock_timestamp())::float8 AS now
     FROM jobs
     JOIN attempts ON attempts.job = jobs.id
     JOIN pilots ON pilots.id = attempts.pilot
@@ -89,7 +90,7 @@ class Release:
     started: bool = False
 
 
-async def report(db: Database, now: float, calls: Sequence[Report]) -> Sequence[Ended | Refusal | None]:
+async def report(db: Database, clock: float | None, calls: Sequence[Report]) -> Sequence[Ended | Refusal | None]:
     answers: list[Ended | Refusal | None] = [None] * len(calls)
     left = list(enumerate(calls))
     while left:  # of one attempt one word after another, of different ones all together
@@ -108,6 +109,9 @@ async def report(db: Database, now: float, calls: Sequence[Report]) -> Sequence[
                 over.append((number, decided))
             elif decided is not None:
                 further.append((decided, call.report))
+        if not further and not over:
+            continue
+        now = next(iter(rows.values()))["now"] if clock is None else clock
         await _advance(db, now, further)
         ends = await write(db, now, [closing for _, closing in over])
         for (number, _), end in zip(over, ends, strict=True):

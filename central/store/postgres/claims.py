@@ -1,4 +1,5 @@
-"""The claim, and what a pilot holds. Claims that come together are a few statements, whatever their number.
+"""The claim in general, and what a pilot holds. Claims that come together are a few statements, whatever their number;
+`quick` does the usual ones in one, and brings the others here.
 
 Whoever locks rows locks them in one order, here and in every verb of this package, so that transactions wait for each
 other and never in a circle: pilots by id, jobs by id, hosts by name, limits by name. A claim takes waiting jobs without
@@ -162,7 +163,7 @@ async def claim(
         await _write(db, now, known, asking)
         specs = await documents.get(db, {lease.row["document"] for one in asking for lease in one.won})
         for one in asking:
-            leases = tuple(_leased(lease.row, lease.cores, known[lease.row["queue"]], specs) for lease in one.won)
+            leases = tuple(leased(lease.row, lease.cores, known[lease.row["queue"]], specs) for lease in one.won)
             answers[one.call.number] = Claim(leases, one.reason, tuple(sorted(one.limited)))
     return [answers[call.number] for call in calls]
 
@@ -298,7 +299,7 @@ async def answered(
     return None if known is None else known.leases
 
 
-def _leased(row: Row, cores: int, queue: TaskQueue, specs: Mapping[int, str]) -> Leased:
+def leased(row: Row, cores: int, queue: TaskQueue, specs: Mapping[int, str]) -> Leased:
     return Leased(
         job=row["job"],
         attempt=row["attempt"],
@@ -314,7 +315,7 @@ def _leased(row: Row, cores: int, queue: TaskQueue, specs: Mapping[int, str]) ->
 
 def _again(row: Row, specs: Mapping[int, str]) -> Leased:
     queue = TaskQueue(row["queue"], row["community"], row["group"], row["owner"], codec.needs("{}"))
-    return _leased(row, row["cores"], queue, specs)
+    return leased(row, row["cores"], queue, specs)
 
 
 # -- what is out

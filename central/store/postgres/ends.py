@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from central.records import Ended, Requeued
 from central.store import codec
@@ -20,17 +20,29 @@ if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
 
 # What the pilot measured last stays when its end came without figures. The job follows its current attempt: to its
-# next state, or with a note when it was killed.
+# next state, or with a note when it was killed. What ended with an outcome is accounted; when that is in an hour that
+# was summed already (the clock was set back), that hour, and later ones, are summed again.
 CLOSE = """
-    WITH over AS (
-        SELECT * FROM unnest($2::bigint[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
-                             $9::text[], $10::int[], $11::int[], $12::int[])
-          AS over (job, attempt, closed, outcome, report, usage, state, reason, exit_code, retries_used, blameless_ends)
+    WITH over AS MATERIALIZED (
+        SELECT * FROM json_to_recordset($2::json)
+          AS over (job bigint, attempt int, closed text, outcome text, report text, usage text, state text, reason text,
+                   exit_code int, retries_used int, blameless_ends int, pilot bigint, cores int, started float8,
+                   wall float8, cpu float8, memory_peak bigint, community text, "group" text, owner text, site text,
+                   queue text)
     ), closed AS (
         UPDATE attempts
         SET phase = 'ended', ended = $1, closed = over.closed, outcome = over.outcome, report = over.report,
             usage = coalesce(over.usage, attempts.usage)
         FROM over WHERE attempts.job = over.job AND attempts.attempt = over.attempt
+    ), reopened AS (
+        UPDATE usage_summed SET until = floor($1::float8 / 3600) * 3600
+        WHERE until > floor($1::float8 / 3600) * 3600 AND EXISTS (SELECT FROM over WHERE outcome IS NOT NULL)
+    ), accounted AS (
+        INSERT INTO accounting (job, attempt, pilot, cores, started, ended, wall, cpu, memory_peak, community, "group",
+                                owner, site, queue, outcome)
+        SELECT job, attempt, pilot, cores, started, $1, wall, cpu, memory_peak, community, "group", owner, site, queue,
+               outcome
+        FROM over WHERE outcome IS NOT NULL
     )
     UPDATE jobs
     SET state = coalesce(over.state, jobs.state),
@@ -41,20 +53,6 @@ CLOSE = """
         retries_used = coalesce(over.retries_used, jobs.retries_used),
         blameless_ends = coalesce(over.blameless_ends, jobs.blameless_ends)
     FROM over WHERE jobs.id = over.job AND jobs.attempt = over.attempt
-"""
-# An end in an hour that was summed already (the clock was set back): that hour, and later ones, are summed again.
-ACCOUNT = """
-    WITH reopened AS (
-        UPDATE usage_summed SET until = floor($1::float8 / 3600) * 3600 WHERE until > floor($1::float8 / 3600) * 3600
-    )
-    INSERT INTO accounting (job, attempt, pilot, cores, started, ended, wall, cpu, memory_peak, community, "group",
-                            owner, site, queue, outcome)
-    SELECT job, attempt, pilot, cores, started, $1, wall, cpu, memory_peak, community, "group", owner, site, queue,
-           outcome
-    FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::int[], $6::float8[], $7::float8[], $8::float8[],
-                $9::bigint[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
-      AS used (job, attempt, pilot, cores, started, wall, cpu, memory_peak, community, "group", owner, site, queue,
-               outcome)
 """
 
 
@@ -103,47 +101,35 @@ async def write(db: Database, now: float, closings: Sequence[Closing]) -> list[E
     """Write all of it; the answers are in the order of the closings."""
     if not closings:
         return []
-    await _close(db, now, closings)
-    await _account(db, now, [closing for closing in closings if closing.outcome is not None])
+    await db.execute(CLOSE, now, codec.text([_over(closing, now) for closing in closings]))
     await _tell_machines(db, now, closings)
     over = [(codec.texts(limits_), one.row["cores"]) for one in closings if (limits_ := one.row["limits"]) is not None]
     await limits.subtract(db, over)
     return [closing.ended for closing in closings]
 
 
-async def _close(db: Database, now: float, closings: Sequence[Closing]) -> None:
-    await db.execute(
-        CLOSE,
-        now,
-        [one.row["job"] for one in closings],
-        [one.row["attempt"] for one in closings],
-        [one.closed for one in closings],
-        [one.outcome for one in closings],
-        [codec.text(one.end) for one in closings],
-        [codec.text(one.end.usage) if one.closed == "reported" else None for one in closings],
-        [one.state for one in closings],
-        [None if one.reason is None else plain(one.reason) for one in closings],
-        [one.end.exit_code for one in closings],
-        [one.verdict.retries_used if one.verdict else None for one in closings],
-        [one.verdict.blameless_ends if one.verdict else None for one in closings],
-    )
-
-
-async def _account(db: Database, now: float, closings: Sequence[Closing]) -> None:
-    if not closings:
-        return
-    rows = [closing.row for closing in closings]
-    used = [closing.measured(now) for closing in closings]
-    await db.execute(
-        ACCOUNT,
-        now,
-        *([row[name] for row in rows] for name in ("job", "attempt", "pilot", "cores", "started")),
-        [one.wall for one in used],
-        [one.cpu for one in used],
-        [one.memory_peak for one in used],
-        *([row[name] for row in rows] for name in ("community", "group", "owner", "site", "door")),
-        [closing.outcome for closing in closings],
-    )
+def _over(closing: Closing, now: float) -> dict[str, Any]:
+    """A row of `over` in `CLOSE`."""
+    row, end = closing.row, closing.end
+    over: dict[str, Any] = {
+        "job": row["job"],
+        "attempt": row["attempt"],
+        "closed": closing.closed,
+        "outcome": closing.outcome,
+        "report": codec.text(end),
+        "usage": codec.text(end.usage) if closing.closed == "reported" else None,
+        "state": closing.state,
+        "reason": None if closing.reason is None else plain(closing.reason),
+        "exit_code": end.exit_code,
+    }
+    if closing.verdict is not None:
+        over["retries_used"] = closing.verdict.retries_used
+        over["blameless_ends"] = closing.verdict.blameless_ends
+    if closing.outcome is not None:
+        used = closing.measured(now)
+        over |= {"wall": used.wall, "cpu": used.cpu, "memory_peak": used.memory_peak, "queue": row["door"]}
+        over |= {name: row[name] for name in ("pilot", "cores", "started", "community", "group", "owner", "site")}
+    return over
 
 
 async def _tell_machines(db: Database, now: float, closings: Sequence[Closing]) -> None:

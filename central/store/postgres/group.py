@@ -25,7 +25,7 @@ QUEUED = 10_000
 class Group(Generic[Call, Answer]):
     """The calls of one verb. `work` does a batch and gives an answer, or a refusal, for each of its calls."""
 
-    def __init__(self, work: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | Refusal]]]) -> None:
+    def __init__(self, work: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | BaseException]]]) -> None:
         self._work = work
         self._waiting: list[tuple[Call, asyncio.Future[Answer]]] = []
         self._task: asyncio.Task[None] | None = None
@@ -66,10 +66,10 @@ class Group(Generic[Call, Answer]):
                 _settle(future, answer)
 
 
-def _settle(future: asyncio.Future[Answer], answer: Answer | Exception) -> None:
+def _settle(future: asyncio.Future[Answer], answer: Answer | BaseException) -> None:
     if future.done():  # cancelled by a caller who went away; what it asked for is done all the same
         return
-    if isinstance(answer, Exception):
+    if isinstance(answer, BaseException):
         future.set_exception(answer)
     else:
         future.set_result(answer)

@@ -6,6 +6,7 @@ verb(db, …)``.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
@@ -46,6 +47,7 @@ from central.store.postgres import (
     pages,
     people,
     pilots,
+    quick,
     retention,
     sandboxes,
     submission,
@@ -53,6 +55,7 @@ from central.store.postgres import (
     views,
     waiting,
 )
+from central.store.postgres.attempts import Report
 from central.store.postgres.connection import checked, connect
 from central.store.postgres.gossip import Gossip
 from central.store.postgres.group import Group
@@ -85,6 +88,7 @@ class PostgresStore:
         self._transactions: Transactions
         self._hot: Transactions
         self._claims: Group[claims.Call, Claim]
+        self._odd_claims: Group[claims.Call, Claim]
         self._reports: Group[attempts.Report, Ended | None]
         self._releases: Group[attempts.Release, tuple[Requeued, ...]]
         self._beats: Group[Sequence[Beat], None]
@@ -99,8 +103,9 @@ class PostgresStore:
         except BaseException:
             await self._transactions.close()
             raise
-        self._claims = self._group(self._claim)
-        self._reports = self._group(attempts.report)
+        self._claims = Group(self._claim)
+        self._odd_claims = self._group(self._claim_odd)
+        self._reports = Group(self._report)
         self._releases = self._group(attempts.release)
         self._beats = self._group(beats.beat)
 
@@ -359,5 +364,19 @@ class PostgresStore:
 
         return Group(work)
 
-    async def _claim(self, db: Database, now: float, calls: Sequence[claims.Call]) -> Sequence[Claim | Refusal]:
+    async def _claim(self, calls: Sequence[claims.Call]) -> Sequence[Claim | BaseException]:
+        """The usual way, and for what it leaves alone the general one."""
+        taken = await self._hot.alone(quick.take, self._documents, self._queues, calls)
+        self._hot.shared(len(calls) - len(taken.left) - 1)
+        answers: list[Claim | BaseException | None] = [*taken.answers(len(calls))]
+        odd = [call for call, answer in zip(calls, answers, strict=True) if answer is None]
+        further = iter(await asyncio.gather(*map(self._odd_claims.ask, odd), return_exceptions=True) if odd else ())
+        return [next(further) if answer is None else answer for answer in answers]
+
+    async def _report(self, calls: Sequence[Report]) -> Sequence[Ended | Refusal | None]:
+        answers = await self._hot.untimed(attempts.report, calls)
+        self._hot.shared(len(calls) - 1)
+        return answers
+
+    async def _claim_odd(self, db: Database, now: float, calls: Sequence[claims.Call]) -> Sequence[Claim | Refusal]:
         return await claims.claim(db, now, self._documents, self._queues, calls)

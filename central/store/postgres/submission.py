@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, count
 from typing import TYPE_CHECKING
 
-from central.records import Identity, NewJobs, Submitted, Waiting
+from central.records import Identity, NewJobs, Submitted, TaskQueue, Waiting
 from central.store import codec
 from central.store.postgres import waiting
 from central.store.postgres.connection import plain
@@ -26,7 +28,11 @@ SEEN_KEY = "SELECT digest, ranges FROM submissions WHERE community = $1 AND owne
 KEEP_KEY = """
     INSERT INTO submissions (community, owner, key, digest, ranges, created) VALUES ($1, $2, $3, $4, $5, $6)
 """
-ADD_DOCUMENT = "INSERT INTO documents (community, jobs, spec) VALUES ($1, $2, $3) RETURNING id"
+# Ids for documents: they need not be in a row.
+DRAW_DOCUMENTS = """
+    SELECT nextval(pg_get_serial_sequence('documents', 'id')) AS id FROM generate_series(1, $1::int)
+"""
+DOCUMENT_COLUMNS = ("id", "community", "jobs", "spec")
 TAKE_IDS = "SELECT take_job_ids($1)"
 COLUMNS = (
     "id",
@@ -93,31 +99,57 @@ async def submit(
             if seen["digest"] != digest:
                 raise Refusal("idempotency-mismatch", f"The key {key!r} came before with another request.")
             return Submitted(codec.ranges(seen["ranges"]), (), again=True)
-    total = sum(len(document.members) for document in jobs)
+    counts = [len(document.members) for document in jobs]
+    total = sum(counts)
     first = await take_ids(db, total) if total else 0
-    ranges: list[tuple[int, int]] = []
-    added: dict[int, Waiting] = {}
-    for document in jobs:
-        count = len(document.members)
-        queue = await waiting.obtain(db, who.community, who.group, who.user, document.needs)
-        await _add(db, now, who, document, queue, first)
-        ranges.append((first, count))
-        if count:
-            before = added.get(queue) or Waiting((await waiting.load(db, [queue]))[queue], {}, first)
-            more = before.counts.get(document.priority, 0) + count
-            added[queue] = Waiting(before.queue, {**before.counts, document.priority: more}, before.oldest)
-        first += count
+    ranges = tuple(zip(accumulate(counts, initial=first), counts, strict=False))
+    queues = await waiting.obtain(db, who, [document.needs for document in jobs])
+    numbers = [row["id"] for row in await db.fetch(DRAW_DOCUMENTS, len(jobs))]
+    await _add(db, now, who, jobs, numbers, queues, first)
     if key is not None:
         await db.execute(KEEP_KEY, who.community, who.user, key, digest, codec.text(ranges), now)
-    return Submitted(tuple(ranges), tuple(added.values()))
+    return Submitted(ranges, _added(jobs, queues, ranges))
 
 
-async def _add(db: Database, now: float, who: Identity, document: Prepared, queue: int, first: int) -> None:
-    number = await db.fetchval(ADD_DOCUMENT, who.community, len(document.members), document.spec)
-    common = (number, queue, who.community, who.group, who.user)
-    rest = ("waiting", document.priority, document.retries, now, now)
-    records = ((job, *common, *member, *rest) for job, member in enumerate(document.members, first))
+async def _add(
+    db: Database,
+    now: float,
+    who: Identity,
+    jobs: Sequence[Prepared],
+    numbers: Sequence[int],
+    queues: Mapping[str, TaskQueue],
+    first: int,
+) -> None:
+    """Write the documents under these numbers, and their jobs from the first id on."""
+    if not jobs:
+        return
+    documents = (
+        (number, who.community, len(document.members), document.spec)
+        for number, document in zip(numbers, jobs, strict=True)
+    )
+    await db.copy_records_to_table("documents", records=documents, columns=DOCUMENT_COLUMNS)
+    ids = count(first)
+    whose = (who.community, who.group, who.user)
+    records = (
+        (next(ids), number, queue, *whose, *member, "waiting", document.priority, document.retries, now, now)
+        for number, document in zip(numbers, jobs, strict=True)
+        for queue in (queues[document.needs].id,)
+        for member in document.members
+    )
     await db.copy_records_to_table("jobs", records=records, columns=COLUMNS)
+
+
+def _added(
+    jobs: Sequence[Prepared], queues: Mapping[str, TaskQueue], ranges: Sequence[tuple[int, int]]
+) -> tuple[Waiting, ...]:
+    """What came to which queue."""
+    oldest: dict[str, int] = {}
+    counts: dict[str, Counter[int]] = defaultdict(Counter)
+    for document, (first, number) in zip(jobs, ranges, strict=True):
+        if number:
+            oldest.setdefault(document.needs, first)
+            counts[document.needs][document.priority] += number
+    return tuple(Waiting(queues[needs], dict(counts[needs]), first) for needs, first in oldest.items())
 
 
 async def take_ids(db: Database, count: int) -> int:

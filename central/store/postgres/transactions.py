@@ -69,6 +69,21 @@ class Transactions:
         """The same for a verb that may be done twice: the second time finds its work done."""
         return await self._kept(self._tried(lambda: self._once(lambda db, now: verb(db, now, *args, **kwargs)), True))
 
+    async def untimed(
+        self, verb: Callable[Concatenate[Database, float | None, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a verb that asks for the server's time itself, with other things: it is given the time that
+        stands in for it, or None."""
+        now = None if self._clock is None else self._clock()
+        return await self._kept(self._tried(lambda: self._written(lambda db: verb(db, now, *args, **kwargs)), True))
+
+    async def alone(
+        self, verb: Callable[Concatenate[Database, float | None, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """The same for a verb whose last statement that writes is all it writes, and commits by itself: no BEGIN and no
+        COMMIT. It is given the time that stands in for the server's, or None."""
+        return await self._kept(self._tried(lambda: self._single(lambda db, now: verb(db, now, *args, **kwargs)), True))
+
     async def read(
         self, verb: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -137,11 +152,16 @@ class Transactions:
                 raise
 
     async def _once(self, verb: Callable[[Database, float], Awaitable[T]]) -> T:
+        async def timed(db: Database) -> T:
+            return await verb(db, await db.fetchval(NOW) if self._clock is None else self._clock())
+
+        return await self._written(timed)
+
+    async def _written(self, verb: Callable[[Database], Awaitable[T]]) -> T:
         async with self._connection() as db:
             await db.execute("BEGIN")
             try:
-                now = await db.fetchval(NOW) if self._clock is None else self._clock()
-                answer = await verb(db, now)
+                answer = await verb(db)
             except BaseException:
                 await _undo(db)
                 raise
@@ -149,6 +169,18 @@ class Transactions:
                 await db.execute("COMMIT")
             except Exception as error:
                 if gone(error):
+                    raise _Unsure from error
+                raise
+            self.commits += 1
+            self.verbs += 1
+            return answer
+
+    async def _single(self, verb: Callable[[Database, float | None], Awaitable[T]]) -> T:
+        async with self._connection() as db:
+            try:
+                answer = await verb(db, None if self._clock is None else self._clock())
+            except Exception as error:
+                if gone(error):  # it may be just the answer that was lost
                     raise _Unsure from error
                 raise
             self.commits += 1

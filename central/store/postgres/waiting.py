@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from central.records import TaskQueue, Waiting
+from central.records import Identity, TaskQueue, Waiting
 from central.store import codec
 
 if TYPE_CHECKING:
@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 #: Task queues that a central remembers; one takes some hundred bytes.
 REMEMBERED = 100_000
 
-# One queue by what makes it one.
+# Queues of one owner by the digests of their needs.
 FIND = """
-    SELECT id FROM task_queues WHERE community = $1 AND "group" = $2 AND owner = $3 AND digest = $4
+    SELECT task_queues.id, task_queues.needs
+    FROM unnest($4::text[]) AS wanted (digest)
+    JOIN task_queues ON community = $1 AND "group" = $2 AND owner = $3 AND task_queues.digest = wanted.digest
 """
 ADD = """
-    INSERT INTO task_queues (community, "group", owner, digest, needs) VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT DO NOTHING RETURNING id
+    INSERT INTO task_queues (community, "group", owner, digest, needs)
+    SELECT $1, $2, $3, digest, needs FROM unnest($4::text[], $5::text[]) AS wanted (digest, needs)
+    ON CONFLICT DO NOTHING
 """
 # Some queues whole.
 QUEUES = 'SELECT id, community, "group", owner, needs FROM task_queues WHERE id = ANY($1::bigint[])'
@@ -71,15 +74,18 @@ class Queues:
         return {queue: self._known[queue] for queue in wanted if queue in self._known}
 
 
-async def obtain(db: Database, community: str, group: str, owner: str, needs: str) -> int:
-    """The id of the queue for these needs (as `codec.needs_text` has them); made when it is new."""
-    key = (community, group, owner, hashlib.sha256(needs.encode()).hexdigest())
-    found = await db.fetchval(FIND, *key)
-    if found is None:
-        found = await db.fetchval(ADD, *key, needs)
-    if found is None:  # somebody else has just made it
-        found = await db.fetchval(FIND, *key)
-    return int(found)
+async def obtain(db: Database, who: Identity, needs: Iterable[str]) -> dict[str, TaskQueue]:
+    """The queues for these needs (as `codec.needs_text` has them); made where they are new."""
+    owner = (who.community, who.group, who.user)
+    digests = {text: hashlib.sha256(text.encode()).hexdigest() for text in needs}
+    rows = await db.fetch(FIND, *owner, list(digests.values()))
+    if len(rows) < len(digests):
+        missing = digests.keys() - {row["needs"] for row in rows}
+        # All in one order, so that two who make the same wait for each other and not in a circle.
+        new = sorted((digests[text], text) for text in missing)
+        await db.execute(ADD, *owner, [digest for digest, _ in new], [text for _, text in new])
+        rows += await db.fetch(FIND, *owner, [digest for digest, _ in new])
+    return {row["needs"]: TaskQueue(row["id"], *owner, codec.needs(row["needs"])) for row in rows}
 
 
 async def load(db: Database, ids: Iterable[int]) -> dict[int, TaskQueue]:
