@@ -56,7 +56,8 @@ PAST = """
     GROUP BY community, "group", owner
 """
 # Of what ended since $3, over the time it ran: `settled`, what ended before $4, at that time; `used`, the rest, now
-# ($1). And what runs, with its cores.
+# ($1). And what runs, with its cores; `OFFSET 0` has each of its jobs looked up, where the planner would read all jobs
+# every ten seconds, with every core of the server.
 RECENT = """
     WITH used AS (
         SELECT community, "group", owner, ended < $4::float8 AS settled,
@@ -66,11 +67,11 @@ RECENT = """
         FROM accounting, LATERAL (SELECT CASE WHEN ended < $4 THEN $4 ELSE $1::float8 END AS at) AS reference
         WHERE ended >= $3::float8
         UNION ALL
-        SELECT attempts.community, jobs."group", jobs.owner, false,
+        SELECT attempts.community, job."group", job.owner, false,
                attempts.cores / $2 * (1 - exp(greatest(-$2 * greatest($1 - attempts.started, 0), -690))),
                attempts.cores
         FROM attempts
-        JOIN jobs ON jobs.id = attempts.job
+        CROSS JOIN LATERAL (SELECT "group", owner FROM jobs WHERE jobs.id = attempts.job OFFSET 0) AS job
         WHERE attempts.ended IS NULL
     )
     SELECT community, "group", owner, coalesce(sum(used) FILTER (WHERE settled), 0) AS settled,
