@@ -60,6 +60,20 @@ def check_pilot(stamp: str, old: PilotState, new: PilotState) -> None:
         )
 
 
+def stale(job: int, attempt: int) -> Refusal:
+    """What one hears who speaks of an attempt that is not the current one, or is over."""
+    return Refusal("stale-attempt", f"Attempt {attempt} of job {job} is over: another one may be running by now.")
+
+
+def unknown_job(job: int) -> Refusal:
+    """The same for a job that is not there and for one of another community."""
+    return Refusal("not-found", f"There is no job {job} that you may see.")
+
+
+def unknown_pilot(stamp: str) -> Refusal:
+    return Refusal("not-found", f"There is no pilot {stamp}.")
+
+
 def verb_problem(verb: JobVerb, state: JobState) -> str:
     """Why a job in that state cannot be so treated; empty when it can."""
     if state in VERBS[verb]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from central.records import Ended, LiveAttempt, Requeued
-from central.store.decide import End, Standing, check_job, verdict
-from central.store.postgres.claims import stale
+from central.store.decide import End, Standing, check_job, stale, verdict
 from central.store.postgres.connection import plain
 from central.store.postgres.ends import Closing, write
 from pilot.errors import Refusal

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 from central.records import Claim, Leased, LiveAttempt, Pick, TaskQueue
 from central.store import codec
+from central.store.decide import stale
 from central.store.postgres import hosts, limits
 from central.store.suspicion import at_most, may_claim
-from pilot.errors import Refusal
 from pilot.states import LEASED, JobState, Phase, PilotState
 
 if TYPE_CHECKING:
@@ -330,10 +330,6 @@ async def live_attempt(db: Database, job: int, attempt: int) -> LiveAttempt:
     if row is None or row["closed"] or row["current"] != attempt or JobState(row["job_state"]) not in LEASED:
         raise stale(job, attempt)
     return _live(row)
-
-
-def stale(job: int, attempt: int) -> Refusal:
-    return Refusal("stale-attempt", f"Attempt {attempt} of job {job} is over: another one may be running by now.")
 
 
 def _live(row: Row) -> LiveAttempt:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from central.store.rows import host_row
 from central.store.suspicion import HostRow, after_end
 from pilot.states import Outcome
 
@@ -54,27 +55,16 @@ class HostEnd:
     owner: str  # as `suspicion.whose` has it
 
 
-def host_row(row: Row) -> HostRow | None:
+def known_host(row: Row) -> HostRow | None:
     """A row of hosts, or of a view with its columns; None when nothing is known against that machine."""
-    if not row["failures"]:
-        return None
-    return HostRow(
-        failures=row["failures"],
-        faults=row["faults"],
-        owner=row["owner"],
-        several=row["several"],
-        since=row["since"],
-        suspected=row["suspected"],
-        pause=row["pause"],
-        next=row["next"],
-    )
+    return host_row(row) if row["failures"] else None
 
 
 async def lock(db: Database, places: Iterable[Place]) -> dict[Place, HostRow]:
     """Those of these machines that something is known of; nobody else changes that until the transaction ends."""
     wanted = sorted(set(places))
     rows = await db.fetch(LOCK, [site for site, _ in wanted], [host for _, host in wanted])
-    found = {(row["site"], row["host"]): host_row(row) for row in rows}
+    found = {(row["site"], row["host"]): known_host(row) for row in rows}
     return {place: row for place, row in found.items() if row is not None}
 
 

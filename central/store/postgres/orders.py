@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from central.records import OrderRow
 from central.store.postgres.connection import plain
+from central.store.rows import order_row
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement
 from pilot.states import LIVE_PILOT, OrderVerb, PilotState
 
 if TYPE_CHECKING:
-    from central.store.postgres.connection import Database, Row
+    from central.store.postgres.connection import Database
 
 # Locked, so that the pilot neither ends nor starts anew before the order is written.
 PILOT = "SELECT id, state, epoch FROM pilots WHERE stamp = $1 FOR SHARE"
@@ -68,11 +69,11 @@ async def order(
 
 
 async def open_orders(db: Database) -> tuple[OrderRow, ...]:
-    return tuple(_row(row) for row in await db.fetch(OPEN, sorted(LIVE_PILOT)))
+    return tuple(order_row(row) for row in await db.fetch(OPEN, sorted(LIVE_PILOT)))
 
 
 async def orders(db: Database, stamp: str) -> tuple[OrderRow, ...]:
-    return tuple(_row(row) for row in await db.fetch(OPEN_FOR, stamp))
+    return tuple(order_row(row) for row in await db.fetch(OPEN_FOR, stamp))
 
 
 async def acknowledge(db: Database, now: float, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
@@ -84,21 +85,3 @@ async def acknowledge(db: Database, now: float, stamp: str, acknowledgements: Se
     over = [word.stage == "done" for word in words.values()]
     results = [plain(word.result) for word in words.values()]
     await db.execute(ACKNOWLEDGE, now, stamp, list(words), over, results)
-
-
-def _row(row: Row) -> OrderRow:
-    return OrderRow(
-        id=row["id"],
-        stamp=row["stamp"],
-        epoch=row["epoch"],
-        verb=row["verb"],
-        job=row["job"],
-        attempt=row["attempt"],
-        argument=row["argument"],
-        reason=row["reason"],
-        who=row["who"],
-        created=row["created"],
-        received=row["received"],
-        done=row["done"],
-        result=row["result"],
-    )

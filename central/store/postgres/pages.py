@@ -10,21 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from central.store import codec
 from central.store.postgres import waiting
-from pilot.errors import Refusal
-from pilot.states import LEASED, JobState, Outcome
-from pilot.views import JobPage, JobView, Selection
+from central.store.rows import job_view
+from central.store.selecting import END, MAX_SELECTED, before_cursor, check_selected, check_selection
+from pilot.states import LEASED, JobState
+from pilot.views import JobPage, Selection
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
 
-#: Jobs that one bulk request may be about.
-MAX_SELECTED = 100_000
 #: A group of at most so many owners has its jobs looked for by owner; a larger one has its share of every run.
 FEW_OWNERS = 30
-#: Above every id.
-_END = 2**63 - 1
 
 # What fits a selection's states, group and name; NULL: any. The planner makes nothing of a CASE, and so does not come
 # to believe that hardly anything will fit and all of a run is quickly read.
@@ -130,65 +126,15 @@ async def page(
 
 async def select(db: Database, community: str | None, selection: Selection) -> list[int]:
     """The ids of all jobs meant, newest first. Raises ``too-large``, and ``invalid`` for a selection of everything."""
-    if selection == Selection():
-        raise Refusal(
-            "invalid", "An empty selection would mean every job: name ids, states, an owner, a group or a name."
-        )
-    if len(selection.ids) > MAX_SELECTED:
-        raise _too_many(len(selection.ids))
-    ids = await _ids(db, community, selection, _END, MAX_SELECTED + 1)
-    if len(ids) > MAX_SELECTED:
-        raise _too_many(len(ids))
+    check_selection(selection)
+    ids = await _ids(db, community, selection, END, MAX_SELECTED + 1)
+    check_selected(ids)
     return ids
-
-
-def before_cursor(cursor: str | None) -> int:
-    """The id below which a page begins."""
-    if cursor is None:
-        return _END
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Refusal("invalid", f"cursor: expected `next` of the page before, got {cursor[:40]!r}")
-    return int(cursor)
-
-
-def job_view(row: Row) -> JobView:
-    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before."""
-    state = JobState(row["state"])
-    placed = state not in (JobState.WAITING, JobState.HELD)
-    return JobView(
-        id=row["id"],
-        name=row["name"],
-        state=state,
-        community=row["community"],
-        group=row["group"],
-        owner=row["owner"],
-        priority=row["priority"],
-        attempt=row["attempt"],
-        submitted=row["submitted"],
-        changed=row["changed"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        exit_code=row["exit_code"],
-        reason=row["reason"],
-        site=row["site"] if placed else "",
-        pilot=row["stamp"] if placed else "",
-        parent=row["parent"],
-        task_queue=row["queue"],
-        parameters=codec.parameters(row["parameters"]),
-    )
 
 
 async def counts(db: Database) -> dict[str, int]:
     """Of all jobs, for the metrics."""
     return _summed(await db.fetch(COUNTS_OF_COMMUNITIES, await waiting.communities(db), _stages(())))
-
-
-def _too_many(got: int) -> Refusal:
-    return Refusal(
-        "too-large",
-        f"The selection means more than {MAX_SELECTED:,} jobs: narrow it, by state or name, and repeat.",
-        expected=str(MAX_SELECTED),
-        got=str(got),
-    )
 
 
 async def _ids(db: Database, community: str | None, selection: Selection, before: int, limit: int) -> list[int]:
@@ -207,7 +153,7 @@ async def _ids(db: Database, community: str | None, selection: Selection, before
 
 async def _counts(db: Database, community: str | None, selection: Selection) -> dict[str, int]:
     if selection.ids:
-        ids = await _ids(db, community, selection, _END, len(selection.ids))
+        ids = await _ids(db, community, selection, END, len(selection.ids))
         return _summed(await db.fetch(COUNTS_NAMED, ids))
     scope, stages = await _scope(db, community, selection), _stages(selection.states)
     if selection.group is not None or selection.name is not None:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
-from central.store.decide import check_pilot, left_behind
+from central.store.decide import check_pilot, left_behind, unknown_pilot
 from central.store.postgres.attempts import end_all
-from central.store.postgres.hosts import host_row
+from central.store.postgres.hosts import known_host
 from central.store.postgres.leaders import leads
-from central.store.postgres.pages import before_cursor
+from central.store.rows import pilot_row
+from central.store.selecting import before_cursor
 from central.store.suspicion import suspicion
 from pilot.errors import Refusal
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
@@ -69,7 +70,7 @@ async def locked(db: Database, stamp: str) -> Row:
     """The row, that nobody else changes until this transaction is over. Raises ``not-found``."""
     found = await db.fetchrow(LOCKED, stamp)
     if found is None:
-        raise _unknown(stamp)
+        raise unknown_pilot(stamp)
     return found
 
 
@@ -152,7 +153,7 @@ async def end(
 async def pilot(db: Database, stamp: str) -> PilotRow:
     found = await db.fetchrow(ONE, stamp)
     if found is None:
-        raise _unknown(stamp)
+        raise unknown_pilot(stamp)
     return record(found)
 
 
@@ -179,38 +180,6 @@ async def counts(db: Database) -> dict[str, int]:
     return {row["state"]: row["count"] for row in await db.fetch(COUNTS)}
 
 
-def record(found: Row) -> PilotRow:
+def record(row: Row) -> PilotRow:
     """A row of the view pilots_whole."""
-    return PilotRow(
-        stamp=found["stamp"],
-        state=PilotState(found["state"]),
-        site=found["site"],
-        queue=found["queue"],
-        communities=codec.texts(found["communities"]),
-        created=found["created"],
-        secret_hash=found["secret_hash"],
-        secret_expires=found["secret_expires"],
-        lease=found["lease"],
-        ends=found["ends"],
-        key_hash=found["key_hash"],
-        instance=found["instance"],
-        epoch=found["epoch"],
-        sequence=found["sequence"],
-        enrolled=found["enrolled"],
-        last_seen=found["last_seen"],
-        ended=found["ended"],
-        reason=PilotReason(found["reason"]) if found["reason"] else None,
-        message=found["message"],
-        exit_code=found["exit_code"],
-        reference=found["reference"],
-        alarm=found["alarm"],
-        offer=codec.offer(found["offer"]),
-        facts=codec.facts(found["facts"]),
-        leases=found["leases"],
-        host=found["host"],
-        suspect=suspicion(host_row(found), found["trials"]),
-    )
-
-
-def _unknown(stamp: str) -> Refusal:
-    return Refusal("not-found", f"There is no pilot {stamp}.")
+    return pilot_row(row, suspicion(known_host(row), row["trials"]))

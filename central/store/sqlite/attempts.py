@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from central.records import Ended, LiveAttempt, Requeued
 from central.store import codec
 from central.store.accounts import measured
-from central.store.decide import End, Standing, check_job, verdict
+from central.store.decide import End, Standing, check_job, stale, verdict
 from central.store.sqlite import accounting, hosts, limits
 from central.store.sqlite.accounting import Used
-from central.store.sqlite.matching import held, stale
+from central.store.sqlite.matching import held
 from central.store.sqlite.out import Attempt, out_on
 from central.store.sqlite.out import attempt as find
 from pilot.errors import Refusal

@@ -6,13 +6,14 @@ import sqlite3
 
 from central.records import Ended, PilotRow
 from central.store import codec
+from central.store.admission import comes_again, not_expected, not_known, second_key, secret_problem
 from central.store.decide import left_behind
 from central.store.sqlite import hosts
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pilots import ONE, handed_over, move, pilot, row
 from pilot.errors import Refusal
 from pilot.protocol import EnrolRequest
-from pilot.states import ENROLLED, LIVE_PILOT, PilotState
+from pilot.states import PilotState
 
 ENROL = """
     UPDATE pilots
@@ -38,19 +39,11 @@ def enrol(
     """The row, or the refusal as a value: the alarm that goes with one must be written."""
     known = db.execute(ONE, (stamp,)).fetchone()
     if known is None:
-        return Refusal("unauthorized", "No pilot is expected under this stamp with this secret.")
-    if secret_hash in codec.texts(known["old_secrets"]):
-        return Refusal("superseded", f"Pilot {stamp} was submitted again with a new secret.")
-    if secret_hash != known["secret_hash"]:
-        return Refusal("unauthorized", "No pilot is expected under this stamp with this secret.")
-    if PilotState(known["state"]) not in LIVE_PILOT:
-        return Refusal("revoked", f"Pilot {stamp} is {known['state']}: its secret has ended with it.")
+        return not_expected()
+    if problem := secret_problem(known, stamp, secret_hash, now):
+        return problem
     if known["key_hash"] is not None:
         return _again(db, now, known, key_hash, request)
-    if now > known["secret_expires"]:
-        return Refusal(
-            "secret-expired", f"The secret of pilot {stamp} is {now - known['secret_expires']:.0f} s too old."
-        )
     return _first(db, now, known, key_hash, request)
 
 
@@ -59,11 +52,9 @@ def _again(
 ) -> PilotRow | Refusal:
     if key_hash == known["key_hash"]:  # the first answer was lost
         return pilot(db, known["stamp"])
-    where = f" from instance {request.instance}" if request.instance else ""
-    db.execute(ALARM, (f"at {now:.0f} its secret came again with another session key{where}", known["id"]))
-    return Refusal(
-        "secret-used", f"Pilot {known['stamp']} has enrolled with another session key; the operator is told."
-    )
+    alarm, refusal = second_key(known["stamp"], request.instance, now)
+    db.execute(ALARM, (alarm, known["id"]))
+    return refusal
 
 
 def _first(db: sqlite3.Connection, now: float, known: sqlite3.Row, key_hash: str, request: EnrolRequest) -> PilotRow:
@@ -82,26 +73,10 @@ def resume(
     db: sqlite3.Connection, now: float, stamp: str, key_hash: str, epoch: int, instance: str
 ) -> tuple[PilotRow, tuple[Ended, ...]]:
     known = db.execute(ONE, (stamp,)).fetchone()
-    if known is None or known["key_hash"] != key_hash:
-        raise Refusal("unauthorized", "No pilot is known under this stamp with this session key.")
-    if PilotState(known["state"]) not in ENROLLED:
-        raise Refusal("revoked", f"Pilot {stamp} is {known['state']} and cannot come back.")
-    if known["instance"] and instance and known["instance"] != instance:
-        raise Refusal(
-            "revoked",
-            f"Pilot {stamp} belongs to another machine.",
-            expected=f"instance {known['instance']}",
-            got=f"instance {instance}",
-        )
-    if known["epoch"] == epoch + 1:  # the first answer was lost
+    if known is None:
+        raise not_known()
+    if comes_again(known, stamp, key_hash, epoch, instance):
         return pilot(db, stamp), ()
-    if known["epoch"] != epoch:
-        raise Refusal(
-            "superseded",
-            f"Pilot {stamp} has gone on without you.",
-            expected=f"epoch {known['epoch']}",
-            got=f"epoch {epoch}",
-        )
     ended = end_all(db, now, known["id"], left_behind(None, "its pilot started anew"))
     if PilotState(known["state"]) is PilotState.SILENT:
         move(db, known, PilotState.DRAINING if known["draining"] else PilotState.RUNNING)

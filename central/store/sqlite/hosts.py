@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 
-from central.records import PilotRow
+from central.records import Suspicion
+from central.store.rows import host_row
 from central.store.sqlite.out import Attempt
 from central.store.suspicion import HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
 from pilot.states import Outcome
@@ -31,7 +31,8 @@ def ended(db: sqlite3.Connection, now: float, row: Attempt, outcome: Outcome) ->
         return
     place, seconds = (row.site, row.host), now - row.started
     # The attempts of a pilot end one after another: the first may be the first word against its machine.
-    before = _row(db.execute(ONE, place).fetchone()) if row.noted or outcome is not Outcome.SUCCESS else None
+    found = db.execute(ONE, place).fetchone() if row.noted or outcome is not Outcome.SUCCESS else None
+    before = None if found is None else host_row(found)
     if not concerns(before, outcome, seconds):
         return
     after = after_end(before, outcome, seconds, whose(row.community, row.owner), now)
@@ -46,35 +47,20 @@ def allowed(db: sqlite3.Connection, now: float, site: str, host: str, wanted: in
     found = db.execute(SUSPECT, (site, host)).fetchone() if host else None
     if found is None:
         return wanted
-    row = _row(found)
+    row = host_row(found)
     return at_most(row, wanted) if may_claim(row, now, found["out"]) else 0
 
 
-def with_suspicion(db: sqlite3.Connection, pilot: PilotRow) -> PilotRow:
-    """The pilot, with what is held against its machine."""
-    found = db.execute(SUSPECT, (pilot.site, pilot.host)).fetchone() if pilot.host else None
-    return pilot if found is None else replace(pilot, suspect=suspicion(_row(found), found["out"]))
+def held_against(db: sqlite3.Connection, site: str, host: str) -> Suspicion | None:
+    """What is held against a machine."""
+    found = db.execute(SUSPECT, (site, host)).fetchone() if host else None
+    return None if found is None else suspicion(host_row(found), found["out"])
 
 
 def name(db: sqlite3.Connection, stamp: str, host: str) -> None:
     """Keep on which machine a pilot is; an empty name is no news."""
     if host:
         db.execute(NAME, {"stamp": stamp, "host": host})
-
-
-def _row(found: sqlite3.Row | None) -> HostRow | None:
-    if found is None:
-        return None
-    return HostRow(
-        failures=found["failures"],
-        faults=found["faults"],
-        owner=found["owner"],
-        several=bool(found["several"]),
-        since=found["since"],
-        suspected=found["suspected"],
-        pause=found["pause"],
-        next=found["next"],
-    )
 
 
 def _values(row: HostRow) -> dict[str, object]:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from central.records import Leased, LiveAttempt, Pick
 from central.store import codec
+from central.store.decide import stale
 from central.store.sqlite import documents, hosts, limits
 from central.store.sqlite.documents import Templates
-from pilot.errors import Refusal
 from pilot.protocol import JobSpec
 from pilot.states import LEASED, JobState, Phase, PilotState
 
@@ -240,10 +240,6 @@ def live_attempt(db: sqlite3.Connection, job: int, attempt: int) -> LiveAttempt:
     if row is None:
         raise stale(job, attempt)
     return _live(row)
-
-
-def stale(job: int, attempt: int) -> Refusal:
-    return Refusal("stale-attempt", f"Attempt {attempt} of job {job} is over: another one may be running by now.")
 
 
 def _live(row: sqlite3.Row) -> LiveAttempt:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from central.records import OrderRow
 from central.store import codec
+from central.store.rows import order_row
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement
 from pilot.states import LIVE_PILOT, OrderVerb, PilotState
@@ -55,32 +56,14 @@ def order(
 
 
 def open_orders(db: sqlite3.Connection) -> tuple[OrderRow, ...]:
-    return tuple(_row(row) for row in db.execute(OPEN, (codec.text(sorted(LIVE_PILOT)),)))
+    return tuple(order_row(row) for row in db.execute(OPEN, (codec.text(sorted(LIVE_PILOT)),)))
 
 
 def orders(db: sqlite3.Connection, stamp: str) -> tuple[OrderRow, ...]:
-    return tuple(_row(row) for row in db.execute(OPEN_FOR, (stamp,)))
+    return tuple(order_row(row) for row in db.execute(OPEN_FOR, (stamp,)))
 
 
 def acknowledge(db: sqlite3.Connection, now: float, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
     for word in acknowledgements:
         values = {"now": now, "stamp": stamp, "order": word.order, "result": word.result}
         db.execute(DONE if word.stage == "done" else RECEIVED, values)
-
-
-def _row(row: sqlite3.Row) -> OrderRow:
-    return OrderRow(
-        id=row["id"],
-        stamp=row["stamp"],
-        epoch=row["epoch"],
-        verb=row["verb"],
-        job=row["job"],
-        attempt=row["attempt"],
-        argument=row["argument"],
-        reason=row["reason"],
-        who=row["who"],
-        created=row["created"],
-        received=row["received"],
-        done=row["done"],
-        result=row["result"],
-    )

@@ -13,15 +13,11 @@ from itertools import islice
 from typing import Any
 
 from central.store import codec
+from central.store.rows import job_view
+from central.store.selecting import END, MAX_SELECTED, before_cursor, check_selected, check_selection
 from central.store.sqlite import waiting
-from pilot.errors import Refusal
-from pilot.states import JobState, Outcome
-from pilot.views import JobPage, JobView, Selection
-
-#: Jobs that one bulk request may be about.
-MAX_SELECTED = 100_000
-#: Above every id.
-_END = 2**63 - 1
+from pilot.states import JobState
+from pilot.views import JobPage, Selection
 
 # Newest first, in one community and state.
 IDS_IN_STATE = """
@@ -91,65 +87,15 @@ def page(
 
 def select(db: sqlite3.Connection, community: str | None, selection: Selection) -> list[int]:
     """The ids of all jobs meant, newest first. Raises ``too-large``, and ``invalid`` for a selection of everything."""
-    if selection == Selection():
-        raise Refusal(
-            "invalid", "An empty selection would mean every job: name ids, states, an owner, a group or a name."
-        )
-    if len(selection.ids) > MAX_SELECTED:
-        raise _too_many(len(selection.ids))
-    ids = _ids(db, community, selection, _END, MAX_SELECTED + 1)
-    if len(ids) > MAX_SELECTED:
-        raise _too_many(len(ids))
+    check_selection(selection)
+    ids = _ids(db, community, selection, END, MAX_SELECTED + 1)
+    check_selected(ids)
     return ids
-
-
-def before_cursor(cursor: str | None) -> int:
-    """The id below which a page begins."""
-    if cursor is None:
-        return _END
-    if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
-        raise Refusal("invalid", f"cursor: expected `next` of the page before, got {cursor[:40]!r}")
-    return int(cursor)
-
-
-def job_view(row: sqlite3.Row) -> JobView:
-    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before."""
-    state = JobState(row["state"])
-    placed = state not in (JobState.WAITING, JobState.HELD)
-    return JobView(
-        id=row["id"],
-        name=row["name"],
-        state=state,
-        community=row["community"],
-        group=row["group"],
-        owner=row["owner"],
-        priority=row["priority"],
-        attempt=row["attempt"],
-        submitted=row["submitted"],
-        changed=row["changed"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        exit_code=row["exit_code"],
-        reason=row["reason"],
-        site=row["site"] if placed else "",
-        pilot=row["stamp"] if placed else "",
-        parent=row["parent"],
-        task_queue=row["queue"],
-        parameters=codec.parameters(row["parameters"]),
-    )
 
 
 def counts(db: sqlite3.Connection, community: str | None = None) -> dict[str, int]:
     """How many jobs, of one community or of all, are in each state."""
     return dict(db.execute(ALL_COUNTS, {"community": community}).fetchall())
-
-
-def _too_many(got: int) -> Refusal:
-    return Refusal(
-        "too-large",
-        f"The selection means more than {MAX_SELECTED:,} jobs: narrow it, by state or name, and repeat.",
-        expected=str(MAX_SELECTED),
-        got=str(got),
-    )
 
 
 def _filters(selection: Selection) -> dict[str, Any]:
@@ -184,7 +130,7 @@ def _ids(db: sqlite3.Connection, community: str | None, selection: Selection, be
 
 def _counts(db: sqlite3.Connection, community: str | None, selection: Selection) -> dict[str, int]:
     if selection.ids:
-        ids = _ids(db, community, selection, _END, len(selection.ids))
+        ids = _ids(db, community, selection, END, len(selection.ids))
         return dict(db.execute(STATES_OF, (codec.text(ids),)).fetchall())
     if selection.owner is None and selection.group is None and selection.name is None:
         states = selection.states or tuple(JobState)

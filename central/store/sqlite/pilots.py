@@ -9,10 +9,11 @@ from itertools import islice
 
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
-from central.store.decide import check_pilot, left_behind
+from central.store.decide import check_pilot, left_behind, unknown_pilot
+from central.store.rows import pilot_row
+from central.store.selecting import before_cursor
 from central.store.sqlite import hosts
 from central.store.sqlite.attempts import end_all
-from central.store.sqlite.pages import before_cursor
 from pilot.errors import Refusal
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
 
@@ -55,7 +56,7 @@ def row(db: sqlite3.Connection, stamp: str) -> sqlite3.Row:
     """The whole row. Raises ``not-found``."""
     found: sqlite3.Row | None = db.execute(ONE, (stamp,)).fetchone()
     if found is None:
-        raise Refusal("not-found", f"There is no pilot {stamp}.")
+        raise unknown_pilot(stamp)
     return found
 
 
@@ -167,34 +168,6 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute(COUNTS).fetchall())
 
 
-def record(db: sqlite3.Connection, found: sqlite3.Row) -> PilotRow:
+def record(db: sqlite3.Connection, row: sqlite3.Row) -> PilotRow:
     """A row of the view pilots_whole, with what is held against its machine."""
-    pilot = PilotRow(
-        stamp=found["stamp"],
-        state=PilotState(found["state"]),
-        site=found["site"],
-        queue=found["queue"],
-        communities=codec.texts(found["communities"]),
-        created=found["created"],
-        secret_hash=found["secret_hash"],
-        secret_expires=found["secret_expires"],
-        lease=found["lease"],
-        ends=found["ends"],
-        key_hash=found["key_hash"],
-        instance=found["instance"],
-        epoch=found["epoch"],
-        sequence=found["sequence"],
-        enrolled=found["enrolled"],
-        last_seen=found["last_seen"],
-        ended=found["ended"],
-        reason=PilotReason(found["reason"]) if found["reason"] else None,
-        message=found["message"],
-        exit_code=found["exit_code"],
-        reference=found["reference"],
-        alarm=found["alarm"],
-        offer=codec.offer(found["offer"]),
-        facts=codec.facts(found["facts"]),
-        leases=found["leases"],
-        host=found["host"],
-    )
-    return hosts.with_suspicion(db, pilot)
+    return pilot_row(row, hosts.held_against(db, row["site"], row["host"]))

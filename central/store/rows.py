@@ -1,0 +1,156 @@
+"""Rows of a store's tables and views as records. The columns are called alike in every store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from central.records import OrderRow, PilotRow, Suspicion
+from central.store import codec
+from central.store.suspicion import HostRow
+from pilot.protocol import AttemptReport
+from pilot.states import JobState, Outcome, Phase, PilotReason, PilotState
+from pilot.views import AttemptView, Event, JobDetail, JobView
+
+
+class Row(Protocol):
+    """One row; its values by name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def pilot_row(row: Row, suspect: Suspicion | None) -> PilotRow:
+    """A row of the view pilots_whole, with what is held against its machine."""
+    return PilotRow(
+        stamp=row["stamp"],
+        state=PilotState(row["state"]),
+        site=row["site"],
+        queue=row["queue"],
+        communities=codec.texts(row["communities"]),
+        created=row["created"],
+        secret_hash=row["secret_hash"],
+        secret_expires=row["secret_expires"],
+        lease=row["lease"],
+        ends=row["ends"],
+        key_hash=row["key_hash"],
+        instance=row["instance"],
+        epoch=row["epoch"],
+        sequence=row["sequence"],
+        enrolled=row["enrolled"],
+        last_seen=row["last_seen"],
+        ended=row["ended"],
+        reason=PilotReason(row["reason"]) if row["reason"] else None,
+        message=row["message"],
+        exit_code=row["exit_code"],
+        reference=row["reference"],
+        alarm=row["alarm"],
+        offer=codec.offer(row["offer"]),
+        facts=codec.facts(row["facts"]),
+        leases=row["leases"],
+        host=row["host"],
+        suspect=suspect,
+    )
+
+
+def host_row(row: Row) -> HostRow:
+    """A row of hosts, or of a view with its columns."""
+    return HostRow(
+        failures=row["failures"],
+        faults=row["faults"],
+        owner=row["owner"],
+        several=bool(row["several"]),
+        since=row["since"],
+        suspected=row["suspected"],
+        pause=row["pause"],
+        next=row["next"],
+    )
+
+
+def order_row(row: Row) -> OrderRow:
+    """A row of the view orders_to_deliver."""
+    return OrderRow(
+        id=row["id"],
+        stamp=row["stamp"],
+        epoch=row["epoch"],
+        verb=row["verb"],
+        job=row["job"],
+        attempt=row["attempt"],
+        argument=row["argument"],
+        reason=row["reason"],
+        who=row["who"],
+        created=row["created"],
+        received=row["received"],
+        done=row["done"],
+        result=row["result"],
+    )
+
+
+def job_view(row: Row) -> JobView:
+    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before."""
+    state = JobState(row["state"])
+    placed = state not in (JobState.WAITING, JobState.HELD)
+    return JobView(
+        id=row["id"],
+        name=row["name"],
+        state=state,
+        community=row["community"],
+        group=row["group"],
+        owner=row["owner"],
+        priority=row["priority"],
+        attempt=row["attempt"],
+        submitted=row["submitted"],
+        changed=row["changed"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        exit_code=row["exit_code"],
+        reason=row["reason"],
+        site=row["site"] if placed else "",
+        pilot=row["stamp"] if placed else "",
+        parent=row["parent"],
+        task_queue=row["queue"],
+        parameters=codec.parameters(row["parameters"]),
+    )
+
+
+def job_detail(row: Row) -> JobDetail:
+    """A whole row of the view jobs_whole."""
+    spec = codec.filled(row["spec"], row["parameters"], row["inputs"])
+    return JobDetail(
+        job=job_view(row),
+        command=spec.command,
+        needs=spec.needs,
+        retries=row["retries"],
+        retries_used=row["retries_used"],
+        blameless_ends=row["blameless_ends"],
+        inputs=tuple(file.name for file in spec.inputs),
+        outputs=tuple(rule.pattern for rule in spec.outputs),
+    )
+
+
+def end_of(row: Row) -> AttemptReport:
+    """What was said at the end of an attempt, by its row; an empty word before."""
+    return codec.report(row["report"]) or AttemptReport(Phase.ENDED)
+
+
+def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> AttemptView:
+    """A row of the view attempts_whole, with its end and its history."""
+    return AttemptView(
+        job=row["job"],
+        attempt=row["attempt"],
+        pilot=row["stamp"],
+        site=row["site"],
+        phase=Phase(row["phase"]),
+        cores=row["cores"],
+        started=row["started"],
+        ended=row["ended"],
+        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        exit_code=end.exit_code,
+        signal=end.signal,
+        limit=end.limit,
+        message=end.message,
+        tail=end.tail,
+        usage=codec.usage(row["usage"]),
+        outputs=end.outputs,
+        undelivered=end.undelivered,
+        log_sizes=end.log_sizes,
+        history=tuple(history),
+    )
