@@ -9,7 +9,7 @@ from central.bodies import cut
 from central.events import JobChanged
 from central.http import Call, Route
 from central.rules import Who
-from pilot.errors import InvalidInput, Refusal
+from pilot.errors import InvalidInput
 from pilot.protocol import MAX_TAIL, Accepted, AttemptReport
 from pilot.states import JobState, Phase
 
@@ -36,8 +36,7 @@ async def report(call: Call[AttemptReport]) -> Accepted:
 def _checked(message: AttemptReport) -> AttemptReport:
     """Refuse a report that contradicts itself; one that says too much is cut, because it cannot be said again."""
     if (message.phase is Phase.ENDED) != (message.outcome is not None):
-        problem = InvalidInput("outcome", "expected with the phase `ended`, and only then")
-        raise Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("outcome", "expected with the phase `ended`, and only then")
     return replace(message, tail=cut(message.tail, MAX_TAIL), message=cut(message.message, MAX_TAIL))
 
 

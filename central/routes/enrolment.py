@@ -15,7 +15,7 @@ from central.records import PilotRow
 from central.rules import Who
 from central.seal import PilotToken
 from pilot import protocol
-from pilot.errors import InvalidInput, Refusal
+from pilot.errors import InvalidInput
 from pilot.protocol import (
     UNLIMITED,
     Accepted,
@@ -111,8 +111,7 @@ def _session_key(text: str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        problem = InvalidInput("session_key", f"expected {KEY_BYTES} bytes in base64")
-        raise Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("session_key", f"expected {KEY_BYTES} bytes in base64")
     return key
 
 

@@ -47,8 +47,7 @@ async def page(call: Call[None]) -> PilotPage:
     """A page of pilots, newest first."""
     query = call.query(PilotsQuery)
     if not 1 <= query.limit <= MAX_PAGE:
-        problem = InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
-        raise Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
     rows, cursor = await call.central.store.pilots(
         community_of(call.person), states=query.states, queue=query.queue, cursor=query.cursor, limit=query.limit
     )
@@ -80,8 +79,7 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     row = await _visible(call)
     if request.verb not in _GIVEN:
         known = ", ".join(sorted(verb.value for verb in _GIVEN))
-        problem = InvalidInput("verb", f"expected one of {known}, got {request.verb.value}")
-        raise Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("verb", f"expected one of {known}, got {request.verb.value}")
     number = await central.orders.give(
         row.stamp, request.verb, who=person.user, argument=request.argument, reason=request.reason
     )

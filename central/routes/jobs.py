@@ -60,7 +60,7 @@ async def page(call: Call[None]) -> JobPage:
     """A page of jobs, newest first."""
     query = call.query(JobsQuery)
     if not 1 <= query.limit <= MAX_PAGE:
-        raise _invalid("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
+        raise InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
     _check_cursor(query.cursor)
     named = Selection(query.ids, query.states, query.owner, query.group, query.name, query.community)
     community, selection = _scope(call.person, named)
@@ -98,9 +98,11 @@ async def change(call: Call[VerbRequest]) -> VerbReply:
         raise Refusal("not-found", f"expected one of {', '.join(_VERBS)}, got {call.text('verb')}")
     community, wanted = _scope(person, request.selection)
     if wanted == Selection():
-        raise _invalid("selection", "expected `ids`, or a field that the jobs must fit: an empty one does not mean all")
+        raise InvalidInput(
+            "selection", "expected `ids`, or a field that the jobs must fit: an empty one does not mean all"
+        )
     if verb == "priority" and (request.priority is None or not 0 <= request.priority <= 10):
-        raise _invalid("priority", f"expected a whole number from 0 to 10, got {request.priority}")
+        raise InvalidInput("priority", f"expected a whole number from 0 to 10, got {request.priority}")
     selection, refused = await _permitted(call, wanted)
     if selection is None:
         return VerbReply(refused)
@@ -176,9 +178,9 @@ async def why_all(call: Call[ExplainRequest]) -> ExplainReply:
     """Why jobs wait, those of one task queue together; also where those are that do not wait."""
     request = call.message
     if not 1 <= request.limit <= MAX_PAGE:
-        raise _invalid("limit", f"expected 1 to {MAX_PAGE}, got {request.limit}")
+        raise InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {request.limit}")
     if len(request.selection.ids) > MAX_PAGE:
-        raise _invalid("selection.ids", f"expected at most {MAX_PAGE} ids, got {len(request.selection.ids)}")
+        raise InvalidInput("selection.ids", f"expected at most {MAX_PAGE} ids, got {len(request.selection.ids)}")
     _check_cursor(request.cursor)
     if request.selection.ids:
         request = replace(request, limit=max(request.limit, len(request.selection.ids)))
@@ -188,12 +190,7 @@ async def why_all(call: Call[ExplainRequest]) -> ExplainReply:
 
 def _check_cursor(cursor: str | None) -> None:
     if cursor is not None and not _CURSOR.fullmatch(cursor):
-        raise _invalid("cursor", "expected what `next` of the page before said")
-
-
-def _invalid(where: str, text: str) -> Refusal:
-    problem = InvalidInput(where, text)
-    return Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("cursor", "expected what `next` of the page before said")
 
 
 ROUTES = (

@@ -205,8 +205,7 @@ def _resume_at(call: Call[None], query: RangeQuery) -> int:
 def _not_negative(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 0:
-            problem = InvalidInput(name, f"expected a whole number from 0 on, got {number}")
-            raise Refusal("invalid", str(problem), problems=(problem,))
+            raise InvalidInput(name, f"expected a whole number from 0 on, got {number}")
 
 
 _FOLLOWING = {

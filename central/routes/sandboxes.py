@@ -32,8 +32,7 @@ async def put(call: Call[None]) -> SandboxReply:
     if query.offset is None and query.size is None:
         reply = await sandboxes.put(community, sha256, content)
     elif query.offset is None or query.size is None or not 0 <= query.offset <= query.size:
-        problem = InvalidInput("offset", "expected together with `size`, and not beyond it")
-        raise Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("offset", "expected together with `size`, and not beyond it")
     else:
         reply = await sandboxes.put_part(community, sha256, query.offset, query.size, content)
     call.central.metrics.sandbox_bytes.inc(reply.next if reply.stored else 0)

@@ -15,7 +15,7 @@ from central.explain import never_satisfiable
 from central.http import Call, Route
 from central.records import NewJobs
 from central.rules import Who
-from pilot.errors import InvalidInput, InvalidJob, Refusal
+from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
 from pilot.protocol import InputFile, JobSpec, Needs
 from pilot.views import JobRange, SubmitReply, SubmitRequest
@@ -50,8 +50,7 @@ def _idempotency_key(header: str | None) -> str | None:
     if header is None:
         return None
     if not 1 <= len(header) <= _MAX_KEY or not header.isprintable():
-        problem = InvalidInput("Idempotency-Key", f"expected 1 to {_MAX_KEY} printable characters")
-        raise Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("Idempotency-Key", f"expected 1 to {_MAX_KEY} printable characters")
     return header
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from central import share_views
 from central.http import Call, Route
-from central.records import USAGE_KEYS, UsageSum
+from central.records import USAGE_KEYS
 from central.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
-from pilot.views import LimitPage, LimitView, SharePage, UsagePage, UsageRow
+from pilot.use import LimitPage, LimitView, SharePage, UsagePage
 
 #: What is looked at when nobody says since when, in seconds.
 DEFAULT_TIME = 7 * 86400
@@ -46,7 +45,7 @@ async def used(call: Call[None]) -> UsagePage:
             expected=str(MAX_ROWS),
             got=str(len(sums)),
         )
-    return UsagePage(since, until, by, _rows(sums), query.span)
+    return UsagePage(since, until, by, sums, query.span)
 
 
 async def shares(call: Call[None]) -> SharePage:
@@ -84,20 +83,11 @@ def _community(call: Call[None], asked: str | None) -> str | None:
 def _check(query: UsageQuery, since: float, until: float) -> None:
     """Raises ``invalid`` that says where."""
     if unknown := [key for key in query.by if key not in USAGE_KEYS]:
-        raise _invalid("by", f"expected some of {', '.join(USAGE_KEYS)}, got {unknown[0][:100]!r}")
+        raise InvalidInput("by", f"expected some of {', '.join(USAGE_KEYS)}, got {unknown[0][:100]!r}")
     if not (math.isfinite(since) and math.isfinite(until) and 0 <= since < until):
-        raise _invalid("since", f"expected a time before `until`, got {since:.0f} and {until:.0f}")
+        raise InvalidInput("since", f"expected a time before `until`, got {since:.0f} and {until:.0f}")
     if query.span is not None and not (query.span >= 1 and (until - since) / query.span <= MAX_SPANS):
-        raise _invalid("span", f"expected 1 s or more and at most {MAX_SPANS:,} spans, got {query.span:g} s")
-
-
-def _rows(sums: Sequence[UsageSum]) -> tuple[UsageRow, ...]:
-    return tuple(UsageRow(**asdict(one)) for one in sums)
-
-
-def _invalid(where: str, text: str) -> Refusal:
-    problem = InvalidInput(where, text)
-    return Refusal("invalid", str(problem), problems=(problem,))
+        raise InvalidInput("span", f"expected 1 s or more and at most {MAX_SPANS:,} spans, got {query.span:g} s")
 
 
 ROUTES = (

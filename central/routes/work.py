@@ -166,8 +166,7 @@ async def step(call: Call[StepReport]) -> Accepted:
 def _positive(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 1:
-            problem = InvalidInput(name, f"expected a whole number from 1 on, got {number}")
-            raise Refusal("invalid", str(problem), problems=(problem,))
+            raise InvalidInput(name, f"expected a whole number from 1 on, got {number}")
 
 
 ROUTES = (
