@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from central.folder import Folder
-from central.settings import Service, is_postgresql
+from central.settings import Service, is_postgresql, workers_problem
 from central.store.port import Store
 from pilot.errors import PilotageError
 
@@ -46,9 +46,5 @@ def open_database(folder: Folder, service: Service, wall: Callable[[], float]) -
 
 def check_workers(service: Service) -> None:
     """Raises `PilotageError` when the settings ask for more processes than the database can bear."""
-    if service.workers > 1 and not is_postgresql(service.database):
-        raise PilotageError(
-            f"central.toml: central.workers: expected 1, because database = {service.database!r} is a file of SQLite,"
-            f" which one process has for itself, got {service.workers}; several share a PostgreSQL database:"
-            ' database = "postgresql://user@host/name"'
-        )
+    if problem := workers_problem(service.workers, service.database):
+        raise PilotageError(f"central.toml: central.workers: {problem}")

@@ -28,6 +28,7 @@ from central.records import PilotRow
 from central.share_views import standing
 from pilot.protocol import Needs
 from pilot.states import JobState
+from pilot.use import ShareView
 from pilot.views import (
     ExplainedJobs,
     ExplainReply,
@@ -36,7 +37,6 @@ from pilot.views import (
     JobExplanation,
     JobView,
     PilotExplanation,
-    ShareView,
 )
 
 if TYPE_CHECKING:

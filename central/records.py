@@ -276,17 +276,3 @@ class Consumed:
 
 #: What usage may be told apart by, besides time.
 USAGE_KEYS = ("community", "group", "owner", "site")
-
-
-@dataclass(frozen=True)
-class UsageSum:
-    """What attempts that ended in one span of time used together. `keys` has a value for each key asked for."""
-
-    start: float  # of the span
-    keys: tuple[str, ...]
-    attempts: int
-    succeeded: int
-    core_seconds: float  # cores granted × wall time
-    cpu_seconds: float  # as far as it was measured
-    memory_peak: int  # bytes, the largest of one attempt
-    lost_core_seconds: float  # of the core-seconds, those of attempts that did not succeed

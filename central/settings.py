@@ -140,6 +140,16 @@ class CentralSettings:
         return next((queue for queue in self.queues if queue.name == name), None)
 
 
+def workers_problem(workers: int, database: str) -> str | None:
+    """Why so many processes cannot serve on that database; None: they can."""
+    if workers > 1 and not is_postgresql(database):
+        return (
+            f"expected 1 with SQLite, got {workers}: one process has the file {database} for itself; several share"
+            ' a PostgreSQL database: database = "postgresql://user@host/name"'
+        )
+    return None
+
+
 def is_postgresql(database: str) -> bool:
     """Whether the setting `database` is the address of a PostgreSQL, and not a file."""
     return database.startswith(("postgresql://", "postgres://"))

@@ -12,7 +12,18 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from central.records import Identity
-from central.settings import ROLES, ApiToken, CentralSettings, Community, Group, Service, Shares, Site, is_postgresql
+from central.settings import (
+    ROLES,
+    ApiToken,
+    CentralSettings,
+    Community,
+    Group,
+    Service,
+    Shares,
+    Site,
+    is_postgresql,
+    workers_problem,
+)
 from central.settings_fields import amount, each, name, seconds, share, unique
 from central.settings_limits import limit
 from central.settings_queues import queue
@@ -102,8 +113,8 @@ def _service(fields: Fields) -> Service:
     )
     if isinstance(service.keep_jobs, int) and service.keep_jobs < LEAST_KEPT:
         fields.problem("keep_jobs", f"expected at least {LEAST_KEPT} s: who waits for a job must see how it ended")
-    if service.workers > 1 and not is_postgresql(service.database):
-        fields.problem("workers", f"expected 1 with SQLite, got {service.workers}: more need a postgresql:// database")
+    if problem := workers_problem(service.workers, service.database):
+        fields.problem("workers", problem)
     if service.lease < 2 * service.beat:
         fields.problem("lease", f"expected at least two heartbeats ({2 * service.beat:g} s), got {service.lease} s")
     fields.finish()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from central.records import Consumed
 from central.settings import Community
-from pilot.views import ShareView
+from pilot.use import ShareView
 
 #: Owners by group by community.
 _Tree = Mapping[str, Mapping[str, Sequence[Consumed]]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from pilot.units import show_duration
-from pilot.views import LimitView, SharePage, UsagePage, UsageRow
+from pilot.use import LimitView, SharePage, UsagePage, UsageRow
 from pilotage import words
 from pilotage.moments import DAY
 from pilotage.screen import Table

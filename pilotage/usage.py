@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pilot.views import LimitPage, LimitView, SharePage, UsagePage
+from pilot.use import LimitPage, LimitView, SharePage, UsagePage
 from pilotage.asking import Asking, joined
 
 

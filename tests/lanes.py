@@ -67,8 +67,8 @@ class Result:
 
 
 def within(*paths: str) -> Callable[[], Sequence[str]]:
-    """Select the tests below these paths."""
-    return lambda: [path for path in paths if (TOP / path.partition("::")[0]).exists()]
+    """Select the tests below these paths; one that is not there fails the lane."""
+    return lambda: paths
 
 
 def node_tests() -> list[str]:

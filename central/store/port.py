@@ -30,11 +30,11 @@ from central.records import (
     Requeued,
     Submitted,
     Swept,
-    UsageSum,
     Waiting,
 )
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
+from pilot.use import UsageRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
 
 
@@ -235,7 +235,7 @@ class Store(Protocol):
 
     async def usage(
         self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
-    ) -> tuple[UsageSum, ...]:
+    ) -> tuple[UsageRow, ...]:
         """What attempts that ended in [since, until) used, told apart by `by` (of `USAGE_KEYS`) and by spans of so
         many seconds (None: one span). Ordered by time, then by keys. Raises ``invalid`` for a key it does not know."""
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.records import USAGE_KEYS, Beat, Leased, UsageSum
+from central.records import USAGE_KEYS, Beat, Leased
 from central.store.port import Store
 from pilot.protocol import GoodbyeRequest, Usage
 from pilot.states import JobState, Outcome, PilotReason, PilotState
+from pilot.use import UsageRow
 from tests.contract.spells import SPELLS, Row, Spell, both, play, wall_of
 from tests.contract.stores import (
     ADA,
@@ -38,7 +39,7 @@ HOUR = 3600.0
 FOREVER = 1e9
 
 
-async def total(store: Store) -> UsageSum:
+async def total(store: Store) -> UsageRow:
     (one,) = await store.usage(None, by=(), since=0.0, until=FOREVER, span=None)
     return one
 
@@ -182,7 +183,7 @@ def summed(
     return groups
 
 
-def check_usage(answer: Sequence[UsageSum], expected: dict[tuple[float, tuple[str, ...]], list[Row]]) -> None:
+def check_usage(answer: Sequence[UsageRow], expected: dict[tuple[float, tuple[str, ...]], list[Row]]) -> None:
     assert [(one.start, one.keys) for one in answer] == sorted(expected)
     for one in answer:
         rows = expected[one.start, one.keys]

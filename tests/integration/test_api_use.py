@@ -11,7 +11,8 @@ import pytest
 
 from pilot.protocol import Usage
 from pilot.states import JobState, Outcome, Phase
-from pilot.views import ExplainedJobs, ExplainReply, JobExplanation, JobPage, LimitPage, SharePage, UsagePage, VerbReply
+from pilot.use import LimitPage, SharePage, UsagePage
+from pilot.views import ExplainedJobs, ExplainReply, JobExplanation, JobPage, VerbReply
 from tests.integration.conftest import CentralMaker
 from tests.integration.running_central import Person, RunningCentral, until
 from tests.integration.test_api_jobs import change, refused

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from pilot.views import LimitView, SharePage, ShareView, UsagePage, UsageRow
+from pilot.use import LimitView, SharePage, ShareView, UsagePage, UsageRow
 from pilotage.exits import Exit
 from pilotage.moments import DAY, HOUR, beginning, moment
 from pilotage.rendering_usage import core_hours, percent

@@ -7,18 +7,8 @@ import responses
 from responses import matchers
 
 from pilot.states import JobState
-from pilot.views import (
-    ExplainedJobs,
-    ExplainReply,
-    JobExplanation,
-    JobPage,
-    LimitPage,
-    LimitView,
-    Selection,
-    SharePage,
-    UsagePage,
-    UsageRow,
-)
+from pilot.use import LimitPage, LimitView, SharePage, UsagePage, UsageRow
+from pilot.views import ExplainedJobs, ExplainReply, JobExplanation, JobPage, Selection
 from tests.unit.client_scene import URL, Time, answer, client
 
 

@@ -66,7 +66,7 @@ class Gossip:
         connection = await connect_alone(self._url)
         try:
             await connection.add_listener(CHANNEL, self._on_word)
-        except BaseException:
+        except BaseException:  # the connection does not outlive a failure, whatever it was
             connection.terminate()
             raise
         return connection

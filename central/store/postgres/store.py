@@ -30,7 +30,6 @@ from central.records import (
     Requeued,
     Submitted,
     Swept,
-    UsageSum,
     Waiting,
 )
 from central.store.postgres import (
@@ -63,6 +62,7 @@ from central.store.postgres.transactions import Transactions
 from pilot.errors import PilotageError, Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
+from pilot.use import UsageRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class PostgresStore:
         try:
             await self._transactions.repeat(migrate.migrate, self.url, migrate.steps())
             self._hot = Transactions(await connect(self.url, hot=True), self._clock, self._gossip.missed)
-        except BaseException:
+        except BaseException:  # connections do not outlive a start that failed
             await self._transactions.close()
             raise
         self._claims = Group(self._claim)
@@ -310,7 +310,7 @@ class PostgresStore:
 
     async def usage(
         self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
-    ) -> tuple[UsageSum, ...]:
+    ) -> tuple[UsageRow, ...]:
         return await self._reader(usage.usage, community, by=by, since=since, until=until, span=span)
 
     async def roll_up(self) -> int:

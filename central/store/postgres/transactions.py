@@ -146,7 +146,7 @@ class Transactions:
         async with self._pool.acquire() as db:
             try:
                 yield db
-            except Exception as error:
+            except Exception as error:  # looked at, and raised
                 if gone(_cause(error)):
                     db.terminate()
                 raise
@@ -162,12 +162,12 @@ class Transactions:
             await db.execute("BEGIN")
             try:
                 answer = await verb(db)
-            except BaseException:
+            except BaseException:  # also when it is cancelled: nothing of it stays
                 await _undo(db)
                 raise
             try:
                 await db.execute("COMMIT")
-            except Exception as error:
+            except Exception as error:  # looked at, and raised
                 if gone(error):
                     raise _Unsure from error
                 raise
@@ -179,7 +179,7 @@ class Transactions:
         async with self._connection() as db:
             try:
                 answer = await verb(db, None if self._clock is None else self._clock())
-            except Exception as error:
+            except Exception as error:  # looked at, and raised
                 if gone(error):  # it may be just the answer that was lost
                     raise _Unsure from error
                 raise

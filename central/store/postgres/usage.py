@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from central.records import USAGE_KEYS, Consumed, UsageSum
+from central.records import USAGE_KEYS, Consumed
 from central.store.accounts import HORIZON, HOUR, parts, summable
 from pilot.errors import Refusal
+from pilot.use import UsageRow
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
@@ -100,7 +101,7 @@ MARK = "UPDATE usage_summed SET until = $1"
 
 async def usage(
     db: Database, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
-) -> tuple[UsageSum, ...]:
+) -> tuple[UsageRow, ...]:
     if unknown := [key for key in by if key not in USAGE_KEYS]:
         raise Refusal("invalid", f"by: expected some of {', '.join(USAGE_KEYS)}, got {unknown[0]!r}")
     ranges = parts(since, until, span, await db.fetchval(SUMMED))
@@ -191,8 +192,8 @@ def _columns(ranges: Sequence[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
     return [first for first, _ in ranges], [until for _, until in ranges]
 
 
-def _sum(row: Row, keys: Sequence[str], since: float, span: float | None) -> UsageSum:
-    return UsageSum(
+def _sum(row: Row, keys: Sequence[str], since: float, span: float | None) -> UsageRow:
+    return UsageRow(
         start=since if span is None else since + row["number"] * span,
         keys=tuple(row[key] for key in keys),
         attempts=row["attempts"],

@@ -38,7 +38,7 @@ def migrate(database: sqlite3.Connection, path: Path, scripts: Sequence[str], no
                 database.execute(statement)
             database.execute(_APPLIED, (number, now))
         database.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # whatever stops it, the file stays as it was
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise

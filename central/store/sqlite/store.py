@@ -26,7 +26,6 @@ from central.records import (
     Requeued,
     Submitted,
     Swept,
-    UsageSum,
     Waiting,
 )
 from central.store.sqlite import (
@@ -58,6 +57,7 @@ from central.store.sqlite.writer import Writer
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
+from pilot.use import UsageRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
 
 #: Threads that read. More than cores, so that one long list does not hold up the short questions.
@@ -85,7 +85,7 @@ class SqliteStore:
         try:
             migrate(database, self.path, steps(), self._clock())
             self._readers = Readers([connect_reader(self.path) for _ in range(READERS)], connect_reader(self.path))
-        except BaseException:
+        except BaseException:  # the connection does not outlive a start that failed
             database.close()
             raise
         self._writer = Writer(database, self._clock)
@@ -284,7 +284,7 @@ class SqliteStore:
 
     async def usage(
         self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
-    ) -> tuple[UsageSum, ...]:
+    ) -> tuple[UsageRow, ...]:
         return await self._readers.run(used.usage, community, by, since, until, span)
 
     async def roll_up(self) -> int:

@@ -6,11 +6,12 @@ import math
 import sqlite3
 from collections.abc import Sequence
 
-from central.records import USAGE_KEYS, UsageSum
+from central.records import USAGE_KEYS
 from central.store import codec
 from central.store.accounts import parts
 from central.store.sqlite.accounting import summed
 from pilot.errors import Refusal
+from pilot.use import UsageRow
 
 # Sums of whole hours (by their middle) and rows, told apart by span and keys. The keys are put in as column names.
 USED = """
@@ -37,7 +38,7 @@ _ENDLESS = math.inf
 
 def usage(
     db: sqlite3.Connection, community: str | None, by: Sequence[str], since: float, until: float, span: float | None
-) -> tuple[UsageSum, ...]:
+) -> tuple[UsageRow, ...]:
     if unknown := [key for key in by if key not in USAGE_KEYS]:
         raise Refusal("invalid", f"by: expected some of {', '.join(USAGE_KEYS)}, got {unknown[0]!r}")
     ranges = parts(since, until, span, summed(db))
@@ -50,7 +51,7 @@ def usage(
     }
     columns = ", ".join(f'"{key}"' for key in by) or "''"
     sums = [
-        UsageSum(since if span is None else since + number * span, tuple(rest[: len(by)]), *rest[-6:])
+        UsageRow(since if span is None else since + number * span, tuple(rest[: len(by)]), *rest[-6:])
         for number, *rest in db.execute(USED.format(keys=columns), values)
     ]
     return tuple(sorted(sums, key=lambda one: (one.start, one.keys)))

@@ -147,7 +147,7 @@ class Writer:
         before = self._database.total_changes
         try:
             work.answer = work.verb(self._database, self._clock())
-        except Exception as error:
+        except Exception as error:  # the verb's caller is told; the batch goes on
             if not self._database.in_transaction:  # SQLite has given up the whole transaction
                 raise
             work.error = understood(error)
@@ -159,7 +159,7 @@ class Writer:
         self._database.execute("SAVEPOINT verb")
         try:
             work.answer = work.verb(self._database, self._clock())
-        except Exception as error:
+        except Exception as error:  # the verb's caller is told; the batch goes on
             if not self._database.in_transaction:
                 raise
             self._database.execute("ROLLBACK TO verb")
