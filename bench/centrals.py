@@ -119,7 +119,7 @@ def running(central: Central) -> Iterator[Central]:
     central.start()
     try:
         yield central
-    except BaseException:
+    except BaseException:  # whatever failed, its log is of use
         print((central.folder / "central.log").read_text()[-3000:], file=sys.stderr)
         raise
     finally:

@@ -257,7 +257,7 @@ class Dispatcher:
     async def _claimed(self, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
         try:
             claim = await self._store.claim(held.stamp, request.agent, request.number, choice.picks)
-        except BaseException:
+        except BaseException:  # also when it is cancelled: what was reserved waits still
             self.queues.settle(choice, None)
             # Not at once: the next would run into the same trouble, and so on through all that wait.
             self._clock.later(RECOVERY, self._held.serve_all)

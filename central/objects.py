@@ -48,7 +48,7 @@ class Objects:
         try:
             yield unfinished
             unfinished.keep(durable)
-        except BaseException:
+        except BaseException:  # nothing half-written stays, whatever happened
             unfinished.discard()
             raise
 

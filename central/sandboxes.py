@@ -81,7 +81,7 @@ class SandboxStore:
             size = await _fill(target, digest, content)
             _check(digest.hexdigest(), sha256)
             await asyncio.to_thread(target.keep, True)
-        except BaseException:
+        except BaseException:  # nothing half-written stays, whatever happened
             target.discard()
             raise
         await self._add(community, sha256, size)
@@ -127,7 +127,7 @@ class SandboxStore:
         except ClientDisconnect:
             await asyncio.to_thread(_keep_part, target, folder, start)
             raise
-        except BaseException:
+        except BaseException:  # nothing half-written stays, whatever happened
             target.discard()
             raise
         await asyncio.to_thread(_keep_part, target, folder, start)

@@ -169,6 +169,6 @@ def write_secret(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException:  # nothing half-written stays, whatever happened
         temporary.unlink(missing_ok=True)
         raise

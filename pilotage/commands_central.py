@@ -57,7 +57,7 @@ def up(
     process = embedded.start(workers)
     try:
         embedded.wait_until_healthy(process)
-    except BaseException:
+    except BaseException:  # nothing that was started outlives this, Ctrl-C included
         process.terminate()
         process.wait()
         raise

@@ -68,7 +68,7 @@ def upload(transport: Transport, files: list[LocalFile], progress: Progress | No
                 sent += was_sent
                 if progress:
                     progress(done, total)
-        except BaseException:
+        except BaseException:  # what is not sent yet is not sent, whatever happened
             pool.shutdown(cancel_futures=True)
             raise
     return sent
