@@ -186,12 +186,10 @@ class Dispatcher:
                 await asyncio.wait({seat.claim})
             if request.number < seat.number:
                 return self._barred("superseded")
-            if seat.ask_store:
-                seat.ask_store = False
-                before = await self._store.answered(pilot.stamp, request.agent, request.number)
-                if before is not None:
-                    return Answer(before) if before else self._barred("superseded")
-            return await self._serve(seat, pilot, request)
+            asked, seat.ask_store = seat.ask_store, False
+            if asked and (before := await self._before(pilot, request)):
+                return before
+            return await self._serve(seat, pilot, request, asked)
 
     def _seat(self, pilot: PilotRow, request: MatchRequest) -> _Seat | None:
         """The agent's seat, with this as its newest request; None when a newer one was heard."""
@@ -210,7 +208,15 @@ class Dispatcher:
             seat.held.end(self._barred("superseded"))
         return seat
 
-    async def _serve(self, seat: _Seat, pilot: PilotRow, request: MatchRequest) -> Answer:
+    async def _before(self, pilot: PilotRow, request: MatchRequest) -> Answer | None:
+        """What this number was answered with before, here or by another central; None: nothing yet."""
+        before = await self._store.answered(pilot.stamp, request.agent, request.number)
+        if before is None:
+            return None
+        return Answer(before) if before else self._barred("superseded")
+
+    async def _serve(self, seat: _Seat, pilot: PilotRow, request: MatchRequest, asked: bool) -> Answer:
+        """Claim what fits, or wait for it. `asked`: the store was asked whether it knows the number."""
         offer = replace(request.offer, site=pilot.site, queue=pilot.queue, communities=pilot.communities)
         self._presence.offered(pilot.stamp, request.agent, offer)
         wait = max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
@@ -220,6 +226,13 @@ class Dispatcher:
         try:
             choice = self._chooser.choose(held)
             for _ in range(ROUNDS):
+                if not choice.picks and not asked:
+                    # A claim finds out by itself whether another central has answered this number; who waits does not.
+                    asked = True
+                    if before := await self._before(pilot, request):
+                        return before
+                    choice = self._chooser.choose(held, tries=False)  # what has come meanwhile woke nobody
+                    continue
                 if not choice.picks:
                     held.passed = choice
                     outcome = await self._hold(seat, held)

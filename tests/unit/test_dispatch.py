@@ -11,7 +11,7 @@ import pytest
 from central.dispatch import EMPTY_FOR, MAX_WAIT, POLL, UNUSED_FOR, Dispatcher
 from central.held import Answer
 from central.presence import Presence
-from central.records import Requeued
+from central.records import Leased, Requeued
 from central.store.port import Store
 from pilot.errors import Refusal
 from pilot.protocol import MatchRequest, Offer
@@ -335,6 +335,38 @@ def test_the_same_number_after_a_restart_gets_the_same_answer() -> None:
         await again.dispatcher.start()
         assert jobs(await again.ask(number=4, most=2)) == jobs(first)
         assert again.waits() == 18
+
+    play(scenario)
+
+
+def test_a_number_that_another_central_answered_gets_that_answer() -> None:
+    """A pilot whose answer from another central was lost is not held here for want of jobs: it gets what it was given."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1), 2)
+        await scene.ask(number=4, most=1)  # so that this central knows the pilot, by older numbers alone
+        other = Dispatcher(cast(Store, scene.store), Presence(scene.clock.now), scene.clock, 10)
+        await other.start()
+        given = await other.match(pilot(STAMP), MatchRequest(5, offer(), most=1))
+        scene.dispatcher.jobs_removed([Requeued(1, 2, 5)])  # as the other has told
+        assert jobs(await scene.ask(number=5, most=1, wait=30.0)) == jobs(given) == [2]
+
+    play(scenario)
+
+
+def test_jobs_that_come_while_the_store_is_asked_are_not_missed() -> None:
+    """What comes between the look for jobs and the wait for them is given at once."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.ask(number=1)
+        answered = scene.store.answered
+
+        async def slow(stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
+            scene.submit(task(1))
+            return await answered(stamp, agent, request)
+
+        scene.store.answered = slow  # type: ignore[method-assign]
+        assert jobs(await scene.ask(number=2, wait=30.0)) == [1]
 
     play(scenario)
 
