@@ -121,17 +121,19 @@ def test_agent_killed(system: System, client: Client) -> None:
     assert client.pilot(first.pilot).pilot.reason is PilotReason.AGENT_DIED
 
 
-def test_monitor_killed(system: System, client: Client) -> None:
+def test_monitor_killed(tmp_path: Path) -> None:
     """kill -9 of a monitor: the agent stops its payloads, the job goes back, and nothing of the pilot is left."""
-    [job] = submit(client, chatty(100))
-    first = running_attempt(system, client, job)
-    [monitor] = system.monitors(first.pilot)
-    deliver(monitor, signal.SIGKILL)
-    wait_for(lambda: not system.processes("", first.pilot), 30, "the pilot's processes to end")
-    until_state(client, job, JobState.WAITING, JobState.MATCHED, JobState.RUNNING)
-    wait_for(lambda: len(client.attempts(job)) == 2, 90, "a second attempt")
-    assert client.attempts(job)[0].outcome in (Outcome.LOST, Outcome.NODE_FAULT)
-    assert client.job(job).retries_used == 0
+    plan = Plan(slots=2, lease="10 s", silent_after="6 s")
+    with running_system(tmp_path / "central", plan) as system, system.client() as client:
+        [job] = submit(client, chatty(100))
+        first = running_attempt(system, client, job)
+        [monitor] = system.monitors(first.pilot)
+        deliver(monitor, signal.SIGKILL)
+        wait_for(lambda: not system.processes("", first.pilot), 30, "the pilot's processes to end")
+        until_state(client, job, JobState.WAITING, JobState.MATCHED, JobState.RUNNING)
+        wait_for(lambda: len(client.attempts(job)) == 2, 90, "a second attempt")
+        assert client.attempts(job)[0].outcome in (Outcome.LOST, Outcome.NODE_FAULT)
+        assert client.job(job).retries_used == 0
 
 
 def test_payload_killed(system: System, client: Client) -> None:
