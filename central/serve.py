@@ -33,7 +33,7 @@ from central.lifecycle import running
 from central.routes import TABLE
 from central.seal import load_ring
 from central.settings import CentralSettings, Service
-from central.workers import Workers, command, end_with_parent
+from central.workers import Workers, command, end_with_parent, show_life
 from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
@@ -176,6 +176,8 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
         central.background(_renew(certificates, context, ours=not central.worker))
         await _first(serving, server.listens.wait())
         _ready(central.settings.service, central.folder)
+        if central.worker:
+            central.background(show_life())
         await _first(serving, stop.wait(), central.failed.wait())
         log.info("Stopping: what is held is answered, what is under way may finish")
         central.closing.set()

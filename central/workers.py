@@ -2,12 +2,14 @@
 
 They share the port, among whose listeners the kernel spreads connections, and the database, through which they are
 correct; this process, which has the folder's lock, answers nothing itself. Each holds one end of a pipe whose other end
-closes with this process, however it ends: then they end as well.
+closes with this process, however it ends: then they end as well. Through another pipe each shows again and again that
+its loop turns: one that hangs is killed, since the kernel goes on to give it connections that nobody answers.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -25,6 +27,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 LASTED = 60.0
 #: Seconds that they get to end.
 PATIENCE = 30.0
+#: Seconds between two signs of life of a worker, and without any until it is taken to hang.
+SIGN, HUNG = 5.0, 60.0
+#: We look so often before we believe it: when this process itself did not run, signs may be waiting to be read.
+LOOKS = 6
 
 
 def command(*arguments: str) -> Sequence[str]:
@@ -35,12 +41,18 @@ def command(*arguments: str) -> Sequence[str]:
 
 
 class Workers:
-    """So many processes; `start` gives the command line of each, `ready` is called once when all of them serve."""
+    """So many processes; `start` gives the command line of each, `ready` is called once when all of them serve.
 
-    def __init__(self, count: int, start: Callable[[int], Sequence[str]], ready: Callable[[], None]) -> None:
+    What each prints is for us: its first line says that it serves, every other that it lives.
+    """
+
+    def __init__(
+        self, count: int, start: Callable[[int], Sequence[str]], ready: Callable[[], None], hung: float = HUNG
+    ) -> None:
         self._count = count
         self._start = start
         self._ready = ready
+        self._hung = hung
         self._processes: dict[int, Process] = {}
         self._serving: set[int] = set()
         self._served = False  # all of them, once
@@ -94,12 +106,27 @@ class Workers:
         try:
             if self._stop.is_set():
                 process.terminate()
-            if process.stdout and await process.stdout.readline():
+            if (signs := process.stdout) and await signs.readline():
                 self._serves(number)
+                if await self._falls_silent(signs):
+                    log.error("Worker %d hangs: no sign of life for %.0f s; it is killed", number, self._hung)
+                    process.kill()
             return await process.wait()
         finally:
             del self._processes[number]
             self._serving.discard(number)
+
+    async def _falls_silent(self, signs: asyncio.StreamReader) -> bool:
+        """Read signs of life until they end, which is the end of the worker, or none has come for too long."""
+        quiet = 0
+        while quiet < LOOKS:
+            try:
+                if not await asyncio.wait_for(signs.readline(), self._hung / LOOKS):
+                    return False
+                quiet = 0
+            except TimeoutError:
+                quiet += 1
+        return True
 
     def _serves(self, number: int) -> None:
         self._serving.add(number)
@@ -126,3 +153,12 @@ def end_with_parent(stop: Callable[[], None]) -> None:
             stop()
 
     loop.add_reader(0, look)
+
+
+async def show_life() -> None:
+    """In a worker: tell the process that started it, again and again, that the loop turns."""
+    os.set_blocking(1, False)  # when nobody reads, this must not be what hangs
+    while True:
+        await asyncio.sleep(SIGN)
+        with contextlib.suppress(BlockingIOError):
+            os.write(1, b"alive\n")
