@@ -153,7 +153,11 @@ def compose(
     )
 
 
-def _free(gossip: Gossip) -> Callable[[str, int, Offer], None]:
+def _free(gossip: Gossip) -> Callable[[str, int, Offer], None] | None:
+    """How other centrals learn what agents have left; None: there are none."""
+    if gossip.alone:
+        return None
+
     def tell(stamp: str, agent: int, offer: Offer) -> None:
         gossip.say(Free(stamp, agent, offer))
 

@@ -13,6 +13,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from central import versions
+from central.interruptible import Interruptible
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import VERSION
 
@@ -56,8 +57,9 @@ async def whole(request: Request, headers: Mapping[str, str], bound: int) -> byt
     body: list[bytes] = []
     size = 0
     loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(PATIENCE) as patience:
+    with Interruptible() as block:
+        patience = loop.call_later(PATIENCE, block.interrupt)
+        try:
             while True:
                 message = await request.receive()
                 if message["type"] == "http.disconnect":
@@ -68,9 +70,11 @@ async def whole(request: Request, headers: Mapping[str, str], bound: int) -> byt
                     raise too_large(bound, "the body of this request")
                 if not message.get("more_body", False):
                     return b"".join(body)
-                patience.reschedule(loop.time() + PATIENCE)
-    except TimeoutError as error:
-        raise _stalled() from error
+                patience.cancel()
+                patience = loop.call_later(PATIENCE, block.interrupt)
+        finally:
+            patience.cancel()
+    raise _stalled()
 
 
 def _check_length(headers: Mapping[str, str], bound: int) -> None:

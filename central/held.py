@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from central.choosing import Chooser
@@ -25,6 +26,7 @@ class Answer(NamedTuple):
     reason: NoMatch | None = None
     detail: str = ""
     retry_after: float = 0.0
+    least_time: int | None = None  # seconds, see `central.remaining`
 
 
 @dataclass(eq=False)
@@ -38,16 +40,20 @@ class Held:
     deadline: float
     passed: Choice | None = None  # the last choice for it, which found nothing
     turn: asyncio.Future[Choice | Answer] | None = None
-    free: Free = field(init=False)
-    kind: tuple[object, ...] = field(init=False)
+    free: Free = field(init=False)  # all of the offer
 
     def __post_init__(self) -> None:
+        self.free = Free.of(self.offer)
+
+    @cached_property
+    def kind(self) -> tuple[object, ...]:
+        """What queues it may have jobs of hangs on this alone, but for amounts."""
         offer = self.offer
-        self.free = Free.of(offer)
-        self.kind = (
+        return (
             offer.site,
             offer.queue,
             offer.communities,
+            offer.owners,
             offer.tags,
             offer.unknown_tags,
             offer.required_tags,

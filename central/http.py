@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from central import bodies, rules, versions
+from central.interruptible import Interruptible
 from central.records import Identity
 from central.router import Router
 from central.rules import Caller, PilotCaller, Who
@@ -33,12 +34,13 @@ log = logging.getLogger(__name__)
 #: Refusals that an operator wants to know of: somebody else has a pilot's secret, or something of ours failed.
 _NOTED = frozenset({"secret-used", "internal"})
 #: Seconds after which a request that is not answered yet is watched for its caller hanging up.
-PROMPT = 0.02
+PROMPT = 0.25
+_JSON = (b"content-type", b"application/json")
 M = TypeVar("M")
 Q = TypeVar("Q")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Call(Generic[M]):
     """One request, admitted and understood."""
 
@@ -77,21 +79,36 @@ class Call(Generic[M]):
 
     async def while_connected(self, work: Coroutine[Any, Any, Q]) -> Q:
         """Do what may take long, and cancel it when the caller hangs up. For requests whose body has been read."""
-        working = asyncio.ensure_future(work)
-        watched: list[asyncio.Future[Any]] = [working]
-        try:
-            # Most are done before anybody could hang up: these need no watch.
-            done, _ = await asyncio.wait(watched, timeout=PROMPT)
-            if not done:
-                watched.append(asyncio.ensure_future(self.request.receive()))
-                await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-            if not working.done():
-                raise ClientDisconnect
-            return working.result()
-        finally:
-            ending = [task for task in watched if task.cancel()]
-            if ending:
-                await asyncio.gather(*ending, return_exceptions=True)
+        with Interruptible() as block:
+            watch = HangUp(self.request.receive, block)
+            try:
+                return await work
+            finally:
+                watch.end()
+        raise ClientDisconnect
+
+
+class HangUp:
+    """Interrupts a block when the caller hangs up. Most are done before anybody could: these get no watch."""
+
+    def __init__(self, receive: Receive, block: Interruptible) -> None:
+        self._receive = receive
+        self._block = block
+        self._hearing: asyncio.Future[Any] | None = None
+        self._timer = asyncio.get_running_loop().call_later(PROMPT, self._listen)
+
+    def _listen(self) -> None:
+        self._hearing = asyncio.ensure_future(self._receive())
+        self._hearing.add_done_callback(self._heard)
+
+    def _heard(self, hearing: asyncio.Future[Any]) -> None:
+        if not hearing.cancelled():
+            self._block.interrupt()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._hearing is not None:
+            self._hearing.cancel()
 
 
 @dataclass(frozen=True)
@@ -119,12 +136,14 @@ class _Endpoint:
     def __init__(self, route: Route[Any], central: Central) -> None:
         self._route = route
         self._central = central
+        self._tally = central.metrics.tally
         kind = route.message
         self._decoder = None if kind is None or kind is bytes else bodies.MessageDecoder(kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, parts: Mapping[str, str]) -> None:
         request = Request(scope, receive)
         started = time.perf_counter()
+        response: Response | _Json
         try:
             response = await self._answer(request, parts)
         except ClientDisconnect:
@@ -140,7 +159,8 @@ class _Endpoint:
         except Exception:  # a fault of ours must not look like a refusal, nor end the server
             log.exception("A request failed inside the central", extra={"fields": {"route": self._route.path}})
             response = problem(Refusal("internal", "the central failed on this request; its log says why"))
-        self._central.metrics.request(self._route, response.status_code, time.perf_counter() - started)
+        route = self._route
+        self._tally.answered(route.method, route.path, response.status_code, time.perf_counter() - started)
         await response(scope, receive, send)
 
     def _noted(self, request: Request, error: PilotageError) -> None:
@@ -149,7 +169,7 @@ class _Endpoint:
         if kind in _NOTED:
             log.warning("Refused: %s", error, extra={"fields": {"type": kind, "path": request.url.path}})
 
-    async def _answer(self, request: Request, parts: Mapping[str, str]) -> Response:
+    async def _answer(self, request: Request, parts: Mapping[str, str]) -> Response | _Json:
         route = self._route
         # Read once: a look into the request's own headers goes through all of them.
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
@@ -173,12 +193,25 @@ def _target(request: Request) -> str:
     return (path + (b"?" + query if query else b"")).decode("latin-1")
 
 
-def _response(route: Route[Any], reply: object, version: int) -> Response:
+@dataclass(frozen=True)
+class _Json:
+    """An answer of JSON, as an ASGI application: no more than it takes to send it."""
+
+    status_code: int
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % len(self.body)), _JSON]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _response(route: Route[Any], reply: object, version: int) -> Response | _Json:
     if isinstance(reply, Response):
         return reply
     if version != VERSION:
         reply = versions.downgrade(version, type(reply), cast(versions.Plain, msgspec.to_builtins(reply)))
-    return Response(msgspec.json.encode(reply), route.status, media_type="application/json")
+    return _Json(route.status, msgspec.json.encode(reply))
 
 
 def refusal_of(error: PilotageError) -> Refusal:

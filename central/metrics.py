@@ -5,26 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from central.clock import Clock
 from central.gathered import Neighbours, Together, encode
+from central.tally import Tally
 from pilot.states import JobState, PilotState
-
-if TYPE_CHECKING:
-    from central.http import Route
 
 log = logging.getLogger(__name__)
 MEDIA = CONTENT_TYPE_LATEST
 #: Seconds after which a worker shows the others what it has counted.
 SHOWN = 5.0
-#: From a cached answer to a held match request.
-_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 
 
 class Registry(Protocol):
@@ -59,38 +55,17 @@ class Metrics:
         self._stored = CollectorRegistry(auto_describe=False)  # what is the same whoever is asked
         self.registry = CollectorRegistry(auto_describe=False)
         self.registry.register(_Commits(commits))
-        self._requests = Counter(
-            "pilotage_requests", "Requests answered", ("method", "route", "status"), registry=self.registry
-        )
-        self._seconds = Histogram(
-            "pilotage_request_seconds",
-            "Time until the answer began",
-            ("route",),
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}  # to find the labels' rows quickly
-        self.leases = Counter("pilotage_leases", "Leases given to pilots", registry=self.registry)
+        self.tally = Tally()
+        self.registry.register(self.tally)
         self.unmatched = Counter(
             "pilotage_unmatched", "Match requests answered without a job", ("reason",), registry=self.registry
         )
-        self.held = Gauge("pilotage_held_requests", "Match requests that wait now", registry=self.registry)
         self.submitted = Counter("pilotage_jobs_submitted", "Jobs accepted", registry=self.registry)
         self.ended = Counter("pilotage_attempts_ended", "Attempts ended", ("outcome",), registry=self.registry)
         self.log_bytes = Counter("pilotage_log_bytes", "Log bytes stored", registry=self.registry)
         self.sandbox_bytes = Counter("pilotage_sandbox_bytes", "Sandbox bytes taken in", registry=self.registry)
         self._jobs = Gauge("pilotage_jobs", "Jobs by state", ("state",), registry=self._stored)
         self._pilots = Gauge("pilotage_pilots", "Pilots by state", ("state",), registry=self._stored)
-
-    def request(self, route: Route[Any], status: int, seconds: float) -> None:
-        """A request was answered."""
-        key = (route.method, route.path, status)
-        rows = self._of_route.get(key)
-        if rows is None:
-            answered = self._requests.labels(route.method, route.path, str(status))
-            rows = self._of_route[key] = (answered, self._seconds.labels(route.path))
-        rows[0].inc()
-        rows[1].observe(seconds)
 
     def text(self, counts: Mapping[str, Mapping[str, int]]) -> bytes:
         """Everything as Prometheus reads it. `counts` is what the store counts now."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from central.matcher import Free
 from central.records import Beat
 from central.store.port import Store
 from pilot.protocol import Fact, Offer, Usage
@@ -24,7 +25,7 @@ class _Heard:
 
     seen: float
     state: PilotState | None = None
-    free: dict[int, Offer] = field(default_factory=dict)  # agent → what it has left
+    free: dict[int, tuple[Offer, Free | None]] = field(default_factory=dict)  # agent → its offer, what is left of it
     usage: dict[tuple[int, int], Usage] = field(default_factory=dict)
     unwritten: _Unwritten | None = None
 
@@ -59,9 +60,7 @@ class Presence:
     `clock` gives seconds and never steps. `tell` is told what an agent has left whenever that changes.
     """
 
-    def __init__(
-        self, clock: Callable[[], float], tell: Callable[[str, int, Offer], None] = lambda stamp, agent, offer: None
-    ) -> None:
+    def __init__(self, clock: Callable[[], float], tell: Callable[[str, int, Offer], None] | None = None) -> None:
         self._clock = clock
         self._tell = tell
         self._heard: dict[str, _Heard] = {}
@@ -78,28 +77,32 @@ class Presence:
     ) -> None:
         """The pilot has said something. `sequence` is of a heartbeat in that epoch; `usage` is of every attempt that
         it holds: (job, attempt) → usage."""
-        heard = self._hear(
-            stamp,
-            _Unwritten(
-                beat=None if sequence is None else (epoch or 0, sequence),
-                facts={fact.name: fact for fact in facts},
-                usage=dict(usage or {}),
-            ),
-        )
-        heard.state = state or heard.state
+        heard = self._hear(stamp)
+        new = self._unwritten(heard)
+        if sequence is not None:
+            new.beat = max(new.beat or (0, 0), (epoch or 0, sequence))
+        if facts:
+            new.facts.update((fact.name, fact) for fact in facts)
+        if state is not None:
+            heard.state = state
         if usage is not None:
+            new.usage.update(usage)
             heard.usage = dict(usage)
 
     def offered(self, stamp: str, agent: int, offer: Offer) -> None:
         """An agent has asked for jobs with this offer."""
-        self._hear(stamp, _Unwritten(offer=offer)).free[agent] = offer
-        self._tell(stamp, agent, offer)
+        heard = self._hear(stamp)
+        heard.free[agent] = (offer, None)
+        self._unwritten(heard).offer = offer
+        if self._tell is not None:
+            self._tell(stamp, agent, offer)
 
-    def granted(self, stamp: str, agent: int, left: Offer) -> None:
-        """It was given jobs; this is left of its offer until it makes the next one."""
+    def granted(self, stamp: str, agent: int, offer: Offer, left: Free) -> None:
+        """It was given jobs; so much is left of its offer until it makes the next one."""
         if heard := self._heard.get(stamp):
-            heard.free[agent] = left
-            self._tell(stamp, agent, left)
+            heard.free[agent] = (offer, left)
+            if self._tell is not None:
+                self._tell(stamp, agent, left.left_of(offer))
 
     def elsewhere(self, stamp: str, agent: int, left: Offer) -> None:
         """Another central has heard the pilot, writes down that it did, and says what the agent has left."""
@@ -107,7 +110,7 @@ class Presence:
         if heard is None:
             heard = self._heard[stamp] = _Heard(self._clock())
         heard.seen = self._clock()
-        heard.free[agent] = left
+        heard.free[agent] = (left, None)
 
     def forget(self, stamp: str) -> None:
         """The pilot is over."""
@@ -141,7 +144,12 @@ class Presence:
     def free(self, stamp: str) -> tuple[FreePilot, ...]:
         """What each of its agents has left; empty when none has made an offer yet."""
         heard = self._heard.get(stamp)
-        return tuple(FreePilot(stamp, agent, offer) for agent, offer in heard.free.items()) if heard else ()
+        if heard is None:
+            return ()
+        return tuple(
+            FreePilot(stamp, agent, offer if left is None else left.left_of(offer))
+            for agent, (offer, left) in heard.free.items()
+        )
 
     def idle_cores(self, stamps: Sequence[str]) -> int:
         """Cores that these pilots have left."""
@@ -187,13 +195,16 @@ class Presence:
             older.add(heard.unwritten)
         heard.unwritten = older
 
-    def _hear(self, stamp: str, news: _Unwritten) -> _Heard:
+    def _hear(self, stamp: str) -> _Heard:
         heard = self._heard.get(stamp)
         if heard is None:
-            heard = self._heard[stamp] = _Heard(self._clock())
+            heard = self._heard[stamp] = _Heard(0.0)
         heard.seen = self._clock()
-        if heard.unwritten is None:
-            heard.unwritten = news
-        else:
-            heard.unwritten.add(news)
         return heard
+
+    @staticmethod
+    def _unwritten(heard: _Heard) -> _Unwritten:
+        """What of it is not in the store yet, to be added to."""
+        if heard.unwritten is None:
+            heard.unwritten = _Unwritten()
+        return heard.unwritten

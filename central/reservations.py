@@ -76,7 +76,8 @@ class Reservations:
         known = self._agents.get((stamp, agent))
         if known is None:
             return None
-        whole = replace(known.whole, seconds=free.seconds, empty=True)
+        most = known.whole
+        whole = Free(most.cores, most.memory, most.disk, most.gpus, free.seconds, empty=True)
         return None if whole.within(free) else whole
 
     def may_look(self, stamp: str, agent: int, now: float) -> bool:

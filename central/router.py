@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -20,8 +20,7 @@ PATTERNS = {
 PART = re.compile(r"\{(?P<name>\w+)(?::(?P<pattern>\w+))?\}")
 
 
-@dataclass(frozen=True)
-class Found(Generic[T]):
+class Found(NamedTuple, Generic[T]):
     """Where a request goes, and the parts of its path."""
 
     target: T

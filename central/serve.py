@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import gc
 import logging
 import signal
 import socket
@@ -45,6 +46,8 @@ FAREWELL = 0.3
 #: Seconds for which an idle connection is kept: longer than the slowest heartbeat.
 KEEP_ALIVE = 120
 BACKLOG = 2048
+#: Objects, and looks at younger ones, after which Python looks for cycles: hardly anything here makes any.
+COLLECT = (10_000, 20, 50)
 #: Certificates are looked at so often in a life of theirs.
 _LOOKS = 50
 
@@ -175,6 +178,7 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         central.background(_renew(certificates, context, ours=not central.worker))
         await _first(serving, server.listens.wait())
+        _settle()
         _ready(central.settings.service, central.folder)
         if central.worker:
             central.background(show_life())
@@ -187,6 +191,13 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
     log.info("Stopped")
     if central.failed.is_set():
         raise PilotageError("a part of the central that must run has failed; the log says which and why")
+
+
+def _settle() -> None:
+    """Spare the search for cycles what is there from the start and stays: it stops everything while it goes on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
 
 
 async def _first(serving: asyncio.Task[None], *events: Coroutine[Any, Any, object]) -> None:

@@ -9,6 +9,8 @@ from typing import Any, Callable, Optional
 from pilot import units
 from pilot.errors import InvalidInput
 
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+
 _VERSION = re.compile(r"(?P<least>>=\s*)?(?P<major>\d{1,4})\.(?P<minor>\d{1,4})", re.ASCII)
 
 
@@ -37,6 +39,13 @@ class Fields:
         self.known.append(key)
         value = self.left.pop(key, None)
         return default if value is None else value
+
+    def given(self, key: str) -> bool:
+        """Whether a key is there and not null; where it is not, there is nothing to take."""
+        if self.left.get(key) is not None:
+            return True
+        self.take(key, None)
+        return False
 
     def text(self, key: str, default: Optional[str], *, most: int = 1024, choices: Sequence[str] = ()) -> Optional[str]:
         value = self.take(key, None)
@@ -105,7 +114,9 @@ class Fields:
 
     def duration(self, key: str, default: int, *, least: int = 0) -> int:
         """A duration in seconds."""
-        value = self.take(key, default)
+        value = self.take(key, None)
+        if value is None:
+            return default
         try:
             if isinstance(value, bool) or not isinstance(value, (str, int, float)):
                 raise InvalidInput("", f"expected a duration like 4h, got {shown(value)}")
@@ -149,10 +160,11 @@ def strings(
     empty_is_wrong: bool = False,
 ) -> tuple[str, ...]:
     """A list of texts. `each` checks and rewrites one, raising `InvalidInput`."""
-    present = fields.left.get(key) is not None
+    if not fields.given(key):
+        return ()
     result: list[str] = []
     values = fields.listed(key, most=most)
-    if empty_is_wrong and present and not values:
+    if empty_is_wrong and not values:
         fields.problem(key, "expected at least one entry: an empty list does not mean all; leave it out")
     for index, value in enumerate(values):
         spot = f"{key}[{index}]"
@@ -165,6 +177,13 @@ def strings(
         except InvalidInput as problem:
             fields.problems.append(problem)
     return tuple(result)
+
+
+def host_and_port(value: str, where: str) -> str:
+    """An address to connect to. Raises `InvalidInput`."""
+    if not _ADDRESS.fullmatch(value) or int(value.rpartition(":")[2]) > 65535:
+        raise InvalidInput(where, f"expected HOST:PORT, got {value!r}")
+    return value
 
 
 def shown(value: Any) -> str:

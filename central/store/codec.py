@@ -38,6 +38,7 @@ def text(record: Any) -> str:
     return msgspec.json.encode(record).decode()
 
 
+@lru_cache(maxsize=4096)
 def needs_text(needs: Needs) -> str:
     """Equal needs give equal text, also when a later version knows more fields: defaults are left out."""
     return text(
@@ -81,6 +82,13 @@ def usage(stored: str) -> Usage:
 
 def report(stored: str | None) -> AttemptReport | None:
     return None if stored is None else _REPORT.decode(stored)
+
+
+def checkpoint(ends: Iterable[str]) -> tuple[InputFile, ...]:
+    """What a job's next attempt goes on from: the files of the first of these reports (the newest come first) that
+    saved any."""
+    saved = next((files for end in ends if (files := _REPORT.decode(end).checkpoint)), ())
+    return tuple(InputFile(file.name, file.sha256, file.size) for file in saved)
 
 
 def facts(stored: str | None) -> tuple[Fact, ...]:

@@ -16,6 +16,7 @@ from pilot.states import (
     FINAL,
     JOB_TRANSITIONS,
     PILOT_TRANSITIONS,
+    PREEMPTING,
     JobState,
     Outcome,
     PilotReason,
@@ -157,7 +158,7 @@ def lost(lease: int) -> End:
 
 def left_behind(reason: PilotReason | None, message: str) -> End:
     """The end of what a pilot still held when it ended, for that reason, or started anew."""
-    return End(Outcome.PREEMPTED if reason is PilotReason.SIGNAL else Outcome.NODE_FAULT, message)
+    return End(Outcome.PREEMPTED if reason in PREEMPTING else Outcome.NODE_FAULT, message)
 
 
 def end_of(reason: PilotReason) -> PilotState:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from central.records import Limit, LimitUse, Pick
@@ -48,12 +48,11 @@ def check(limits: Sequence[Limit]) -> None:
 
 def room(use: LimitUse, cores: int) -> int | None:
     """How many more attempts of so many cores it lets in; None: any number."""
-    rooms = []
-    if use.limit.attempts is not None:
-        rooms.append(use.limit.attempts - use.attempts)
-    if use.limit.cores is not None:
-        rooms.append((use.limit.cores - use.cores) // max(cores, 1))
-    return max(min(rooms), 0) if rooms else None
+    attempts = None if use.limit.attempts is None else max(use.limit.attempts - use.attempts, 0)
+    if use.limit.cores is None:
+        return attempts
+    by_cores = max((use.limit.cores - use.cores) // max(cores, 1), 0)
+    return by_cores if attempts is None else min(attempts, by_cores)
 
 
 class Counting:
@@ -66,7 +65,7 @@ class Counting:
 
     def known(self, names: Collection[str]) -> tuple[str, ...]:
         """Those of the names that such an attempt counts against."""
-        return tuple(sorted(set(names) & self._uses.keys()))
+        return tuple(sorted({name for name in names if name in self._uses})) if names else ()
 
     def allowed(self, pick: Pick) -> int:
         """How many of a pick's jobs there is room for."""
@@ -74,14 +73,13 @@ class Counting:
 
     def took(self, pick: Pick, wanted: int, number: int) -> None:
         """So many were taken of the `wanted` that were allowed. Fewer: the queue is empty, and no limit is to blame."""
-        rooms = self._rooms(pick)
         if number == wanted < pick.count:
-            self._limited.update(name for name, left in rooms.items() if left == wanted)
+            self._limited.update(name for name, left in self._rooms(pick).items() if left == wanted)
         if number:
-            for name in self.known(pick.limits):
-                use = self._uses[name]
-                self._uses[name] = replace(use, attempts=use.attempts + number, cores=use.cores + number * pick.cores)
-                self._touched.add(name)
+            for name in pick.limits:
+                if use := self._uses.get(name):
+                    self._uses[name] = LimitUse(use.limit, use.attempts + number, use.cores + number * pick.cores)
+                    self._touched.add(name)
 
     @property
     def limited(self) -> tuple[str, ...]:
@@ -94,5 +92,8 @@ class Counting:
         return tuple(self._uses[name] for name in sorted(self._touched))
 
     def _rooms(self, pick: Pick) -> dict[str, int]:
-        rooms = {name: room(self._uses[name], pick.cores) for name in self.known(pick.limits)}
-        return {name: left for name, left in rooms.items() if left is not None}
+        rooms: dict[str, int] = {}
+        for name in pick.limits:
+            if (use := self._uses.get(name)) and (left := room(use, pick.cores)) is not None:
+                rooms[name] = left
+        return rooms

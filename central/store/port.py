@@ -99,6 +99,7 @@ class Store(Protocol):
 
     async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
         """Lease up to so many jobs of each queue to a pilot that may have them, oldest of the highest priority first.
+        A job that has saved a checkpoint gets the newest with the lease.
 
         Concurrent claims share a commit. A request number that was answered with leases before gives those of them
         that are still held (see `answered`), never more.
@@ -192,7 +193,8 @@ class Store(Protocol):
         """running or silent → draining, after the order to drain was given or the pilot said so itself."""
 
     async def goodbye(self, stamp: str, request: GoodbyeRequest) -> tuple[Ended, ...]:
-        """The pilot ends; a fault makes it ``failed``. What it held ends as node-fault, or preempted by signal."""
+        """The pilot ends; a fault makes it ``failed``. What it held ends as preempted when the reason is one of
+        `pilot.states.PREEMPTING`, else as node-fault."""
 
     async def step(self, stamp: str, step: StepReport) -> None:
         """Keep the newest word on one step."""

@@ -151,6 +151,7 @@ def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> Atte
         usage=codec.usage(row["usage"]),
         outputs=end.outputs,
         undelivered=end.undelivered,
+        checkpoint=end.checkpoint,
         log_sizes=end.log_sizes,
         history=tuple(history),
     )

@@ -83,7 +83,7 @@ async def run(folder: Path) -> dict[str, object]:
         await finish(worker, claim.leases[0], disk)
         done.append(claim.leases[0].job)
     fill(folder)
-    many = await asyncio.gather(*(submit(store, 900) for _ in range(80)), return_exceptions=True)
+    many = await asyncio.gather(*(submit(store, 900) for _ in range(160)), return_exceptions=True)
     bound(resource.RLIM_INFINITY)
     added = [answer for answer in many if isinstance(answer, list)]
     refused = [answer for answer in many if isinstance(answer, Refusal)]

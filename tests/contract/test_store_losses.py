@@ -82,6 +82,10 @@ async def test_sweep_of_a_killed_job(store: Store, clock: Clock) -> None:
 
 
 async def lost_by_goodbye(store: Store, worker: Worker) -> object:
+    return await store.goodbye(worker.stamp, GoodbyeRequest(PilotReason.INTERNAL))
+
+
+async def lost_by_halt(store: Store, worker: Worker) -> object:
     return await store.goodbye(worker.stamp, GoodbyeRequest(PilotReason.HALTED))
 
 
@@ -99,6 +103,7 @@ async def lost_by_resume(store: Store, worker: Worker) -> object:
 
 LOSSES: Mapping[str, tuple[object, Outcome]] = {
     "goodbye": (lost_by_goodbye, Outcome.NODE_FAULT),
+    "halt": (lost_by_halt, Outcome.PREEMPTED),
     "signal": (lost_by_signal, Outcome.PREEMPTED),
     "end": (lost_by_end, Outcome.NODE_FAULT),
     "resume": (lost_by_resume, Outcome.NODE_FAULT),

@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from central.matcher import Free
 from central.presence import BATCH, Presence
 from central.records import Beat
 from central.store.port import Store
@@ -139,7 +140,7 @@ def test_the_last_offer_of_each_agent_is_known() -> None:
     scene = Scene()
     scene.presence.offered(STAMP, 1, offer(cores=4))
     scene.presence.offered(STAMP, 2, offer(cores=8))
-    scene.presence.granted(STAMP, 2, offer(cores=1))
+    scene.presence.granted(STAMP, 2, offer(cores=8), Free.of(offer(cores=1)))
     assert [(free.agent, free.offer.cores) for free in scene.presence.free(STAMP)] == [(1, 4), (2, 1)]
     assert scene.presence.idle_cores([STAMP, OTHER]) == 5
     assert scene.presence.free(OTHER) == ()
@@ -160,7 +161,7 @@ def test_a_pilot_that_is_over_is_forgotten() -> None:
     scene = Scene()
     scene.presence.touch(STAMP, usage={(1, 1): Usage()})
     scene.presence.forget(STAMP)
-    scene.presence.granted(STAMP, 1, offer())
+    scene.presence.granted(STAMP, 1, offer(), Free.of(offer()))
     assert scene.presence.age(STAMP) is None
     assert scene.presence.usage(STAMP) == {}
     assert scene.flush() == []

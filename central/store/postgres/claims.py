@@ -18,14 +18,16 @@ from typing import TYPE_CHECKING
 from central.records import Claim, Leased, LiveAttempt, Pick, TaskQueue
 from central.store import codec
 from central.store.decide import stale
-from central.store.postgres import hosts, limits
+from central.store.postgres import checkpoints, hosts, limits
 from central.store.suspicion import at_most, may_claim
+from pilot.protocol import InputFile
 from pilot.states import LEASED, JobState, Phase, PilotState
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
     from central.store.postgres.documents import Documents
     from central.store.postgres.waiting import Queues
+    from central.store.templates import Template
 
 #: The states in which a pilot may be given jobs; one that was silent speaks now.
 _MAY_CLAIM = frozenset({PilotState.RUNNING, PilotState.SILENT})
@@ -72,25 +74,27 @@ LEASE = """
                     $10::text[], $11::text[])
           AS given (job, attempt, pilot, epoch, agent, request, cores, community, site, limits)
     )
-    UPDATE pilots SET leases = pilots.leases + heard.leases, last_seen = greatest(last_seen, $1), state = 'running'
-    FROM unnest($12::bigint[], $13::bigint[]) AS heard (pilot, leases)
+    UPDATE pilots SET leases = pilots.leases + heard.leases, last_seen = greatest(last_seen, $1), state = 'running',
+                      answered = pilots.answered || heard.answered::jsonb
+    FROM unnest($12::bigint[], $13::bigint[], $14::text[]) AS heard (pilot, leases, answered)
     WHERE pilots.id = heard.pilot
 """
-# The jobs that request numbers of the pilots' present epochs were given, with whether they are still out. The offset
-# keeps the planner from looking at all that a pilot ever had.
+# Of request numbers that were answered, up to the last of each agent in its pilot's present epoch: the jobs that are
+# still held, or one row without a job. The offset keeps the planner from looking at all that a pilot ever had.
 ANSWERED = """
     SELECT asked.number, jobs.id AS job, attempts.attempt, jobs.queue, jobs.priority, jobs.document, jobs.parameters,
            jobs.inputs, jobs.community, jobs."group", jobs.owner, attempts.cores,
-           attempts.ended IS NULL AND jobs.attempt = attempts.attempt AND jobs.stage = 'out' AS out
+           jobs.attempt = attempts.attempt AND jobs.stage = 'out' AS out
     FROM unnest($1::text[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS asked (stamp, agent, request, number)
     JOIN pilots ON pilots.stamp = asked.stamp
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT * FROM attempts
-        WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch
+        WHERE attempts.pilot = pilots.id AND attempts.ended IS NULL AND attempts.epoch = pilots.epoch
           AND attempts.agent = asked.agent AND attempts.request = asked.request
         OFFSET 0
-    ) AS attempts
-    JOIN jobs ON jobs.id = attempts.job
+    ) AS attempts ON true
+    LEFT JOIN jobs ON jobs.id = attempts.job
+    WHERE asked.request <= (pilots.answered ->> asked.agent::text)::bigint
     ORDER BY jobs.priority DESC, jobs.id
 """
 _LIVE = """
@@ -161,9 +165,9 @@ async def claim(
         await _narrow(db, now, known, asking)
         _hand_out(await _take(db, now, asking), asking)
         await _write(db, now, known, asking)
-        specs = await documents.get(db, {lease.row["document"] for one in asking for lease in one.won})
+        given = await Given.of(db, documents, [lease.row for one in asking for lease in one.won])
         for one in asking:
-            leases = tuple(leased(lease.row, lease.cores, known[lease.row["queue"]], specs) for lease in one.won)
+            leases = tuple(leased(lease.row, lease.cores, known[lease.row["queue"]], given) for lease in one.won)
             answers[one.call.number] = Claim(leases, one.reason, tuple(sorted(one.limited)))
     return [answers[call.number] for call in calls]
 
@@ -251,8 +255,11 @@ def _hand_out(taken: Mapping[int, list[Row]], asking: Sequence[Asking]) -> None:
 async def _write(db: Database, now: float, known: Mapping[int, TaskQueue], asking: Sequence[Asking]) -> None:
     won = [(one, lease) for one in asking for lease in one.won]
     heard: dict[int, int] = defaultdict(int)
-    for one in asking:
+    answered: dict[int, dict[int, int]] = defaultdict(dict)
+    for one in sorted(asking, key=lambda one: one.call.request):
         heard[one.pilot["id"]] += len(one.won)
+        if one.won:
+            answered[one.pilot["id"]][one.call.agent] = one.call.request
     await db.execute(
         LEASE,
         now,
@@ -268,6 +275,7 @@ async def _write(db: Database, now: float, known: Mapping[int, TaskQueue], askin
         [limits.names_text(lease.limits) for _, lease in won],
         list(heard),
         list(heard.values()),
+        [codec.text(answered[pilot]) for pilot in heard],
     )
     await limits.add(db, [(lease.limits, lease.cores) for _, lease in won if lease.limits])
 
@@ -282,13 +290,13 @@ async def _known(db: Database, documents: Documents, calls: Sequence[Call]) -> d
     )
     if not rows:
         return {}
-    specs = await documents.get(db, {row["document"] for row in rows if row["out"]})
+    given = await Given.of(db, documents, [row for row in rows if row["out"]])
     held: dict[tuple[str, int, int], list[Leased]] = defaultdict(list)
     for row in rows:
         leases = held[calls[row["number"] - 1].number]
         if row["out"]:
-            leases.append(_again(row, specs))
-    return {number: Claim(tuple(leases)) for number, leases in held.items()}
+            leases.append(_again(row, given))
+    return {number: Claim(tuple(leases), None if leases else "superseded") for number, leases in held.items()}
 
 
 async def answered(
@@ -299,23 +307,39 @@ async def answered(
     return None if known is None else known.leases
 
 
-def leased(row: Row, cores: int, queue: TaskQueue, specs: Mapping[int, str]) -> Leased:
+@dataclass(frozen=True)
+class Given:
+    """What jobs are filled in from: documents by their ids, and checkpoints by job."""
+
+    specs: Mapping[int, Template]
+    checkpoints: Mapping[int, tuple[InputFile, ...]]
+
+    @classmethod
+    async def of(cls, db: Database, documents: Documents, rows: Sequence[Row]) -> Given:
+        """For these jobs. A first attempt has nothing to go on from."""
+        specs = await documents.get(db, {row["document"] for row in rows})
+        return cls(specs, await checkpoints.get(db, [row["job"] for row in rows if row["attempt"] > 1]))
+
+
+def leased(row: Row, cores: int, queue: TaskQueue, given: Given) -> Leased:
+    # By place: names take longer, and this is done for every match.
     return Leased(
-        job=row["job"],
-        attempt=row["attempt"],
-        queue=row["queue"],
-        priority=row["priority"],
-        cores=cores,
-        spec=codec.filled(specs[row["document"]], row["parameters"], row["inputs"]),
-        community=queue.community,
-        group=queue.group,
-        owner=queue.owner,
+        row["job"],
+        row["attempt"],
+        row["queue"],
+        row["priority"],
+        cores,
+        given.specs[row["document"]].filled(row["parameters"], row["inputs"]),
+        queue.community,
+        queue.group,
+        queue.owner,
+        given.checkpoints.get(row["job"], ()),
     )
 
 
-def _again(row: Row, specs: Mapping[int, str]) -> Leased:
+def _again(row: Row, given: Given) -> Leased:
     queue = TaskQueue(row["queue"], row["community"], row["group"], row["owner"], codec.needs("{}"))
-    return leased(row, row["cores"], queue, specs)
+    return leased(row, row["cores"], queue, given)
 
 
 # -- what is out

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 ENROL = """
     UPDATE pilots
-    SET key_hash = $2, instance = $3, host = $4, epoch = 1, sequence = 0, enrolled = $5, last_seen = $5,
-        ends = $5 + life
+    SET key_hash = $2, instance = $3, host = $4, epoch = 1, sequence = 0, answered = '{}', enrolled = $5,
+        last_seen = $5, ends = $5 + life
     WHERE id = $1
 """
 FACTS = """
@@ -31,7 +31,7 @@ FACTS = """
 ALARM = "UPDATE pilots SET alarm = $2 WHERE id = $1 AND alarm = ''"
 RESUME = """
     UPDATE pilots
-    SET epoch = epoch + 1, sequence = 0, last_seen = greatest(last_seen, $2),
+    SET epoch = epoch + 1, sequence = 0, answered = '{}', last_seen = greatest(last_seen, $2),
         instance = CASE WHEN instance = '' THEN $3 ELSE instance END
     WHERE id = $1
 """

@@ -20,10 +20,14 @@ LOCK = """
     WITH nothing AS (UPDATE attempts SET phase = phase WHERE false)
     SELECT name, definition, attempts, cores FROM limits WHERE name = ANY($1::text[]) ORDER BY name FOR NO KEY UPDATE
 """
+# The rows are locked in the order of their names first, which the update would not keep.
 ADD = """
+    WITH locked AS MATERIALIZED (
+        SELECT name FROM limits WHERE name = ANY($1::text[]) ORDER BY name FOR NO KEY UPDATE
+    )
     UPDATE limits SET attempts = limits.attempts + more.attempts, cores = limits.cores + more.cores
     FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS more (name, attempts, cores)
-    WHERE limits.name = more.name
+    WHERE limits.name = more.name AND (SELECT count(*) FROM locked) > 0
 """
 # Nothing is claimed and nothing ends while the limits are replaced.
 ALONE = "LOCK TABLE attempts, limits IN SHARE ROW EXCLUSIVE MODE"
@@ -95,7 +99,6 @@ async def _add(db: Database, changes: Iterable[tuple[Sequence[str], int]], sign:
             cores[name] += sign * count
     if attempts:
         names = sorted(attempts)
-        await db.fetch(LOCK, names)  # in the order of names, which the update would not keep
         await db.execute(ADD, names, [attempts[name] for name in names], [cores[name] for name in names])
 
 

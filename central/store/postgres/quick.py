@@ -6,20 +6,27 @@ What takes more thought it leaves alone and says so; `claims.claim` is the gener
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from central.records import Claim, Leased, Pick, TaskQueue
 from central.store import codec
-from central.store.postgres.claims import Call, leased
+from central.store.postgres.claims import Call, Given, leased
+from central.store.postgres.limits import names_text
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
     from central.store.postgres.documents import Documents
     from central.store.postgres.waiting import Queues
 
-CLAIM = "SELECT * FROM claim_jobs($1::json, $2::json, $3::text[], $4)"
+# Numbers go as the text of an array: the driver encodes the elements of one by one, and looks at each three times.
+CLAIM = """
+    SELECT * FROM claim_jobs($1::jsonb, $2::text[], $3, $4::text::bigint[], $5::text::integer[],
+                             $6::text::integer[], $7::text::integer[], $8::text::integer[], $9::text::integer[],
+                             $10::text[], $11::jsonb, $12::text[], $13)
+"""
 
 
 @dataclass(frozen=True)
@@ -28,63 +35,86 @@ class Taken:
 
     rows: Sequence[Row]
     left: frozenset[int]
-    picks: Sequence[Pick]
+    picks: Sequence[tuple[int, Pick]]  # with the numbers of their calls
     queues: Mapping[int, TaskQueue]
-    specs: Mapping[int, str]
+    given: Given
 
     def answers(self, calls: int) -> list[Claim | None]:
         """By the calls' numbers; None: left alone."""
         won: dict[int, list[Leased]] = defaultdict(list)
         for row in sorted(self.rows, key=_order):
-            cores = self.picks[row["pick"]].cores
-            won[row["call"]].append(leased(row, cores, self.queues[row["queue"]], self.specs))
+            number, pick = self.picks[row["pick"] - 1]
+            won[number].append(leased(row, pick.cores, self.queues[row["queue"]], self.given))
         return [None if number in self.left else Claim(tuple(won.get(number, ()))) for number in range(calls)]
 
 
 async def take(db: Database, clock: float | None, documents: Documents, queues: Queues, calls: Sequence[Call]) -> Taken:
     """Lease jobs to those calls that are plain. `clock`: the time, None for the server's. Outside a transaction."""
     known = await queues.get(db, {pick.queue for call in calls for pick in call.picks})
-    plain: list[dict[str, Any]] = []
-    picks: list[Pick] = []
-    wanted: list[dict[str, Any]] = []
-    names: set[str] = set()
-    left = set(range(len(calls)))
-    seen: set[tuple[str, int, int]] = set()
-    for number, call in enumerate(calls):
-        if call.number in seen or any(pick.queue not in known for pick in call.picks):
-            continue
-        seen.add(call.number)
-        left.discard(number)
-        communities = {known[pick.queue].community for pick in call.picks}
-        plain.append(
-            {
-                "number": number,
-                "stamp": call.stamp,
-                "agent": call.agent,
-                "request": call.request,
-                "communities": communities,
-            }
-        )
-        wanted += (_written(len(picks) + place, number, pick) for place, pick in enumerate(call.picks))
-        picks += call.picks
-        names.update(name for pick in call.picks for name in pick.limits)
-    found = await db.fetch(CLAIM, codec.text(plain), codec.text(wanted), sorted(names), clock)
-    rows = [row for row in found if row["job"] is not None]
-    left.update(row["call"] for row in found if row["job"] is None)
-    return Taken(rows, frozenset(left), picks, known, await documents.get(db, {row["document"] for row in rows}))
-
-
-def _written(number: int, call: int, pick: Pick) -> dict[str, Any]:
-    written: dict[str, Any] = {
-        "number": number,
-        "call": call,
-        "queue": pick.queue,
-        "count": pick.count,
-        "cores": pick.cores,
+    plain = {
+        call.number: number
+        for number, call in reversed(list(enumerate(calls)))
+        if all(pick.queue in known for pick in call.picks)
     }
-    if pick.limits:
-        written["limits"] = pick.limits
-    return written
+    left = set(range(len(calls))) - set(plain.values())
+    while numbers := sorted(set(range(len(calls))) - left):
+        picks = [(number, pick) for number in numbers for pick in calls[number].picks]
+        found = await db.fetch(CLAIM, *_asked(numbers, calls, picks, known), clock)
+        places = {row["place"] for row in found}
+        short = {row["short"] for row in found}
+        if places == short == {None} or not found:
+            return Taken(found, frozenset(left), picks, known, await Given.of(db, documents, found))
+        left.update(
+            number
+            for place, number in enumerate(numbers, 1)
+            if place in places or any(name in short for pick in calls[number].picks for name in pick.limits)
+        )
+    return Taken((), frozenset(left), (), known, Given({}, {}))
+
+
+def _asked(
+    numbers: Sequence[int],
+    calls: Sequence[Call],
+    picks: Sequence[tuple[int, Pick]],
+    known: Mapping[int, TaskQueue],
+) -> tuple[Any, ...]:
+    """The parameters of `claim_jobs` but the time; places and picks are counted from 1."""
+    places = {number: place for place, number in enumerate(numbers, 1)}
+    by_stamp: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for number, place in places.items():
+        call = calls[number]
+        communities = {known[pick.queue].community for pick in call.picks}
+        by_stamp[call.stamp].append(
+            {"place": place, "agent": call.agent, "request": call.request, "communities": communities}
+        )
+    slots: dict[int, list[int]] = defaultdict(list)
+    needed: dict[str, dict[str, int]] = {}
+    for place, (_, pick) in enumerate(picks, 1):
+        slots[pick.queue] += [place] * pick.count
+        for name in pick.limits:
+            more = needed.setdefault(name, {"attempts": 0, "cores": 0})
+            more["attempts"] += pick.count
+            more["cores"] += pick.count * pick.cores
+    asked = [slots[queue] for queue in sorted(slots)]
+    counts = [len(of_queue) for of_queue in asked]
+    return (
+        codec.text(by_stamp),
+        list(by_stamp),
+        len(numbers),
+        _array(sorted(slots)),
+        _array(counts),
+        _array(list(accumulate(counts, initial=0))[:-1]),
+        _array(place for of_queue in asked for place in of_queue),
+        _array(places[number] for number, _ in picks),
+        _array(pick.cores for _, pick in picks),
+        [names_text(pick.limits) for _, pick in picks],
+        codec.text(needed),
+        list(needed),
+    )
+
+
+def _array(numbers: Iterable[int]) -> str:
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _order(row: Row) -> tuple[int, int, int]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
 from central.records import Leased, LiveAttempt, Pick
 from central.store import codec
 from central.store.decide import stale
-from central.store.sqlite import documents, hosts, limits
+from central.store.sqlite import checkpoints, documents, hosts, limits
 from central.store.sqlite.documents import Templates
 from pilot.protocol import JobSpec
 from pilot.states import LEASED, JobState, Phase, PilotState
 
 #: The states in which a pilot may be given jobs; one that was silent speaks now.
-_MAY_CLAIM = frozenset({PilotState.RUNNING, PilotState.SILENT})
+_MAY_CLAIM = frozenset({PilotState.RUNNING.value, PilotState.SILENT.value})
 
 # Who asks, and whether this request of its present epoch was answered before.
 PILOT = """
@@ -114,6 +114,7 @@ class Given:
     won: Sequence[_Won]
     known: dict[int, JobSpec]  # documents that were decoded already
     read: dict[int, str]  # the others
+    saved: dict[int, list[str]] = field(default_factory=dict)  # job → the reports in which its checkpoint may be
     reason: str | None = None
     limited: tuple[str, ...] = ()
 
@@ -132,7 +133,7 @@ def claim(
     if pilot and pilot.answered:
         return _given(db, templates, _still_out(db.execute(ANSWERED, (stamp, agent, request)).fetchall()))
     if pilot is None or (reason := _barred(pilot)):
-        return Given((), {}, {}, "banned" if pilot is None else reason)
+        return Given((), {}, {}, reason="banned" if pilot is None else reason)
     wanted = most = sum(pick.count for pick in picks)
     if pilot.suspected is not None:
         most = hosts.allowed(db, now, pilot.site, pilot.host, wanted)
@@ -169,10 +170,9 @@ def _barred(pilot: _Pilot) -> str | None:
     """Why a pilot may not have any job."""
     if pilot.alarm:
         return "banned"
-    state = PilotState(pilot.state)
-    if state is PilotState.DRAINING or (state in _MAY_CLAIM and pilot.draining):
-        return "draining"
-    return None if state in _MAY_CLAIM else "banned"
+    if pilot.state in _MAY_CLAIM:
+        return "draining" if pilot.draining else None
+    return "draining" if pilot.state == PilotState.DRAINING.value else "banned"
 
 
 def _lease(db: sqlite3.Connection, now: float, pilot: _Pilot, agent: int, request: int, won: Sequence[_Won]) -> None:
@@ -206,7 +206,8 @@ def _given(
     """The jobs with their documents, which are read in the same transaction when they were not used lately."""
     wanted = {one.document for one in won}
     known = templates.some(wanted)
-    return Given(won, known, documents.texts(db, wanted - known.keys()), reason, limited)
+    saved = checkpoints.ends(db, [one.job for one in won if one.attempt > 1])
+    return Given(won, known, documents.texts(db, wanted - known.keys()), saved, reason, limited)
 
 
 def filled(templates: Templates, given: Given) -> tuple[Leased, ...]:
@@ -224,6 +225,7 @@ def filled(templates: Templates, given: Given) -> tuple[Leased, ...]:
                 community=one.community,
                 group=one.group,
                 owner=one.owner,
+                checkpoint=codec.checkpoint(given.saved.get(one.job, ())),
             )
             for one in given.won
         ]

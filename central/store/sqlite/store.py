@@ -108,7 +108,7 @@ class SqliteStore:
 
     async def submit(self, who: Identity, jobs: Sequence[NewJobs], key: str | None, digest: str) -> Submitted:
         prepared = await self._readers.aside(submission.prepare, jobs)
-        run = self._writer.run_alone if sum(one.count for one in prepared) > submission.BULK else self._writer.run
+        run = self._writer.run_alone if sum(one.jobs for one in prepared) > submission.BULK else self._writer.run
         return await run(submission.submit, who, prepared, key, digest)
 
     async def job(self, community: str | None, job: int) -> JobDetail:
