@@ -43,6 +43,10 @@ class Standing:
             with self._lock:
                 self._offset = server_time + took / 2 - self.steady()
 
+    def ahead(self, wall: float) -> float:
+        """By how many seconds a clock that shows `wall` now is ahead of the central's."""
+        return round(wall - self.now(), 2)
+
     def now(self) -> float:
         """The central's time, seconds since the epoch."""
         with self._lock:

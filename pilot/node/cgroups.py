@@ -65,7 +65,7 @@ def parse_mounts(text: str) -> tuple[Mount, ...]:
 def parse_bytes(text: str) -> Optional[int]:
     """`memory.max` or `memory.limit_in_bytes`: bytes, None for no limit."""
     word = text.strip()
-    return int(word) if word.isdigit() and int(word) < NO_LIMIT else None
+    return int(word) if word.isdecimal() and int(word) < NO_LIMIT else None
 
 
 def parse_cpu_max(text: str) -> Optional[float]:
@@ -76,7 +76,7 @@ def parse_cpu_max(text: str) -> Optional[float]:
 
 def parse_quota(quota: str, period: str) -> Optional[float]:
     """`cpu.cfs_quota_us` and `cpu.cfs_period_us` of version 1: cores, None for no limit."""
-    if not quota.strip().isdigit() or not period.strip().isdigit() or int(period) == 0:
+    if not quota.strip().isdecimal() or not period.strip().isdecimal() or int(period) == 0:
         return None  # "max" and -1 are no limit
     return int(quota) / int(period)
 

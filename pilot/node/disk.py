@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+from pilot.node.allocation import Allocation, Said, narrowest
 from pilot.node.hardware import BY_QUEUE
 from pilot.protocol import Amount, Fact
 
@@ -39,14 +41,17 @@ def trial(path: Path) -> str:
     return ""
 
 
-def disk(path: Path, declared: Amount) -> Fact:
-    """The fact `disk`, in bytes: free for all attempts together, proved by writing."""
+def disk(path: Path, declared: Amount, allocations: Sequence[Allocation] = ()) -> Fact:
+    """The fact `disk`, in bytes: free for all attempts together, proved by writing; less where less was given."""
     problem = trial(path)
     if problem:
         return Fact("disk", None, problem)
     found = free(path)
     if found is None:
         return Fact("disk", None, f"the file system of {path} does not say what is free")
-    if isinstance(declared, int) and declared < found:
-        return Fact("disk", declared, BY_QUEUE)
-    return Fact("disk", found, f"statvfs of {path}, written to")
+    candidates: list[Said] = [Said(found, f"statvfs of {path}, written to")]
+    candidates += [allocation.disk for allocation in allocations if allocation.disk is not None]
+    if isinstance(declared, int):
+        candidates.append(Said(declared, BY_QUEUE))
+    narrow = narrowest(candidates) or candidates[0]
+    return Fact("disk", narrow.value, narrow.source)

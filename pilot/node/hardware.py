@@ -1,15 +1,18 @@
-"""Cores and memory: what the kernel, the cgroups and the queue allow, and which of them is the narrowest."""
+"""Cores, memory and time: what batch system, kernel, cgroups and queue allow, and which of them is the narrowest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
+from pilot.node.allocation import Allocation, Said, narrowest
 from pilot.node.cgroups import cpu_limit, memory_limit
 from pilot.node.machine import Machine
 from pilot.protocol import Amount, Fact
 
 BY_QUEUE = "declared by the queue"
+#: No Linux has a CPU of a higher number; one who writes of more is not believed.
+MOST_CPUS = 65_536
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
@@ -17,7 +20,7 @@ def parse_cpu_list(text: str) -> tuple[int, ...]:
     found: set[int] = set()
     for part in filter(None, text.strip().split(",")):
         first, _, last = part.partition("-")
-        if not first.isdigit() or not (last or first).isdigit():
+        if not first.isdecimal() or not (last or first).isdecimal() or int(last or first) >= MOST_CPUS:
             return ()
         found.update(range(int(first), int(last or first) + 1))
     return tuple(sorted(found))
@@ -40,15 +43,15 @@ def parse_meminfo(text: str) -> dict[str, int]:
     for line in text.splitlines():
         name, _, rest = line.partition(":")
         words = rest.split()
-        if words and words[0].isdigit():
+        if words and words[0].isdecimal():
             found[name] = int(words[0]) * (1024 if words[1:] == ["kB"] else 1)
     return found
 
 
-def cores(machine: Machine, declared: Amount) -> tuple[Fact, Fact]:
+def cores(machine: Machine, declared: Amount, allocations: Sequence[Allocation] = ()) -> tuple[Fact, Fact]:
     """The facts `cores` and `cpus`: how many, and their numbers where attempts may be bound to them."""
     affinity = machine.system.affinity
-    candidates: list[tuple[int, str]] = []
+    candidates = _numbers([allocation.cores for allocation in allocations])
     if isinstance(declared, int):
         candidates.append((declared, BY_QUEUE))
     if affinity:
@@ -78,9 +81,9 @@ def _bound(cpus: tuple[int, ...], source: str) -> Fact:
     return Fact("cpus", show_cpu_list(cpus), source)
 
 
-def memory(machine: Machine, declared: Amount, cores: Optional[int]) -> Fact:
+def memory(machine: Machine, declared: Amount, cores: Optional[int], allocations: Sequence[Allocation] = ()) -> Fact:
     """The fact `memory`, in bytes."""
-    candidates: list[tuple[int, str]] = []
+    candidates = _numbers([allocation.memory for allocation in allocations])
     if isinstance(declared, int):
         candidates.append((declared, BY_QUEUE))
     limit = memory_limit(machine.read)
@@ -97,3 +100,43 @@ def memory(machine: Machine, declared: Amount, cores: Optional[int]) -> Fact:
         return Fact("memory", None, "neither cgroups nor /proc/meminfo nor the queue say it")
     value, source = min(candidates, key=lambda candidate: candidate[0])
     return Fact("memory", value, source)
+
+
+def _numbers(said: Sequence[Optional[Said]]) -> list[tuple[int, str]]:
+    """What batch systems say in numbers; a nothing is a way of not saying."""
+    return [
+        (each.value, each.source) for each in said if each is not None and isinstance(each.value, int) and each.value
+    ]
+
+
+def seconds_left(
+    wall_time: Amount, elapsed: float, allocations: Sequence[Allocation] = (), cores: Optional[int] = None
+) -> Fact:
+    """The fact `seconds_left`, of wall time: by batch systems and by the queue; unknown is not endless.
+
+    No margin is taken off here: that is done once, where capacity is decided. A limit of CPU time is met soonest when
+    all cores are busy.
+    """
+    candidates = [allocation.seconds_left for allocation in allocations]
+    for allocation in allocations:
+        burnt = allocation.cpu_seconds_left
+        if burnt is not None and isinstance(burnt.value, int):
+            busy = max(1, cores or 1)
+            candidates.append(Said(burnt.value // busy, f"{burnt.source}, of CPU time on {busy} cores"))
+    if wall_time is not None:
+        left = wall_time if isinstance(wall_time, str) else max(0, int(wall_time - elapsed))
+        candidates.append(Said(left, BY_QUEUE))
+    found = narrowest(candidates)
+    if found is not None:
+        return Fact("seconds_left", found.value, found.source)
+    if allocations:
+        return Fact("seconds_left", None, f"neither {allocations[0].system} nor the queue tells a limit")
+    return Fact("seconds_left", None, "the queue declares no wall time")
+
+
+def batch(allocations: Sequence[Allocation]) -> tuple[Fact, Fact]:
+    """The facts `batch` and `batch_job`: in which system this pilot is a job, and which one."""
+    systems = ", ".join(allocation.system for allocation in allocations)
+    source = "; ".join(allocation.source for allocation in allocations) or "no batch system's variables are set"
+    job = next((allocation.job for allocation in allocations if allocation.job), "")
+    return Fact("batch", systems, source), Fact("batch_job", job, source)

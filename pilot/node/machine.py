@@ -1,6 +1,7 @@
-"""The edge between probes and the machine: files below a root, and what only system calls tell.
+"""The edge between probes and the machine: files below a root, the environment, commands, and what only calls tell.
 
-Tests give another root (a captured tree of `/proc`, `/sys` and `/etc`) and a written-down `System`.
+Tests give another root (a captured tree of `/proc`, `/sys` and `/etc`), a written-down `System`, and what commands
+printed.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
+
+from pilot.node.outside import Fetch, Run, fetch, run
 
 #: More than any file of the kernel that is read here.
 MAX_FILE = 4 * 1024 * 1024
@@ -30,31 +35,41 @@ class System:
 
 @dataclass(frozen=True)
 class Machine:
+    """One machine, as probes see it. Nothing but the files is there unless it is given."""
+
     system: System
     root: Path = Path("/")
+    environment: Mapping[str, str] = field(default_factory=dict)
+    run: Run = lambda words: None
+    fetch: Fetch = lambda request: None
+    now: Callable[[], float] = time.time  # seconds since the epoch
+
+    def number(self, variable: str) -> Optional[int]:
+        """A whole number of the environment that is not negative; None where there is none."""
+        value = self.environment.get(variable, "").strip()
+        return int(value) if value.isascii() and value.isdecimal() and len(value) < 19 else None
 
     def read(self, path: str) -> Optional[str]:
         """The text of a file, None where it cannot be read."""
         try:
             with (self.root / path.lstrip("/")).open("rb") as file:
                 return file.read(MAX_FILE).decode("utf-8", "replace")
-        except OSError:
+        except (OSError, ValueError):  # a path from the environment may be none at all
             return None
 
 
 def this_machine() -> Machine:
     """The machine that this process runs on."""
     about = os.uname()
-    return Machine(
-        System(
-            affinity=tuple(sorted(os.sched_getaffinity(0))),
-            arch=about.machine,
-            kernel=about.release,
-            host=about.nodename,
-            python=platform.python_version(),
-            glibc=_glibc(),
-        )
+    system = System(
+        affinity=tuple(sorted(os.sched_getaffinity(0))),
+        arch=about.machine,
+        kernel=about.release,
+        host=about.nodename,
+        python=platform.python_version(),
+        glibc=_glibc(),
     )
+    return Machine(system, environment=dict(os.environ), run=run, fetch=fetch)
 
 
 def _glibc() -> Optional[str]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 from pilot.protocol import Fact
 
@@ -19,6 +19,7 @@ class Probe:
     name: str
     gives: tuple[str, ...]  # names of the facts that it finds
     run: Callable[[], Sequence[Fact]]
+    limit: Optional[float] = None  # seconds, for one that may rightly take longer than others
 
 
 def run_probes(probes: Sequence[Probe], limit: float = LIMIT) -> tuple[Fact, ...]:
@@ -34,14 +35,18 @@ def run_probes(probes: Sequence[Probe], limit: float = LIMIT) -> tuple[Fact, ...
     threads = [threading.Thread(target=carry_out, args=(probe,), daemon=True) for probe in probes]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + limit
-    for thread in threads:
-        thread.join(max(0.0, end - time.monotonic()))
+    began = time.monotonic()
+    for probe, thread in zip(probes, threads):
+        thread.join(max(0.0, began + _limit(probe, limit) - time.monotonic()))
     facts: list[Fact] = []
     for probe in probes:
-        late = f"the probe {probe.name} did not answer within {limit:g} s"
+        late = f"the probe {probe.name} did not answer within {_limit(probe, limit):g} s"
         facts.extend(found.get(probe.name) or _unknown(probe, late))
     return tuple(facts)
+
+
+def _limit(probe: Probe, usual: float) -> float:
+    return usual if probe.limit is None else probe.limit
 
 
 def _unknown(probe: Probe, why: str) -> list[Fact]:

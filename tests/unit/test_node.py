@@ -1,7 +1,6 @@
 """What probes find on captured machines.
 
-A case is a folder of `tests/data/nodes`: `files` is a tree of `/proc`, `/sys` and `/etc` as it was found, `system.json`
-what system calls said and what the queue declared, `expected.json` the facts that must come out. No Python to add one.
+A case is a folder of `tests/data/nodes`, described in `tests/captured.py`; no Python is needed to add one.
 """
 
 from __future__ import annotations
@@ -13,50 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from pilot.node import Declared, Discovery, build, disk
+from pilot.node import disk
 from pilot.node.cgroups import Mount, ancestry, parse_membership
-from pilot.node.discovery import hardware_facts, seconds_left, settle
-from pilot.node.hardware import parse_cpu_list, show_cpu_list
-from pilot.node.machine import Machine, System, this_machine
+from pilot.node.hardware import parse_cpu_list, seconds_left, show_cpu_list
 from pilot.node.probes import Probe, run_probes
 from pilot.protocol import Fact
-
-CASES = sorted((Path(__file__).parents[1] / "data" / "nodes").iterdir())
-
-
-def machine_of(case: Path) -> tuple[Machine, Declared]:
-    told = json.loads((case / "system.json").read_text())
-    declared = told.pop("declared")
-    tags = tuple(declared.pop("tags", ()))
-    system = System(affinity=parse_cpu_list(told.pop("affinity")), **told)
-    return Machine(system, case / "files"), Declared(tags=tags, **declared)
+from tests.captured import CASES, load
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", sorted(CASES.iterdir()), ids=lambda case: case.name)
 def test_a_captured_machine(case: Path) -> None:
     """The facts of a captured machine are as written down, each with its source."""
-    machine, declared = machine_of(case)
-    found = (
-        seconds_left(declared.wall_time, 0),
-        *hardware_facts(machine, declared),
-        *build.platform(machine),
-        *build.cpu(machine),
-    )
-    facts = {fact.name: {"value": fact.value, "source": fact.source} for fact in settle(found, declared.tags)}
+    facts = {fact.name: {"value": fact.value, "source": fact.source} for fact in load(case).facts()}
     expected = json.loads((case / "expected.json").read_text())
     assert {name: facts.get(name) for name in expected} == expected
-
-
-def test_this_machine(tmp_path: Path) -> None:
-    """Here every probe answers: there are cores, memory and disk, and a name for the system."""
-    facts = {fact.name: fact for fact in Discovery(this_machine(), tmp_path, Declared(), 0.0).facts()}
-    for name in ("cores", "memory", "disk"):
-        value = facts[name].value
-        assert isinstance(value, int)
-        assert value > 0
-    assert facts["arch"].value
-    assert facts["host"].value
-    assert all(fact.source for fact in facts.values())
 
 
 def test_time_passes() -> None:
@@ -90,11 +59,27 @@ def test_a_probe_that_hangs_or_fails_is_one_unknown() -> None:
     assert "ValueError: odd" in facts[2].source
 
 
+def test_a_slow_probe_may_have_a_limit_of_its_own() -> None:
+    """It is waited for as long as it may take, when the others are over."""
+    late = threading.Event()
+
+    def slow() -> Sequence[Fact]:
+        late.wait(0.1)
+        return [Fact("a", 1, "x")]
+
+    assert run_probes([Probe("slow", ("a",), slow, limit=10.0)], limit=0.01) == (Fact("a", 1, "x"),)
+
+
 @pytest.mark.parametrize(("text", "cpus"), [("0-3,8", (0, 1, 2, 3, 8)), ("5", (5,)), ("", ()), ("all", ())])
 def test_cpu_lists(text: str, cpus: tuple[int, ...]) -> None:
     """Lists of CPUs are read and written as the kernel does it."""
     assert parse_cpu_list(text + "\n") == cpus
     assert show_cpu_list(cpus) == (text if cpus else "")
+
+
+def test_cpus_that_cannot_be() -> None:
+    """A list of more CPUs than any Linux has is not believed, and takes no memory."""
+    assert parse_cpu_list("0-999999999999") == ()
 
 
 def test_groups_are_found_below_their_mount() -> None:
