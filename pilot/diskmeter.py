@@ -14,6 +14,8 @@ PORTION = 0.05
 SHARE = 0.05
 #: Files between two looks at the clock.
 _BATCH = 256
+#: Bytes that something occupies, and when it was changed: the time that nobody can set.
+Found = tuple[int, float]
 
 
 class DiskMeter:
@@ -22,8 +24,10 @@ class DiskMeter:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.bytes: Optional[int] = None  # as of the last walk that was completed
-        self._walk: Optional[Iterator[int]] = None
+        self.touched: Optional[float] = None  # when anything there was changed last, as of that walk
+        self._walk: Optional[Iterator[Found]] = None
         self._so_far = 0
+        self._newest = 0.0
         self._spent = 0.0
         self._not_before = 0.0
 
@@ -37,12 +41,12 @@ class DiskMeter:
         if self._walk is None:
             if now < self._not_before:
                 return
-            self._walk, self._so_far, self._spent = sizes(self.place), 0, 0.0
+            self._walk, self._so_far, self._newest, self._spent = walk(self.place), 0, 0.0, 0.0
         started = time.monotonic()
         ended = self._portion(self._walk, started + PORTION)
         self._spent += time.monotonic() - started
         if ended:
-            self._walk, self.bytes = None, self._so_far
+            self._walk, self.bytes, self.touched = None, self._so_far, self._newest or None
             self._not_before = now + self._spent / SHARE
 
     def final(self) -> int:
@@ -53,16 +57,22 @@ class DiskMeter:
         self.bytes = sum(sizes(self.place))
         return self.bytes
 
-    def _portion(self, walk: Iterator[int], end: float) -> bool:
-        for count, size in enumerate(walk, start=1):
+    def _portion(self, found: Iterator[Found], end: float) -> bool:
+        for count, (size, changed) in enumerate(found, start=1):
             self._so_far += size
+            self._newest = max(self._newest, changed)
             if count % _BATCH == 0 and time.monotonic() >= end:
                 return False
         return True
 
 
 def sizes(place: Path) -> Iterator[int]:
-    """The bytes that each file and directory below a place occupies. What vanishes meanwhile is left out."""
+    """The bytes that each file and directory below a place occupies."""
+    return (size for size, _ in walk(place))
+
+
+def walk(place: Path) -> Iterator[Found]:
+    """Each file and directory below a place. What vanishes meanwhile is left out."""
     seen: set[tuple[int, int]] = set()  # files with several names
     waiting = [os.fspath(place)]
     while waiting:
@@ -82,4 +92,4 @@ def sizes(place: Path) -> Iterator[int]:
                     if (about.st_dev, about.st_ino) in seen:
                         continue
                     seen.add((about.st_dev, about.st_ino))
-                yield about.st_blocks * 512
+                yield about.st_blocks * 512, about.st_ctime

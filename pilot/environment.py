@@ -49,11 +49,12 @@ def payload_environment(
     environment = {"PATH": PATH}
     # A proxy's address may carry a password.
     environment.update({name: host[name] for name in INHERITED if name in host and "@" not in host[name]})
+    if place.owner is not None:
+        environment.update({"USER": place.owner.name, "LOGNAME": place.owner.name})
     environment.update(prepared)
     environment.update({name: str(slot.cores) for name in THREADS})
     environment.update({"HOME": str(place.home), "TMPDIR": str(place.temporary), "PWD": str(place.job)})
-    if slot.gpus:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in slot.gpus)
+    environment["CUDA_VISIBLE_DEVICES"] = ",".join(gpu.handle for gpu in slot.gpus)  # none granted: none is seen
     environment.update(lease.spec.environment)
     environment.update(identity(lease, slot, place))
     return environment
@@ -68,6 +69,7 @@ def identity(lease: Lease, slot: Slot, place: AttemptDirectory) -> dict[str, str
         "PILOTAGE_WALL_TIME": str(lease.spec.needs.wall_time),
         TOKEN_FILE: str(place.token),
         "PILOTAGE_DEADLINE_FILE": str(place.deadline),
+        "PILOTAGE_GRANT_FILE": str(place.grant),
     }
     if slot.memory:
         told["PILOTAGE_MEMORY"] = str(slot.memory)

@@ -13,10 +13,11 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Callable, Optional
 
 from pilot import procfs
 from pilot.procfs import Process
+from pilot.slot_users import processes_of
 
 
 @dataclass(eq=False)
@@ -29,6 +30,9 @@ class Family:
     waited_for: bool = False  # the leader has ended and its number may be another's
     seen: set[tuple[int, int]] = field(default_factory=set)  # pid and start of those that lived at the last look
     reaped: float = 0.0  # CPU seconds of orphans that have ended
+    user: Optional[int] = None  # whose processes all are its own, wherever they are
+    enclosed: Callable[[], list[int]] = list  # those of its control group
+    spared: tuple[str, ...] = ()  # names of programs that hold the others up, and are not asked to end
 
 
 class Families:
@@ -40,12 +44,12 @@ class Families:
         self.lists_children = procfs.kernel_lists_children()
         self.session = os.getsid(0)
 
-    def start(self, spawn: Callable[[], int], variable: bytes) -> Family:
+    def start(self, spawn: Callable[[], int], variable: bytes, user: Optional[int] = None) -> Family:
         """Run `spawn`, which starts a leader in a session of its own and returns its pid, and know it from then on."""
         with self.lock:
             pid = spawn()
             about = procfs.process(pid)
-            family = Family(pid, about.started if about else 0, variable)
+            family = Family(pid, about.started if about else 0, variable, user=user)
             self.families.append(family)
             return family
 
@@ -64,12 +68,21 @@ class Families:
             if family in self.families:
                 self.families.remove(family)
 
-    def members(self, family: Family) -> list[Process]:
-        """Its living processes, as of now."""
+    def knows(self, family: Family) -> bool:
+        """Whether it was started and is not forgotten."""
+        with self.lock:
+            return family in self.families
+
+    def members(self, family: Family, everywhere: bool = False) -> list[Process]:
+        """Its living processes, as of now; `everywhere`: those included that are only in its control group, or that
+        somebody else runs for its user."""
         with self.lock:
             children = self._children()
             roots = [] if family.waited_for else [family.leader]
             roots += [about.pid for about in self._orphans(children) if self._belongs(about, family)]
+            if everywhere:
+                roots += family.enclosed()
+                roots += [] if family.user is None else processes_of(family.user)
             members = _descend(roots, children)
             family.seen = {(about.pid, about.started) for about in members}
             return members
@@ -77,7 +90,9 @@ class Families:
     def signal(self, family: Family, number: int) -> None:
         """Send a signal once to each of its processes."""
         with self.lock:
-            members = self.members(family)
+            if not self.knows(family):
+                return
+            members = self.members(family, everywhere=True)
             in_group = {about.pid for about in members if about.group == family.leader}
             if in_group or not family.waited_for:
                 # The kernel does this in one go: whoever is just forking cannot slip through.
@@ -86,12 +101,38 @@ class Families:
                 if about.pid not in in_group and _still(about):
                     _kill(lambda pid=about.pid: os.kill(pid, number))  # type: ignore[misc]
 
+    def ask(self, family: Family, number: int) -> None:
+        """Send a signal once to each of its processes but those that hold the others up."""
+        if not family.spared:
+            self.signal(family, number)
+            return
+        with self.lock:
+            for about in self.members(family, everywhere=True) if self.knows(family) else []:
+                if procfs.name(about.pid) not in family.spared and _still(about):
+                    _kill(lambda pid=about.pid: os.kill(pid, number))  # type: ignore[misc]
+
+    def tell(self, family: Family, number: int, program: str) -> int:
+        """Send a signal to those of its processes that run a program (a glob), or to its leader; returns to how many.
+
+        Nobody else's process is looked at, whatever it runs.
+        """
+        with self.lock:
+            members = self.members(family) if self.knows(family) else []
+            if program:
+                told = [about for about in members if procfs.runs(about.pid, program)]
+            else:
+                told = [about for about in members if about.pid == family.leader and not family.waited_for]
+            for about in told:
+                if _still(about):
+                    _kill(lambda pid=about.pid: os.kill(pid, number))  # type: ignore[misc]
+            return len(told)
+
     def clear(self, family: Family, seconds: float) -> int:
         """Kill until nothing is left, at most so long. Returns how many processes are."""
         end = time.monotonic() + seconds
         pause = 0.001
         while True:
-            left = self.members(family)
+            left = self.members(family, everywhere=True)
             if not left or time.monotonic() > end:
                 return len(left)
             self.signal(family, signal.SIGKILL)
@@ -140,8 +181,12 @@ def _descend(roots: list[int], children: Callable[[int], list[int]]) -> list[Pro
     """The living processes at and below these."""
     found: list[Process] = []
     waiting = list(roots)
+    looked: set[int] = set()
     while waiting:
         pid = waiting.pop()
+        if pid in looked:
+            continue
+        looked.add(pid)
         about = procfs.process(pid)
         if about is not None and not about.over:
             found.append(about)

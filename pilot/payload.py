@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Protocol
 
+from pilot.enclosures.ports import Enclosure
 from pilot.errors import PilotageError
+from pilot.slot_users import SlotUser
+from pilot.states import Outcome
 
 
 class CannotStart(PilotageError):
@@ -30,6 +33,12 @@ class Launch:
     marker: str  # a variable of the environment, as NAME=value, that no other payload has
     cpus: tuple[int, ...] = ()  # numbers of the CPUs that it may use; empty: any
     file_bound: Optional[int] = None  # bytes that one file may grow to
+    cpu_bound: Optional[int] = None  # seconds of CPU time that one process may use
+    processes: Optional[int] = None  # that it may have; holds by itself only with a user or an enclosure of its own
+    user: Optional[SlotUser] = None  # as whom it runs; None: as the pilot does
+    gains_rights: bool = False  # whether its set-user-id programs work though it has a user of its own
+    enclosure: Optional[Enclosure] = None  # control groups that hold it
+    spared: tuple[str, ...] = ()  # names of programs that hold it up, and are not asked to end
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,10 @@ class Ended:
     signal: Optional[int]
     cpu: float  # seconds, of it and of all that it waited for
     largest: Optional[int]  # bytes: the largest resident set among its processes, where that is known
+    oom_kills: int = 0  # of its processes, by the kernel, at the memory bound of its enclosure
+    starved: int = 0  # of its processes, by the kernel, because there was no memory at all
+    outcome: Optional[Outcome] = None  # where there was no payload: what became of the attempt
+    message: str = ""  # and why
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,8 @@ class Sample:
     processes: int
     cpu: float  # seconds so far
     memory: int  # bytes; what processes share counts once
+    oom_kills: int = 0  # as in `Ended`, so far
+    starved: int = 0
 
 
 class Payload(Protocol):
@@ -59,6 +74,12 @@ class Payload(Protocol):
 
     def sample(self) -> Sample:
         """Measure it."""
+
+    def tell(self, number: int, program: str) -> int:
+        """Send a signal to those of its processes that run this program (a glob), else to the one that was started.
+
+        Returns to how many.
+        """
 
     def terminate(self) -> None:
         """Ask every process of it to end: SIGTERM, once each."""

@@ -1,10 +1,11 @@
 """One thread watches all attempts: measures what each uses, enforces its limits, and keeps its appointments.
 
-Wall time, memory and disk are enforced, and named when they are exceeded; the rest is measured.
+Wall time, CPU time, memory, disk, processes and progress are enforced, and named when they are exceeded.
 """
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -12,13 +13,17 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from pilot.diskmeter import DiskMeter
-from pilot.payload import Payload
-from pilot.protocol import Usage
+from pilot.payload import Ended, Payload, Sample
+from pilot.progress import Progress
+from pilot.protocol import StopSignal, Usage
 from pilot.units import show_duration, show_size
 
 #: Seconds between two looks at an attempt; sooner while it is young, and when it is about to reach a limit.
 INTERVAL, SOON = 1.0, 0.1
 YOUNG = 2.0
+#: No limit of the payload's: the machine itself had no more.
+MACHINE = "machine"
+NOTHING = Sample(0, 0.0, 0)
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,10 @@ class Limits:
     wall_time: Optional[float] = None  # seconds
     memory: Optional[int] = None  # bytes
     disk: Optional[int] = None  # bytes
+    cpu_time: Optional[float] = None  # seconds, of all its processes together
+    processes: Optional[int] = None
+    no_progress: Optional[float] = None  # seconds without any growth of CPU time and without any file touched
+    promised: bool = True  # the memory was asked for and set aside; else it is whatever the machine has
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,10 @@ class Exceeded:
     message: str
 
 
-def exceeded(usage: Usage, limits: Limits) -> Optional[Exceeded]:
-    """The limit that this usage is beyond."""
+def exceeded(usage: Usage, limits: Limits, sample: Sample = NOTHING) -> Optional[Exceeded]:
+    """The limit that this usage is beyond, or that the kernel has already enforced."""
+    if sample.oom_kills or sample.starved:
+        return out_of_memory(sample.oom_kills, limits)
     if limits.memory is not None and (usage.memory or 0) > limits.memory:
         found, allowed = show_size(usage.memory or 0), show_size(limits.memory)
         return Exceeded("memory", f"it used {found} of memory, its limit is {allowed}")
@@ -48,7 +59,22 @@ def exceeded(usage: Usage, limits: Limits) -> Optional[Exceeded]:
         return Exceeded("disk", f"it wrote {found} (what it printed included), its limit is {allowed}")
     if limits.wall_time is not None and usage.wall >= limits.wall_time:
         return Exceeded("wall_time", f"it ran for {show_duration(usage.wall)}, its limit of wall time")
+    if limits.cpu_time is not None and (usage.cpu or 0.0) > limits.cpu_time:
+        found, allowed = show_duration(usage.cpu or 0.0), show_duration(limits.cpu_time)
+        return Exceeded("cpu_time", f"it used {found} of CPU time, its limit is {allowed}")
+    if limits.processes is not None and sample.processes > limits.processes:
+        return Exceeded("processes", f"it had {sample.processes} processes, its limit is {limits.processes}")
     return None
+
+
+def out_of_memory(at_its_limit: int, limits: Limits) -> Exceeded:
+    """The kernel has ended processes of it for want of memory; `at_its_limit`: how many because of its own limit."""
+    if not at_its_limit and not limits.promised:
+        return Exceeded("memory", "out of memory: it asked for none of its own, and the machine had no more for it")
+    if not at_its_limit:
+        return Exceeded(MACHINE, "out of memory: the kernel ended it while it was within its own limit")
+    allowed = "" if limits.memory is None else f" {show_size(limits.memory)}"
+    return Exceeded("memory", f"out of memory: the kernel ended processes of it at its limit{allowed}")
 
 
 def next_look(before: Usage, after: Usage, limits: Limits) -> float:
@@ -78,6 +104,7 @@ class Watch:
         started: float,
         beyond: Callable[[Exceeded], None],
         looked: Callable[[], None],
+        stop_signal: Optional[StopSignal] = None,
     ) -> None:
         self.payload = payload
         self.limits = limits
@@ -88,6 +115,8 @@ class Watch:
         self.usage = Usage()
         self.due = started + SOON * 2.5
         self.told = False
+        self.progress = Progress(limits.no_progress, started)
+        self.stop_signal = stop_signal  # once it is due; then None
 
     def look(self, now: float) -> None:
         """Measure, and say so when it is too much."""
@@ -102,13 +131,42 @@ class Watch:
             disk=self.meter.at_least,
         )
         self.due = now + next_look(before, self.usage, self.limits)
-        if self.limits.wall_time is not None:
-            self.due = min(self.due, max(now + 0.001, self.started + self.limits.wall_time))
-        problem = None if self.told else exceeded(self.usage, self.limits)
+        self._keep_time(now)
+        self.progress.look(now, self.usage.cpu or 0.0, self.meter.touched)
+        problem = None if self.told else exceeded(self.usage, self.limits, sample) or self._stuck(now)
         if problem is not None:
             self.told = True
             self.beyond(problem)
         self.looked()
+
+    def close(self, ended: Ended, wall: float) -> Usage:
+        """What the payload has used in all; nothing of it is left."""
+        seen = self.usage
+        peaks = [amount for amount in (seen.memory_peak, ended.largest) if amount]
+        self.usage = Usage(
+            wall=round(wall, 3),
+            cpu=round(max(seen.cpu or 0.0, ended.cpu), 3),
+            memory_peak=max(peaks, default=None),
+            disk=self.meter.final(),
+        )
+        return self.usage
+
+    def _keep_time(self, now: float) -> None:
+        """Send the job's signal when it is due, and be there for it and for the end of wall time."""
+        if self.limits.wall_time is None:
+            return
+        end = self.started + self.limits.wall_time
+        if self.stop_signal is not None and now >= end - self.stop_signal.before:
+            self.payload.tell(signal.Signals[self.stop_signal.signal], self.stop_signal.program)
+            self.stop_signal = None
+        next_time = end if self.stop_signal is None else end - self.stop_signal.before
+        self.due = min(self.due, max(now + 0.001, next_time))
+
+    def _stuck(self, now: float) -> Optional[Exceeded]:
+        idle = self.progress.stuck(now)
+        if idle is None:
+            return None
+        return Exceeded("no_progress", f"for {show_duration(idle)} it used no CPU time and changed no file")
 
 
 class Watchdog:

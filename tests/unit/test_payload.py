@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from commands.context import GpuDevice
 from pilot import procfs
 from pilot.directory import AttemptDirectory, last_lines
 from pilot.environment import payload_environment
@@ -53,9 +54,11 @@ def test_the_job_has_a_say_but_not_on_who_it_is() -> None:
 def test_only_what_was_granted_is_told() -> None:
     """Memory, disk and GPUs are told where they were granted."""
     bare = payload_environment({}, {}, shell(1, "true"), Slot(1), PLACE)
-    assert not {"PILOTAGE_MEMORY", "PILOTAGE_DISK", "CUDA_VISIBLE_DEVICES"} & set(bare)
-    rich = payload_environment({}, {}, shell(1, "true"), Slot(1, memory=5, disk=6, gpus=(0, 2)), PLACE)
-    assert (rich["PILOTAGE_MEMORY"], rich["PILOTAGE_DISK"], rich["CUDA_VISIBLE_DEVICES"]) == ("5", "6", "0,2")
+    assert not {"PILOTAGE_MEMORY", "PILOTAGE_DISK"} & set(bare)
+    assert bare["CUDA_VISIBLE_DEVICES"] == ""  # unset, it would mean all of them
+    gpus = (GpuDevice(0, None, "A100"), GpuDevice(2, "GPU-5fe1", "A100"))
+    rich = payload_environment({}, {}, shell(1, "true"), Slot(1, memory=5, disk=6, gpus=gpus), PLACE)
+    assert (rich["PILOTAGE_MEMORY"], rich["PILOTAGE_DISK"], rich["CUDA_VISIBLE_DEVICES"]) == ("5", "6", "0,GPU-5fe1")
 
 
 @pytest.mark.parametrize(
@@ -81,6 +84,7 @@ def test_programs_are_found_as_a_shell_finds_them(tmp_path: Path) -> None:
         (tmp_path / place / "tool").write_text("#!/bin/sh\n")
         (tmp_path / place / "tool").chmod(mode)
     check_program("tool", tmp_path, f"{tmp_path}/nowhere:{tmp_path}/one:{tmp_path}/two")
+    check_program("tool", tmp_path, f"{'x' * 300}:{tmp_path}/two")  # a folder that cannot be looked into is passed over
     check_program("two/tool", tmp_path, "")
     with pytest.raises(CannotStart, match="not found on the PATH"):
         check_program("two", tmp_path, str(tmp_path))
