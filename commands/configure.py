@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from typing import Optional, cast
 
 from commands.context import Capacity, Context, Unfit
+from commands.devices import devices
 from commands.registry import command
+from commands.splitting import share
+from pilot import imagename
 from pilot.protocol import UNLIMITED, Amount, Fact, Platform, Settings
 
 _TAG = "tag:"
@@ -17,16 +20,22 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 @command(needs=["node", "software"], provides=["slots"], timeout=60)
 def configure(context: Context) -> Context:
     """Open the slots."""
-    capacity = decide(context.facts, context.settings, context.communities, context.required_tags)
+    passed = context.clock.now() - context.looked_at if context.looked_at is not None else 0.0
+    capacity = decide(context.facts, context.settings, context.communities, context.required_tags, passed)
+    capacity = share(capacity, context.agent, context.agents)
     context.computing.open(capacity, context.environment)
     context.say(f"{capacity.cores} cores for jobs" + (f", bound to CPUs {capacity.cpus}" if capacity.cpus else ""))
     return context
 
 
 def decide(
-    facts: Sequence[Fact], settings: Settings, communities: Sequence[str], required_tags: Sequence[str]
+    facts: Sequence[Fact],
+    settings: Settings,
+    communities: Sequence[str],
+    required_tags: Sequence[str],
+    passed: float = 0.0,
 ) -> Capacity:
-    """What attempts may use in all. Raises `Unfit` where not one core is known."""
+    """What attempts may use in all. Raises `Unfit` where not one core is known. `passed`: seconds since the facts."""
     values = {fact.name: fact.value for fact in facts}
     cores = values.get("cores")
     if not isinstance(cores, int) or cores < 1:
@@ -37,9 +46,10 @@ def decide(
         cpus=_cpus(values.get("cpus")),
         memory=_amount(values.get("memory")),
         disk=max(0, disk - settings.min_disk) if isinstance(disk, int) else disk,
-        seconds_left=_lifetime(_amount(values.get("seconds_left")), settings),
+        gpus=devices(facts),
+        seconds_left=_lifetime(_amount(values.get("seconds_left")), settings, passed),
         platform=_platform(values.get("arch"), values.get("microarch"), values.get("glibc"), values.get("os")),
-        tags=tuple(sorted(fact.name[len(_TAG) :] for fact in facts if fact.name.startswith(_TAG) and fact.value)),
+        tags=_tags(facts, settings),
         unknown_tags=tuple(
             sorted(fact.name[len(_TAG) :] for fact in facts if fact.name.startswith(_TAG) and fact.value is None)
         ),
@@ -48,20 +58,31 @@ def decide(
     )
 
 
+def _tags(facts: Sequence[Fact], settings: Settings) -> tuple[str, ...]:
+    """What was proved, as far as the queue lets jobs make use of it. Raises `Unfit` where it asks for containers."""
+    tags = {fact.name[len(_TAG) :] for fact in facts if fact.name.startswith(_TAG) and fact.value}
+    if settings.containers == "required" and imagename.RUNS not in tags:
+        why = _source(facts, _TAG + imagename.RUNS)
+        raise Unfit(f"payloads are to run in containers, and none can be run here: {why}")
+    if settings.containers == "refused" or not settings.job_images:
+        tags -= {imagename.RUNS, imagename.OPENS_FILES}
+    return tuple(sorted(tags))
+
+
 def _amount(value: object) -> Amount:
     if isinstance(value, float):
         return int(value)
     return cast("Amount", value) if isinstance(value, int) or value == UNLIMITED else None
 
 
-def _lifetime(found: Amount, settings: Settings) -> Amount:
+def _lifetime(found: Amount, settings: Settings, passed: float) -> Amount:
     """Seconds for payloads: the queue's, or what the central grants if that is less; the margin is taken off once."""
     limits = [amount for amount in (found, settings.end_of_life) if isinstance(amount, int)]
     if found is None:
         return None  # that the central sets no end does not mean that the queue sets none
     if not limits:
         return UNLIMITED
-    return max(0, min(limits) - settings.margin)
+    return max(0, int(min(limits) - settings.margin - passed))
 
 
 def _platform(arch: object, level: object, glibc: object, system: object) -> Platform:

@@ -50,6 +50,12 @@ class Node(Protocol):
     def free_disk(self, path: Path) -> Optional[int]:
         """Bytes that this user can still write there."""
 
+    def power(self) -> Optional[float]:
+        """What one core does, in MB of bzip2 per second; None until it is known."""
+
+    def measure_power(self, tell: Callable[[Fact], None]) -> None:
+        """Find out the power beside the work; `tell` is called from another thread once it is known."""
+
 
 class Orders(Protocol):
     """What the monitor wants of the agent; `Central.orders` hands it the receiver."""
@@ -63,8 +69,12 @@ class Orders(Protocol):
     def drain(self, reason: PilotReason, message: str) -> None:
         """Take no new jobs; end when empty."""
 
-    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
-        """End now: preempt what runs (signal, up to `grace` seconds, kill), report it, and end."""
+    def stop(self, reason: PilotReason, message: str, grace: float, files: float = 0.0) -> None:
+        """End now: preempt what runs (signal, up to `grace` seconds, kill, up to `files` seconds for checkpoints),
+        report it, and end."""
+
+    def lifetime(self, seconds: int) -> None:
+        """No more time is left than this, the margin taken off: offer no more."""
 
 
 class Central(Protocol):
@@ -97,6 +107,9 @@ class Central(Protocol):
     def close_stream(self, name: str) -> None:
         """Nothing more will be written to the stream's file; push the rest."""
 
+    def lifetime(self, seconds: int) -> None:
+        """Say how long the pilot has, the margin taken off: it will be stopped then."""
+
     def tick(self) -> None:
         """The pilot's main loop turns. Without it for a minute the monitor takes the agent for hung."""
 
@@ -115,6 +128,26 @@ class Sandboxes(Protocol):
 
 
 @dataclass(frozen=True)
+class GpuDevice:
+    """A GPU of this node that attempts may use. What could not be found out is None."""
+
+    index: int  # among all GPUs of the machine, as its driver counts them
+    uuid: Optional[str]  # as "GPU-…" or "MIG-…"
+    model: str
+    memory: Optional[int] = None  # bytes
+    capability: Optional[str] = None  # as "8.0"
+
+    @property
+    def handle(self) -> str:
+        """By what a program is told to use it: its uuid, which stays right whatever else is hidden; else its index."""
+        return self.uuid or str(self.index)
+
+    def offered(self) -> Gpu:
+        """What an offer says of it."""
+        return Gpu(self.model, self.memory, self.capability)
+
+
+@dataclass(frozen=True)
 class Capacity:
     """What attempts may use on this node in all. Decided by the command `configure`, divided by the slots."""
 
@@ -122,13 +155,14 @@ class Capacity:
     cpus: tuple[int, ...] = ()  # numbers of the CPUs to bind attempts to, one a core; empty: do not bind
     memory: Amount = None  # bytes
     disk: Amount = None  # bytes
-    gpus: tuple[Gpu, ...] = ()
+    gpus: tuple[GpuDevice, ...] = ()
     seconds_left: Amount = None  # from now, the margin taken off
     platform: Platform = field(default_factory=Platform)
     tags: tuple[str, ...] = ()
     unknown_tags: tuple[str, ...] = ()
     required_tags: tuple[str, ...] = ()
     communities: tuple[str, ...] = ()
+    whole: bool = True  # the node, and not the share of one of several agents
 
 
 class Computing(Protocol):
@@ -155,8 +189,9 @@ class Computing(Protocol):
     def wake(self) -> None:
         """Something else has changed: whoever waits shall look."""
 
-    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
-        """Start nothing more, and preempt what runs: signal, up to `grace` seconds, kill, report."""
+    def stop(self, reason: PilotReason, message: str, grace: float, files: float = 0.0) -> None:
+        """Start nothing more, and preempt what runs: signal, up to `grace` seconds, kill, up to `files` seconds for
+        checkpoints, report."""
 
     def stopping(self) -> Optional[tuple[PilotReason, str]]:
         """Why no new job may be started, once that is so."""
@@ -182,8 +217,11 @@ class Context:
     say: Callable[[str], None]  # a line for the pilot's log
     communities: tuple[str, ...] = ()  # whose jobs this pilot runs
     required_tags: tuple[str, ...] = ()  # what a job must name to be let in
+    agent: int = 1  # which of the pilot's agents this is
+    agents: int = 1  # how many share the node
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # command → option → value
     facts: tuple[Fact, ...] = ()
+    looked_at: Optional[float] = None  # when the facts were found, by the clock; what was left of time then runs out
     environment: dict[str, str] = field(default_factory=dict)  # for payloads: what prepare_software found
     provided: tuple[str, ...] = ()  # what the commands so far have provided
     reason: Optional[PilotReason] = None  # why the pilot ends, set by the command that decided it

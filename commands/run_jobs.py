@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Optional
 
-from commands.asking import Asking, Pace
+from commands.asking import Answer, Asking, Pace, shape
 from commands.context import Context
 from commands.registry import command
 from pilot.errors import PilotageError
@@ -26,12 +26,15 @@ def run_jobs(context: Context) -> Context:
     asking = Asking(context.central, context.computing.wake)
     pace = Pace()
     busy, ran = context.clock.now(), False  # when something last ran, and whether it did at the last turn
+    filled = False  # whether it ever got a job
+    newest: Optional[Answer] = None
     while True:
         context.central.tick()
         now = context.clock.now()
         for answer in asking.take():
-            _start(context, answer.reply.leases)
-            pace = pace.answered(answer, now, context.random())
+            started = _start(context, answer.reply.leases)
+            pace = pace.answered(answer, now, context.random(), started)
+            newest, filled = answer, filled or started > 0
         offer = context.computing.offer()
         runs = context.computing.running() > 0
         if runs or ran:
@@ -39,6 +42,8 @@ def run_jobs(context: Context) -> Context:
         ran = runs
         idle = context.settings.idle - (now - busy)
         ending = _ending(context, offer, idle, asking.pending())
+        if ending is None and filled and not runs and not asking.pending():
+            ending = _too_late(offer, newest)
         if ending is not None:
             return _finish(context, asking, *ending)
         if offer.cores and _enough_time(offer) and idle > 0 and pace.may_ask(offer, asking.pending(), now):
@@ -54,7 +59,8 @@ def _ending(context: Context, offer: Offer, idle: float, pending: bool) -> Optio
         return stopping
     if isinstance(offer.seconds_left, int) and offer.seconds_left <= 0:
         message = "the pilot's time is up"
-        context.computing.stop(PilotReason.NO_TIME, message, context.settings.margin / 2)
+        margin = context.settings.margin
+        context.computing.stop(PilotReason.NO_TIME, message, margin / 2, margin / 3)
         return PilotReason.NO_TIME, message
     if context.computing.running():
         return None
@@ -65,21 +71,36 @@ def _ending(context: Context, offer: Offer, idle: float, pending: bool) -> Optio
     return None
 
 
+def _too_late(offer: Offer, newest: Optional[Answer]) -> Optional[tuple[PilotReason, str]]:
+    """Whether the time that is left is too short for every job that would fit otherwise, by the newest answer.
+
+    For a pilot that has had jobs: where the first is too long already, the next pilot would be as short of time.
+    """
+    least = newest.reply.least_time if newest is not None and shape(newest.offer) == shape(offer) else None
+    left = offer.seconds_left
+    if least is None or not isinstance(left, int) or left >= least:
+        return None
+    return PilotReason.NO_TIME, f"{left} s are left, and the shortest job that waits needs {least} s"
+
+
 def _enough_time(offer: Offer) -> bool:
     return not isinstance(offer.seconds_left, int) or offer.seconds_left >= LEAST_TIME
 
 
-def _start(context: Context, leases: Sequence[Lease]) -> None:
-    """Start what was leased; what cannot be started goes back."""
+def _start(context: Context, leases: Sequence[Lease]) -> int:
+    """Start what was leased; what cannot be started goes back. Returns how many were started."""
+    started = 0
     for lease in leases:
         stopping = context.computing.stopping()
         try:
             if stopping is not None:
                 raise PilotageError(f"the pilot starts no new job: {stopping[1]}")
             context.computing.start(lease)
+            started += 1
         except PilotageError as problem:
             context.say(f"job {lease.job} goes back to the queue: {problem}")
             context.central.release([lease], str(problem))
+    return started
 
 
 def _finish(context: Context, asking: Asking, reason: PilotReason, message: str) -> Context:

@@ -8,10 +8,10 @@ import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Optional
+from typing import Callable, Optional
 
 from commands.context import Sandboxes
-from pilot import processes
+from pilot import processes, procfs
 from pilot.config import Config
 from pilot.endings import Ending
 from pilot.errors import ExitCode, PilotageError
@@ -26,15 +26,17 @@ _MONITORS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def run(fd: int) -> ExitCode:
     """Be the agent at the other end of an inherited socket. Raises `TransportError` when nobody is there."""
-    started = time.monotonic()
+    # The monitor may have needed a while to enrol, and the time of the allocation runs from its start.
+    started = time.monotonic() - (procfs.age(os.getppid()) or 0.0)
     processes.become_subreaper()
     processes.forbid_dumps()
     for number in _MONITORS:
         signal.signal(number, _leave_to_the_monitor)
     link, hello, arrived = connect(fd)
+    say = speaker(hello.agent, hello.config.agents)
     sandboxes = OnDemand(hello.config)
     central = LinkedCentral(link, say)
-    context, pool = furnish(hello.config, hello.settings, central, sandboxes, started, say)
+    context, pool = furnish(hello.config, hello.settings, central, sandboxes, started, say, hello.agent)
     central.orders(pool)
     central.start(arrived)
     try:
@@ -51,13 +53,18 @@ def run(fd: int) -> ExitCode:
     return ending.exit_code
 
 
-def say(line: str) -> None:
-    """A line of the pilot's log, which is what our output goes to."""
-    text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} agent: {line}\n"
-    try:
-        os.write(1, text.encode("utf-8", "replace"))
-    except OSError:
-        pass  # a full disk stops nobody
+def speaker(agent: int, agents: int) -> Callable[[str], None]:
+    """Says lines of the pilot's log, which is what our output goes to."""
+    name = "agent" if agents == 1 else f"agent {agent}"
+
+    def say(line: str) -> None:
+        text = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {name}: {line}\n"
+        try:
+            os.write(1, text.encode("utf-8", "replace"))
+        except OSError:
+            pass  # a full disk stops nobody
+
+    return say
 
 
 class OnDemand:

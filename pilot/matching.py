@@ -11,7 +11,7 @@ from pilot.backoff import Backoff
 from pilot.central_client import CentralClient
 from pilot.errors import Refusal, TransportError
 from pilot.holdings import Holdings
-from pilot.protocol import AttemptId, Lease, MatchReply, MatchRequest
+from pilot.protocol import AttemptId, Lease, MatchReply, MatchRequest, Offer
 
 #: Seconds beyond its wait after which the agent gets an empty answer, when no central gives any.
 PATIENCE = 60.0
@@ -63,7 +63,11 @@ class Matching:
             self._tell(question.id, None, "the pilot takes no new jobs")
             return
         number = self.holdings.ask(self.agent)
-        threading.Thread(target=self._ask, args=(question, number), name=f"match {number}", daemon=True).start()
+        try:
+            threading.Thread(target=self._ask, args=(question, number), name=f"match {number}", daemon=True).start()
+        except RuntimeError as error:  # a payload may have used up what processes this user may have
+            self.holdings.give_up(self.agent, number)
+            self._tell(question.id, None, f"no thread for a match request: {error}")
 
     def stop(self) -> None:
         """No new jobs: whoever waits gets an empty answer, and leases that come nevertheless are given back."""
@@ -72,6 +76,38 @@ class Matching:
             waiting = sorted(self._waiting)
         for id in waiting:
             self._tell(id, None, "the pilot takes no new jobs")
+
+    def retire(self, nothing: Offer, then: Callable[[], None]) -> None:
+        """The agent has gone, others of the pilot go on. An offer of nothing takes the place of what it last asked.
+
+        `then` is called from another thread when the central knows, or does not answer.
+        """
+        self.stop()
+        try:
+            threading.Thread(target=self._retire, args=(nothing, then), name="retire", daemon=True).start()
+        except RuntimeError:
+            then()  # no thread to be had: then the central hears of it with the pilot's end
+
+    def _retire(self, nothing: Offer, then: Callable[[], None]) -> None:
+        try:
+            self._offer_nothing(nothing)
+        finally:
+            then()
+
+    def _offer_nothing(self, nothing: Offer) -> None:
+        number = self.holdings.ask(self.agent)
+        try:
+            reply = self.client.match(MatchRequest(number, nothing, self.agent))
+        except (TransportError, Refusal):
+            self.holdings.give_up(self.agent, number)
+            return  # then the central hears of it with the pilot's end
+        self.holdings.hand(self.agent, number, reply.leases)
+        self._give_back(number, "the agent has ended")
+
+    def _give_back(self, number: int, why: str) -> None:
+        late = self.holdings.settle(self.agent, number)
+        if late:
+            self.give_back(messages.Release(0, tuple(AttemptId(lease.job, lease.attempt) for lease in late), why))
 
     def _ask(self, question: messages.AskMatch, number: int) -> None:
         backoff = Backoff(self.rng)
@@ -105,10 +141,7 @@ class Matching:
         self.leased(reply.leases)
         self.holdings.hand(self.agent, reply.number, reply.leases)
         if not self._tell(question.id, reply, ""):
-            late = self.holdings.settle(self.agent, reply.number)
-            if late:
-                leases = tuple(AttemptId(lease.job, lease.attempt) for lease in late)
-                self.give_back(messages.Release(0, leases, "the pilot takes no new jobs"))
+            self._give_back(reply.number, "the pilot takes no new jobs")
 
     def _tell(self, id: int, reply: Optional[MatchReply], problem: str) -> bool:
         """Answer a question once. Whether this was the answer that the agent gets."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Optional, Union
 
-from commands.context import Capacity
+from commands.context import Capacity, GpuDevice
 from pilot.protocol import UNLIMITED, Amount, Needs
 from pilot.units import show_size
 
@@ -26,7 +26,7 @@ class Slot:
     memory: int = 0  # bytes
     disk: int = 0  # bytes
     cpus: tuple[int, ...] = ()  # numbers of its CPUs; empty: not bound
-    gpus: tuple[int, ...] = ()  # indices into the node's GPUs
+    gpus: tuple[GpuDevice, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,22 +61,25 @@ class Slots:
         return tuple(cpu for cpu in self.node.cpus if cpu not in used)
 
     @property
-    def free_gpus(self) -> tuple[int, ...]:
+    def free_gpus(self) -> tuple[GpuDevice, ...]:
         used = {gpu for slot in self.taken.values() for gpu in slot.gpus}
-        return tuple(index for index in range(len(self.node.gpus)) if index not in used)
+        return tuple(gpu for gpu in self.node.gpus if gpu not in used)
 
     @property
     def empty(self) -> bool:
-        """Whether no payload runs here; files that are still being brought home do not count."""
-        return not any(slot.cores for slot in self.taken.values())
+        """Whether no payload runs on the node; files that are still being brought home do not count.
 
-    def allocate(self, key: Key, needs: Needs, most: Optional[int] = None) -> Union[tuple[Slots, Slot], NoRoom]:
-        """Grant a slot, of at most `most` cores where that was agreed on. A range gets what is free, up to its end."""
-        slot = _choose(self, needs, most)
-        if isinstance(slot, NoRoom):
-            return slot
+        Never so where the node is shared with other agents: what they run cannot be seen from here.
+        """
+        return self.node.whole and not any(slot.cores for slot in self.taken.values())
+
+    def allocate(self, key: Key, needs: Needs, agreed: Optional[int] = None) -> Union[tuple[Slots, Slot], NoRoom]:
+        """Grant a slot: the cores that were agreed on, since those are charged, else what is free up to its most."""
         if key in self.taken:
             return NoRoom(f"attempt {key[1]} of job {key[0]} has a slot already")
+        slot = _choose(self, needs, agreed)
+        if isinstance(slot, NoRoom):
+            return slot
         return replace(self, taken={**self.taken, key: slot}), slot
 
     def keep_disk(self, key: Key) -> Slots:
@@ -90,12 +93,15 @@ class Slots:
         return replace(self, taken={other: slot for other, slot in self.taken.items() if other != key})
 
 
-def _choose(slots: Slots, needs: Needs, most: Optional[int]) -> Union[Slot, NoRoom]:
+def _choose(slots: Slots, needs: Needs, agreed: Optional[int]) -> Union[Slot, NoRoom]:
     if needs.whole_node and not slots.empty:
-        return NoRoom(f"it needs the whole node, and {slots.node.cores - slots.free_cores} cores are in use")
-    cores = _cores(slots, needs, most)
-    if cores < max(1, needs.cores):
-        return NoRoom(f"it needs {max(1, needs.cores)} cores, and {slots.free_cores} of {slots.node.cores} are free")
+        return NoRoom(f"it needs the whole node, and {_company(slots)}")
+    if agreed is not None and agreed < max(1, needs.cores):
+        return NoRoom(f"it needs {max(1, needs.cores)} cores, and {agreed} were agreed on")
+    least = max(1, needs.cores, agreed or 0)
+    cores = _cores(slots, needs) if agreed is None else min(agreed, slots.free_cores)
+    if cores < least:
+        return NoRoom(f"it needs {least} cores, and {slots.free_cores} of {slots.node.cores} are free")
     memory = needs.memory + needs.memory_per_core * cores
     lacking = _lacking("memory", memory, slots.free_memory) or _lacking("disk", needs.disk, slots.free_disk)
     if lacking:
@@ -107,22 +113,27 @@ def _choose(slots: Slots, needs: Needs, most: Optional[int]) -> Union[Slot, NoRo
     return Slot(cores, memory, needs.disk, slots.free_cpus[:cores], gpus[:wanted])
 
 
-def _cores(slots: Slots, needs: Needs, most: Optional[int]) -> int:
+def _company(slots: Slots) -> str:
+    if not slots.node.whole:
+        return "this agent has a share of it"
+    return f"{slots.node.cores - slots.free_cores} cores are in use"
+
+
+def _cores(slots: Slots, needs: Needs) -> int:
     """As many as may be had; a range that asks memory for each core takes no more cores than it has memory for."""
     if needs.whole_node:
         return slots.node.cores
-    limit = max(needs.cores, needs.max_cores) if most is None else most
-    cores = max(0, min(slots.free_cores, limit))
+    cores = max(0, min(slots.free_cores, max(needs.cores, needs.max_cores)))
     free = slots.free_memory
     if needs.memory_per_core and isinstance(free, int):
         cores = min(cores, max(needs.cores, (free - needs.memory) // needs.memory_per_core))
     return cores
 
 
-def _gpus(slots: Slots, needs: Needs) -> tuple[int, ...]:
-    """The free GPUs that are large enough; of one whose memory is unknown that cannot be said."""
-    sizes = {index: slots.node.gpus[index].memory for index in slots.free_gpus}
-    return tuple(index for index, size in sizes.items() if not needs.gpu_memory or (size or 0) >= needs.gpu_memory)
+def _gpus(slots: Slots, needs: Needs) -> tuple[GpuDevice, ...]:
+    """The free GPUs that are large enough, the smallest first; of one whose memory is unknown that cannot be said."""
+    enough = [gpu for gpu in slots.free_gpus if not needs.gpu_memory or (gpu.memory or 0) >= needs.gpu_memory]
+    return tuple(sorted(enough, key=lambda gpu: (gpu.memory or 0, gpu.index)))
 
 
 def _lacking(name: str, wanted: int, free: Amount) -> str:
@@ -138,3 +149,15 @@ def _lacking(name: str, wanted: int, free: Amount) -> str:
 
 def _free(total: Amount, taken: int) -> Amount:
     return total - taken if isinstance(total, int) else total
+
+
+def scratch(planned: Amount, writable: Optional[int], unwritten: int) -> Amount:
+    """Bytes of disk to offer: what is not promised yet, and no more than can be written now beside what is promised.
+
+    `planned` is what the slots have left, `writable` what the file system has, None if that cannot be said, and
+    `unwritten` what attempts were promised and have not used so far. Others write there too.
+    """
+    if planned is None or writable is None:
+        return planned
+    now = max(0, writable - unwritten)
+    return min(planned, now) if isinstance(planned, int) else now

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from commands.context import Capacity
-from pilot.protocol import UNLIMITED, Gpu, Needs
-from pilot.slots import NoRoom, Slot, Slots
+from central.matcher import Free, room
+from central.matcher import granted as cores
+from commands.context import Capacity, GpuDevice
+from pilot.protocol import UNLIMITED, Amount, Needs, Offer
+from pilot.slots import NoRoom, Slot, Slots, scratch
 
 MB = 1_000_000
 NODE = Capacity(cores=16, memory=32_000 * MB, disk=100_000 * MB)
@@ -19,14 +21,14 @@ BUSY = Slots(NODE, {(99, 1): Slot(4, 4_000 * MB)})
 WHOLE = Needs(max_cores=65_536, whole_node=True)
 
 
-def grant(slots: Slots, needs: Needs, most: int | None = None) -> Slot:
-    granted = slots.allocate((1, 1), needs, most)
+def grant(slots: Slots, needs: Needs, agreed: int | None = None) -> Slot:
+    granted = slots.allocate((1, 1), needs, agreed)
     assert not isinstance(granted, NoRoom), granted.why
     return granted[1]
 
 
-def refusal(slots: Slots, needs: Needs, most: int | None = None) -> str:
-    granted = slots.allocate((1, 1), needs, most)
+def refusal(slots: Slots, needs: Needs, agreed: int | None = None) -> str:
+    granted = slots.allocate((100, 1), needs, agreed)
     assert isinstance(granted, NoRoom), granted
     return granted.why
 
@@ -70,10 +72,12 @@ def test_refused(slots: Slots, needs: Needs, why: str) -> None:
     assert slots.taken == before
 
 
-def test_what_was_agreed_on_bounds_a_range() -> None:
-    """A range gets no more cores than the lease grants, and none at all when these are too few."""
-    assert grant(Slots(NODE), Needs(2, 8), most=3).cores == 3
-    assert "needs 2 cores" in refusal(Slots(NODE), Needs(2, 8), most=1)
+def test_what_was_agreed_on_is_granted_or_nothing() -> None:
+    """An attempt gets the cores of its lease, which its owner is charged for, and is refused when they are not free."""
+    assert grant(Slots(NODE), Needs(2, 8), agreed=3).cores == 3
+    assert "needs 8 cores, and 4 of 16" in refusal(Slots(NODE, {(99, 1): Slot(12)}), Needs(2, 8), agreed=8)
+    assert "needs 2 cores, and 1 were agreed on" in refusal(Slots(NODE), Needs(2, 8), agreed=1)
+    assert grant(Slots(NODE), WHOLE, agreed=16).cores == 16
 
 
 def test_unlimited_is_enough_for_anything() -> None:
@@ -83,17 +87,55 @@ def test_unlimited_is_enough_for_anything() -> None:
     assert slots.free_memory == UNLIMITED
 
 
+def gpu(index: int, memory: int | None = None) -> GpuDevice:
+    return GpuDevice(index, f"GPU-{index:04x}", "a model", memory)
+
+
 def test_cpus_and_gpus_are_handed_out_once() -> None:
-    """Each attempt gets CPUs and GPUs of its own, GPUs that are large enough, and a whole node gets all of them."""
-    gpus = (Gpu("small", 8_000 * MB), Gpu("large", 80_000 * MB), Gpu("unknown"))
+    """Each attempt gets CPUs and GPUs of its own, and a whole node gets all of them."""
+    small, large, unknown = gpus = (gpu(0, 8_000 * MB), gpu(1, 80_000 * MB), gpu(5))
     slots = Slots(Capacity(cores=4, cpus=(8, 9, 10, 11), gpus=gpus))
     granted = slots.allocate((1, 1), Needs(2, 2, gpus=1, gpu_memory=40_000 * MB))
     assert not isinstance(granted, NoRoom)
-    assert (granted[1].cpus, granted[1].gpus) == ((8, 9), (1,))
+    assert (granted[1].cpus, granted[1].gpus) == ((8, 9), (large,))
+    assert granted[0].free_gpus == (small, unknown)
+    assert "1 GPUs, and 0 that are large enough" in refusal(granted[0], Needs(gpus=1, gpu_memory=40_000 * MB))
     second = granted[0].allocate((2, 1), Needs(1, 1, gpus=2))
     assert not isinstance(second, NoRoom)
-    assert (second[1].cpus, second[1].gpus) == ((10,), (0, 2))
-    assert grant(slots, WHOLE).gpus == (0, 1, 2)
+    assert (second[1].cpus, set(second[1].gpus)) == ((10,), {small, unknown})
+    assert second[0].release((1, 1)).free_gpus == (large,)
+    assert set(grant(slots, WHOLE).gpus) == set(gpus)
+
+
+def test_a_small_gpu_is_given_before_a_large_one() -> None:
+    """Who does not say how large a GPU must be gets the smallest, so that the large ones are left for who does."""
+    large, small = gpu(0, 80_000 * MB), gpu(1, 8_000 * MB)
+    slots = Slots(Capacity(cores=4, gpus=(large, small)))
+    assert grant(slots, Needs(gpus=1)).gpus == (small,)
+
+
+def test_a_share_of_a_node_is_never_whole() -> None:
+    """An agent that has a part of the node takes no job that needs the whole, though nothing of its own runs."""
+    slots = Slots(Capacity(cores=8, whole=False))
+    assert not slots.empty
+    assert "this agent has a share of it" in refusal(slots, WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("planned", "writable", "unwritten", "offered"),
+    [
+        (100, 500, 0, 100),  # what is set aside for jobs bounds it
+        (100, 60, 0, 60),  # others have filled the file system
+        (100, 60, 50, 10),  # and what is there was promised
+        (100, 60, 70, 0),
+        (UNLIMITED, 60, 10, 50),
+        (100, None, 10, 100),
+        (None, 60, 10, None),
+    ],
+)
+def test_scratch_is_promised_once(planned: Amount, writable: int | None, unwritten: int, offered: Amount) -> None:
+    """Disk is offered as far as it can be written to beside what attempts were promised and have not used yet."""
+    assert scratch(planned, writable, unwritten) == offered
 
 
 def test_files_that_are_still_there_hold_their_disk() -> None:
@@ -110,11 +152,27 @@ def test_nobody_gets_two_slots() -> None:
     """An attempt that has a slot gets no other."""
     granted = Slots(NODE).allocate((1, 1), Needs())
     assert not isinstance(granted, NoRoom)
-    assert "has a slot already" in refusal(granted[0], Needs())
+    again = granted[0].allocate((1, 1), Needs())
+    assert isinstance(again, NoRoom)
+    assert "has a slot already" in again.why
+
+
+@st.composite
+def nodes(draw: st.DrawFn) -> Capacity:
+    cores = draw(st.integers(1, 12))
+    amounts = st.one_of(st.integers(0, 20_000), st.just(UNLIMITED), st.none())
+    return Capacity(
+        cores=cores,
+        cpus=tuple(range(3, 3 + cores)) if draw(st.booleans()) else (),
+        memory=draw(amounts),
+        disk=draw(amounts),
+        gpus=tuple(gpu(index, draw(st.sampled_from([None, 8, 16]))) for index in range(draw(st.integers(0, 4)))),
+        whole=draw(st.integers(0, 3)) > 0,
+    )
 
 
 def some_needs(random: Random) -> Needs:
-    least = random.randint(1, 6)
+    least = random.randint(0, 6)
     return Needs(
         cores=least,
         max_cores=least + random.randint(0, 6),
@@ -123,40 +181,104 @@ def some_needs(random: Random) -> Needs:
         memory_per_core=random.randint(0, 2) * 500,
         disk=random.randint(0, 5) * 100,
         gpus=random.randint(0, 2),
+        gpu_memory=random.choice([0, 8, 16]),
     )
 
 
-SMALL = Capacity(cores=8, cpus=tuple(range(8)), memory=10_000, disk=1_000, gpus=(Gpu("a"), Gpu("b"), Gpu("c")))
+def within(granted: int, node: Amount) -> bool:
+    return granted == 0 or node == UNLIMITED or (isinstance(node, int) and granted <= node)
 
 
-@settings(max_examples=25)
-@given(st.integers(0, 2**32))
-def test_never_more_than_the_node(seed: int) -> None:
-    """Whatever starts and ends in whatever order, all that is granted together never exceeds the node."""
+def keeps_the_law(slots: Slots) -> bool:
+    """Whether all that is granted is there, once."""
+    node, taken = slots.node, slots.taken.values()
+    cpus = [cpu for slot in taken for cpu in slot.cpus]
+    gpus = [one for slot in taken for one in slot.gpus]
+    return (
+        sum(slot.cores for slot in taken) <= node.cores
+        and within(sum(slot.memory for slot in taken), node.memory)
+        and within(sum(slot.disk for slot in taken), node.disk)
+        and len(cpus) == len(set(cpus))
+        and len(gpus) == len(set(gpus))
+        and set(cpus) <= set(node.cpus)
+        and set(gpus) <= set(node.gpus)
+    )
+
+
+def satisfies(slot: Slot, needs: Needs, agreed: int | None, before: Slots) -> bool:
+    """Whether a slot is what was asked for."""
+    node = before.node
+    return (
+        slot.cores >= max(1, needs.cores)
+        and slot.cores <= max(needs.cores, needs.max_cores, 1, node.cores if needs.whole_node else 0)
+        and (agreed is None or slot.cores == agreed)
+        and slot.memory == needs.memory + needs.memory_per_core * slot.cores
+        and slot.disk == needs.disk
+        and len(slot.cpus) == (slot.cores if node.cpus else 0)
+        and (len(slot.gpus) == needs.gpus or (needs.whole_node and len(slot.gpus) > needs.gpus))
+        and all(not needs.gpu_memory or (one.memory or 0) >= needs.gpu_memory for one in slot.gpus)
+        and (not needs.whole_node or (before.empty and node.whole))
+    )
+
+
+@settings(max_examples=50)
+@given(nodes(), st.integers(0, 2**32))
+def test_never_more_than_the_node(node: Capacity, seed: int) -> None:
+    """Whatever starts and ends in whatever order, what is granted together never exceeds the node."""
     random = Random(seed)
-    slots = Slots(SMALL)
-    for _ in range(1000):
+    slots = Slots(node)
+    for _ in range(300):
         what, job, needs = random.choice(["start", "start", "end", "files"]), random.randint(0, 11), some_needs(random)
+        agreed = random.choice([None, None, random.randint(1, max(1, needs.max_cores))])
         if what == "start":
-            granted = slots.allocate((job, 1), needs)
+            granted = slots.allocate((job, 1), needs, agreed)
             if isinstance(granted, NoRoom):
+                assert granted.why
                 continue
-            was_empty = slots.empty
-            slots, slot = granted
-            assert needs.cores <= slot.cores
-            assert slot.memory == needs.memory + needs.memory_per_core * slot.cores
-            assert not needs.whole_node or (was_empty and slot.cores == 8)
-            assert len(slot.cpus) == slot.cores
-            assert len(slot.gpus) >= needs.gpus
+            before, (slots, slot) = slots, granted
+            assert satisfies(slot, needs, agreed, before), (slot, needs, agreed)
         elif what == "files":
             slots = slots.keep_disk((job, 1))
         else:
             slots = slots.release((job, 1))
-        taken = slots.taken.values()
-        assert sum(slot.cores for slot in taken) <= 8
-        assert sum(slot.memory for slot in taken) <= 10_000
-        assert sum(slot.disk for slot in taken) <= 1_000
-        cpus = [cpu for slot in taken for cpu in slot.cpus]
-        gpus = [gpu for slot in taken for gpu in slot.gpus]
-        assert len(cpus) == len(set(cpus))
-        assert len(gpus) == len(set(gpus))
+        assert keeps_the_law(slots)
+
+
+@settings(max_examples=50)
+@given(nodes(), st.integers(0, 2**32))
+def test_what_was_given_back_is_free_again(node: Capacity, seed: int) -> None:
+    """When every attempt has ended, the node is as it was, and what was refused beside others for room is granted."""
+    random = Random(seed)
+    slots = Slots(node)
+    for job in range(20):
+        granted = slots.allocate((job, 1), some_needs(random))
+        slots = slots if isinstance(granted, NoRoom) else granted[0]
+    for job in range(20):
+        slots = slots.release((job, 1))
+    assert slots == Slots(node)
+
+
+@settings(max_examples=50)
+@given(nodes(), st.integers(0, 2**32))
+def test_the_matcher_and_the_slots_agree(node: Capacity, seed: int) -> None:
+    """What the central gives by an offer, with the cores that it charges, fits into the slots that made the offer."""
+    random = Random(seed)
+    slots = Slots(node)
+    for job in range(12):
+        needs = some_needs(random)
+        free = Free.of(
+            Offer(
+                "here",
+                "test",
+                cores=slots.free_cores,
+                memory=slots.free_memory,
+                disk=slots.free_disk,
+                gpus=tuple(one.offered() for one in slots.free_gpus),
+                seconds_left=UNLIMITED,
+                empty=slots.empty,
+            )
+        )
+        if room(needs, free):
+            granted = slots.allocate((job, 1), needs, cores(needs, free))
+            assert not isinstance(granted, NoRoom), (needs, slots, granted.why)
+            slots = granted[0]

@@ -1,0 +1,87 @@
+"""A Pool on this machine with real payloads, contained as a test wants it, and the central that it talks to."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from commands.context import Capacity
+from pilot import processes, sharing
+from pilot.attempt import Services
+from pilot.containment import Containment
+from pilot.families import Families
+from pilot.pool import Pool
+from pilot.process import ProcessElement
+from pilot.protocol import AttemptReport, Settings
+from pilot.states import PilotReason
+from pilot.watchdog import Watchdog
+from tests.pilot_fakes import FakeCentral, FakeNode, shell
+
+MB = 1_000_000
+
+
+class PoolBench:
+    """The test's process is the agent."""
+
+    def __init__(self, work: Path, containment: Containment, capacity: Capacity, **settings: Any) -> None:
+        processes.become_subreaper()
+        self.work = work
+        self.central = FakeCentral()
+        self.said: list[str] = []
+        element = ProcessElement(Families(), sharing.best)
+        watchdog = Watchdog(element.tend, lambda: self.pool.progress(), self.said.append)
+        services = Services(
+            central=self.central,
+            sandboxes=self.central,
+            element=element,
+            watchdog=watchdog,
+            host=dict(os.environ),
+            random=lambda: 0.0,
+            say=self.said.append,
+            containment=containment,
+        )
+        self.pool = Pool("here", "test", work, Settings(**settings), FakeNode(), services)
+        watchdog.start()
+        self.pool.open(capacity, {"PATH": os.environ["PATH"]})
+
+    def run(self, job: int, script: str, seconds: float = 30.0, **more: Any) -> AttemptReport:
+        """Run a line of shell to its end."""
+        self.pool.start(shell(job, script, **more))
+        return self.central.end_of(job, seconds)
+
+    def printed(self, job: int, name: str = "stdout") -> str:
+        """What a payload that has ended printed."""
+        return self.central.logs.get(f"job-{job}-1-{name}", b"").decode(errors="replace")
+
+    def directory(self, job: int) -> Path:
+        return self.work / "attempts" / f"{job}.1"
+
+    def wait_for_file(self, job: int, name: str) -> str:
+        """What a payload wrote to a file, once it has written a whole line."""
+        path = self.directory(job) / "job" / name
+        self.central.wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}")
+        return path.read_text().strip()
+
+    def wait_until_empty(self) -> None:
+        end = time.monotonic() + 30
+        while self.pool.running():
+            assert time.monotonic() < end, self.said
+            self.pool.wait(0.1)
+
+
+@contextmanager
+def pool_bench(
+    work: Path, containment: Containment, capacity: Capacity | None = None, **settings: Any
+) -> Iterator[PoolBench]:
+    """Nothing of it is left afterwards."""
+    whole = capacity or Capacity(cores=4, memory=4_000 * MB, disk=2_000 * MB, seconds_left="unlimited")
+    bench = PoolBench(work, containment, whole, **settings)
+    try:
+        yield bench
+    finally:
+        bench.pool.stop(PilotReason.HALTED, "the test ends", 0)
+        bench.pool.close()
