@@ -63,9 +63,9 @@ def test_doctor(python: Path, tmp_path: Path) -> None:
     assert "psutil" in done.stdout
 
 
-@pytest.mark.parametrize("suite", ["test_pool.py", "test_standalone.py"])
+@pytest.mark.parametrize("suite", ["test_pool.py", "test_pool_slots.py", "test_checkpoints.py", "test_standalone.py"])
 def test_payloads_from_the_checkout(python: Path, suite: str, tmp_path: Path) -> None:
-    """The suites with real payloads, the Pool's and the standalone run's, pass under this Python too."""
+    """The suites with real payloads (Pool, slots, checkpoints, standalone runs) pass under this Python too."""
     # Without the conftest of the folder, which is for centrals and asks for what no node has.
     options = ["-q", "--noconftest", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'suite'}"]
     done = subprocess.run(

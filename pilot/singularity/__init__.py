@@ -1,0 +1,1 @@
+"""Payloads in containers: the runtime that is here, what it can do, its arguments, its images."""

@@ -1,0 +1,66 @@
+"""Containers of a pilot that is root: users for its slots, and control groups."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+import pytest
+
+from pilot.containment import Containment, control_groups, users_of
+from pilot.protocol import AttemptReport, Needs
+from pilot.slot_users import LEAST
+from pilot.states import Outcome
+from tests.integration.pool_bench import MB, PoolBench
+from tests.real.container_scene import DIRECTORY, FILE, in_pilot
+
+pytestmark = pytest.mark.real
+
+
+#: An account that may be a slot's, and that runs nothing.
+_KNOWN = [one for one in pwd.getpwall() if min(one.pw_uid, one.pw_gid) >= LEAST]
+ACCOUNT = min(_KNOWN, key=lambda one: one.pw_uid)
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can start payloads as other users, or enclose them"
+)
+
+
+@needs_root
+def test_a_user_per_slot_in_a_container() -> None:
+    """Where the pilot is root and has accounts for its slots, a payload in a container is its user, and no other."""
+
+    def act(bench: PoolBench) -> tuple[AttemptReport, str, dict[str, bytes]]:
+        inputs = (bench.central.add("mine.sif", FILE.read_bytes()), bench.central.add("in", b"input\n"))
+        script = "id -u; cat in; echo out > out; cat $PILOTAGE_JOB_TOKEN_FILE; echo; cat /proc/self/uid_map"
+        report = bench.run(1, script, container="mine.sif", inputs=inputs, outputs=["out"])
+        return report, bench.printed(1) + bench.printed(1, "stderr"), bench.central.outputs(report)
+
+    uid = str(ACCOUNT.pw_uid)
+    report, printed, outputs = in_pilot("root", act, contain=lambda: Containment(users_of(ACCOUNT.pw_name)))
+    assert report.outcome is Outcome.SUCCESS, (report, printed)
+    assert printed.split() == [uid, "input", "token-of-1-1", uid, uid, "1"]
+    assert outputs == {"out": b"out\n"}
+
+
+@needs_root
+def test_the_kernel_keeps_the_limit_of_the_slot() -> None:
+    """In a control group the kernel ends what is in a container at its memory limit, and that is called by its name."""
+
+    def enclosed() -> Containment:
+        found = control_groups(f"containers-{os.getpid()}")
+        return Containment(enclosures=found.enclosures)
+
+    def act(bench: PoolBench) -> tuple[AttemptReport, bool]:
+        there = bench.pool.services.containment.enclosures is not None
+        needs = Needs(memory=200 * MB, wall_time=60)
+        # All at once: the watchdog, which looks now and then, would come too late.
+        script = "head -c 600000000 /dev/zero | tail -c 500000000 | wc -c"
+        try:
+            return bench.run(1, script, container=str(DIRECTORY), needs=needs), there
+        finally:
+            bench.pool.services.containment.close()
+
+    report, there = in_pilot("root", act, contain=enclosed)
+    if not there:
+        pytest.skip("no control groups can be made here")
+    assert (report.outcome, report.limit) == (Outcome.LIMIT_EXCEEDED, "memory"), report
