@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pilot.errors import ExitCode
-from pilot.states import Outcome, PilotReason
+from pilot.states import PREEMPTING, Outcome, PilotReason
 
 _CODES: Mapping[PilotReason, ExitCode] = {
     PilotReason.DRAINED: ExitCode.DONE,
@@ -15,14 +15,12 @@ _CODES: Mapping[PilotReason, ExitCode] = {
     PilotReason.HALTED: ExitCode.DONE,
     PilotReason.SIGNAL: ExitCode.PREEMPTED,
     PilotReason.UNFIT: ExitCode.UNFIT,
+    PilotReason.NODE_FAULTS: ExitCode.UNFIT,
     PilotReason.COMMAND_FAILED: ExitCode.COMMAND_FAILED,
     PilotReason.AGENT_DIED: ExitCode.AGENT_DIED,
     PilotReason.LOST_CONTACT: ExitCode.NO_CONTACT,
     PilotReason.REFUSED: ExitCode.REFUSED,
 }
-
-#: Reasons for which the machine was wanted for something else: what was stopped for them was preempted.
-_PREEMPTING = frozenset({PilotReason.SIGNAL, PilotReason.HALTED, PilotReason.NO_TIME, PilotReason.DRAINED})
 
 #: Seconds for which results wait for a central that does not answer. They stay in the spool after that.
 FORSAKEN = 86400.0
@@ -52,4 +50,4 @@ class Ending:
     @property
     def outcome(self) -> Outcome:
         """How an attempt ended that the agent left without an end."""
-        return Outcome.PREEMPTED if self.reason in _PREEMPTING else Outcome.NODE_FAULT
+        return Outcome.PREEMPTED if self.reason in PREEMPTING else Outcome.NODE_FAULT

@@ -70,6 +70,7 @@ class Holdings:
         self._lock = threading.Lock()
         self._numbers: dict[int, Numbers] = {}  # by agent
         self._leases: dict[Attempt, LeaseReport] = {}
+        self._holders: dict[Attempt, int] = {}  # which agent has the lease
         self._facts: tuple[Fact, ...] = ()
         self._acknowledgements: list[Acknowledgement] = []
         self._state = PilotState.RUNNING
@@ -103,6 +104,7 @@ class Holdings:
             leases = numbers.handed.pop(number, ()) if numbers else ()
             for lease in leases:
                 self._leases[lease.job, lease.attempt] = LeaseReport(lease.job, lease.attempt)
+                self._holders[lease.job, lease.attempt] = agent
         if leases:
             self.changed()
         return leases
@@ -114,11 +116,11 @@ class Holdings:
             numbers.asking.discard(number)
             return numbers.handed.pop(number, ())
 
-    def unseen(self) -> tuple[Lease, ...]:
-        """The agent has gone: leases that it never had, which are forgotten here and are to be released."""
+    def unseen(self, agent: Optional[int] = None) -> tuple[Lease, ...]:
+        """The agent has gone, or all have: leases that it never had, which are forgotten and are to be released."""
         with self._lock:
             leases: list[Lease] = []
-            for numbers in self._numbers.values():
+            for numbers in [one for number, one in self._numbers.items() if agent in (None, number)]:
                 for found in numbers.handed.values():
                     leases += found
                 numbers.handed.clear()
@@ -150,12 +152,17 @@ class Holdings:
     def drop(self, job: int, attempt: int) -> Optional[LeaseReport]:
         """The lease is over: its end was accepted, or it was given back or lost. Returns what it was."""
         with self._lock:
+            self._holders.pop((job, attempt), None)
             return self._leases.pop((job, attempt), None)
 
-    def running(self) -> tuple[LeaseReport, ...]:
-        """The leases whose end is not being reported yet."""
+    def running(self, agent: Optional[int] = None) -> tuple[LeaseReport, ...]:
+        """The leases of that agent, without one of any, whose end is not being reported yet."""
         with self._lock:
-            return tuple(lease for lease in self._leases.values() if lease.phase is not Phase.ENDED)
+            return tuple(
+                lease
+                for attempt, lease in self._leases.items()
+                if lease.phase is not Phase.ENDED and agent in (None, self._holders.get(attempt))
+            )
 
     # -- the rest of a heartbeat --------------------------------------------------------------------------------------
 
@@ -226,5 +233,6 @@ class Holdings:
                     # The end of an attempt that has ended is accepted or refused by the answer to its report.
                     if lease is not None and lease.phase is not Phase.ENDED:
                         del self._leases[attempt]
+                        self._holders.pop(attempt, None)
                         gone.append(attempt)
         return Heard(tuple(gone), reply.orders, reply.followed, reply.next_beat)

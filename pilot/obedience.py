@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Optional, Protocol
 
 from pilot.holdings import Attempt, Holdings
 from pilot.protocol import Acknowledgement, Lease, Order
@@ -14,11 +14,13 @@ REMEMBERED = 1000
 
 
 class Hands(Protocol):
-    """What an order can move. `setting` returns the result as a sentence."""
+    """What an order can move. `left`: seconds until it must be over. `setting` returns the result as a sentence."""
 
-    def drain(self, message: str) -> None: ...
+    def drain(self, message: str, *, left: Optional[float] = None) -> None: ...
 
-    def halt(self, message: str) -> None: ...
+    def halt(self, message: str, *, left: Optional[float] = None) -> None: ...
+
+    def lifetime(self, seconds: int) -> None: ...
 
     def kill(self, job: int, attempt: int, reason: str) -> None: ...
 
@@ -71,12 +73,8 @@ class Obedience:
         return "not held here"
 
     def _to_pilot(self, order: Order) -> str:
-        if order.verb is OrderVerb.DRAIN:
-            self.hands.drain(_why(order))
-            return "draining"
-        if order.verb is OrderVerb.HALT:
-            self.hands.halt(_why(order))
-            return "halting"
+        if order.verb in (OrderVerb.DRAIN, OrderVerb.HALT):
+            return self._to_end(order)
         if order.verb is OrderVerb.FLUSH:
             self.hands.flush()
             return "the logs are pushed now"
@@ -84,6 +82,17 @@ class Obedience:
             name, _, value = order.argument.partition("=")
             return self.hands.setting(name.strip(), value.strip())
         return f"{order.verb.value} needs a job and an attempt"
+
+    def _to_end(self, order: Order) -> str:
+        try:
+            left = float(order.argument) if order.argument else None
+        except ValueError:
+            return f"expected seconds, got {order.argument}"
+        if order.verb is OrderVerb.DRAIN:
+            self.hands.drain(_why(order), left=left)
+            return "draining"
+        self.hands.halt(_why(order), left=left)
+        return "halting"
 
 
 def _why(order: Order) -> str:

@@ -6,18 +6,18 @@ import select
 from dataclasses import dataclass
 from typing import Callable
 
-from pilot import messages, processes
+from pilot import processes
 from pilot.backoff import Backoff
 from pilot.central_client import CentralClient
 from pilot.endings import Ending
 from pilot.errors import ExitCode, Refusal, TransportError
 from pilot.holdings import Holdings
-from pilot.matching import Matching
+from pilot.leftovers import settle
 from pilot.pilot_log import PilotLog
-from pilot.protocol import AttemptId, AttemptReport, GoodbyeRequest
+from pilot.protocol import GoodbyeRequest
 from pilot.shipper import OWN, Shipper
 from pilot.spool import Spool
-from pilot.states import Phase, PilotReason
+from pilot.states import PilotReason
 from pilot.waking import Waking
 
 #: Seconds for killed processes to be gone.
@@ -30,8 +30,6 @@ DRAIN_PATIENCE = 3.0
 LEAST_PATIENCE = 3.0
 #: When no central has answered anything for so many seconds, our own last words are not worth a longer wait.
 AWAY = 5.0
-#: Lines of the agent that a node-fault shows.
-LAST_LINES = 20
 #: Seconds between looks at a condition.
 LOOK = 0.05
 
@@ -41,7 +39,7 @@ class WindingUp:
     """What the end needs. Heartbeats, deliveries and pushes go on in their threads meanwhile."""
 
     holdings: Holdings
-    matching: Matching
+    take_no_more: Callable[[], None]
     spool: Spool
     shipper: Shipper
     client: CentralClient
@@ -60,8 +58,8 @@ class WindingUp:
         if ending.reason is not PilotReason.REFUSED:
             # Before anything goes back to the queue: a request that is still held would be given it again.
             self._wait(lambda: self.holdings.known_draining, DRAIN_PATIENCE)
-        self.matching.stop()
-        self._settle_leases(ending)
+        self.take_no_more()
+        settle(ending, self.holdings, self.spool, self.shipper, self.log)
         if ending.reason is PilotReason.REFUSED:
             return ExitCode.REFUSED
         deadline = self.steady() + patience
@@ -77,24 +75,6 @@ class WindingUp:
         if undelivered:
             self.log.say(f"{undelivered} reports could not be delivered and stay in {self.spool.folder}")
         return code
-
-    def _settle_leases(self, ending: Ending) -> None:
-        """Give back what was never started, and report the end of what the agent left without one."""
-        unseen = tuple(AttemptId(lease.job, lease.attempt) for lease in self.holdings.unseen())
-        if unseen:
-            self.spool.put(messages.Release(0, unseen, ending.message))
-        tail = self.log.last_lines(LAST_LINES)
-        for lease in self.holdings.running():
-            report = AttemptReport(
-                Phase.ENDED,
-                ending.outcome,
-                message=f"the pilot ended under it: {ending.message or ending.reason.value}",
-                usage=lease.usage,
-                tail=tail,
-                log_sizes=self.shipper.close_attempt(lease.job, lease.attempt),
-            )
-            self.holdings.advance(lease.job, lease.attempt, Phase.ENDED)
-            self.spool.put(messages.Report(0, lease.job, lease.attempt, report))
 
     def _push_logs(self, began: float, deadline: float) -> None:
         """The rest of the payloads' logs, then of our own, so far as it goes."""

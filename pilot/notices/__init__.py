@@ -1,0 +1,1 @@
+"""Notices: who tells that the machine will be wanted for something else, or that its time ends."""
