@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from bench import (
+    containers,
+    detection,
+    heart,
     heartbeats,
     jobs,
     latency,
@@ -13,15 +16,21 @@ from bench import (
     queue_https,
     restart,
     size,
+    slots,
     start,
     submission,
+    watchdog,
 )
 
 for measurement in (
     size,
     start,
+    detection,
     memory,
     latency,
+    slots,
+    containers,
+    watchdog,
     matching,
     submission,
     jobs,
@@ -29,6 +38,7 @@ for measurement in (
     queue_curves,
     queue_https,
     heartbeats,
+    heart,
     restart,
 ):
     measurement.main()

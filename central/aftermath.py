@@ -34,6 +34,14 @@ def ended(central: Central, stamp: str, communities: Collection[str], ends: Sequ
     central.hub.publish(communities, *(JobChanged(end.job, end.state, end.attempt) for end in ends))
 
 
+async def drained(central: Central, row: PilotRow) -> None:
+    """A pilot takes no new jobs any more."""
+    await central.store.drain(row.stamp)
+    central.roster.stale(row.stamp)
+    central.dispatcher.draining(row.stamp)
+    central.hub.publish(row.communities, PilotChanged(row.stamp, PilotState.DRAINING))
+
+
 def gone(central: Central, row: PilotRow, state: PilotState, reason: PilotReason) -> None:
     """A pilot is over."""
     stamp = row.stamp

@@ -18,15 +18,16 @@ from central.explain import nothing_for, suspected
 from central.held import Answer, Held, HeldRequests
 from central.intake import Intake
 from central.limits import RETRY, Limits
-from central.matcher import Free, fits
+from central.matcher import fits
 from central.presence import Presence
 from central.records import Claim, PilotRow, Requeued, Suspicion, Waiting
+from central.remaining import least_time
 from central.reservations import Reservations
 from central.shares import Standings
 from central.store.port import Store
 from central.task_queues import Choice, TaskQueues
 from pilot.errors import Refusal
-from pilot.protocol import MatchRequest, NoMatch
+from pilot.protocol import MatchRequest, NoMatch, Offer
 from pilot.states import PilotState
 
 #: Seconds that a request is held at most, whatever it asks for; half a lease is the other bound.
@@ -170,7 +171,8 @@ class Dispatcher:
         """Give jobs that fit the offer, at once or within the seconds that the request may wait.
 
         `pilot` is its row, seconds old at most: site, queue and communities are taken from there, whatever the offer
-        says. Raises ``busy`` when too many requests wait already. When it is cancelled nothing is lost.
+        says, but that it may leave out communities. Raises ``busy`` when too many requests wait already. When it is
+        cancelled nothing is lost.
         """
         seat = self._seat(pilot, request)
         if seat is None:
@@ -182,7 +184,7 @@ class Dispatcher:
         if pilot.suspect and (barred := await self._suspected(pilot.suspect)):
             return barred
         async with seat.lock:
-            if seat.claim is not None:  # perhaps of a request whose client has gone
+            if seat.claim is not None and not seat.claim.done():  # of a request whose client has gone
                 await asyncio.wait({seat.claim})
             if request.number < seat.number:
                 return self._barred("superseded")
@@ -217,7 +219,7 @@ class Dispatcher:
 
     async def _serve(self, seat: _Seat, pilot: PilotRow, request: MatchRequest, asked: bool) -> Answer:
         """Claim what fits, or wait for it. `asked`: the store was asked whether it knows the number."""
-        offer = replace(request.offer, site=pilot.site, queue=pilot.queue, communities=pilot.communities)
+        offer = _placed(request.offer, pilot)
         self._presence.offered(pilot.stamp, request.agent, offer)
         wait = max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
         most = 1 if pilot.suspect else request.most
@@ -288,10 +290,10 @@ class Dispatcher:
                 self._await_limits()
         if not claim.leases:
             return None
-        free = Free.of(held.offer)
+        free = held.free.copy()
         for lease in claim.leases:
             free.take(lease.spec.needs, lease.cores, 1)
-        self._presence.granted(held.stamp, request.agent, free.left_of(held.offer))
+        self._presence.granted(held.stamp, request.agent, held.offer, free)
         return Answer(claim.leases)
 
     # -- empty answers ----------------------------------------------------------------------------------------------
@@ -300,8 +302,9 @@ class Dispatcher:
         if full := self._full(held):
             return Answer((), "limit", f"what fits has to wait: {', '.join(full)} is full", again)
         kept = self.reservations.at(held.stamp, held.agent, self._clock.now())
-        reason, detail = nothing_for(held.offer, self.queues.samples(held.offer.communities, LOOKED_AT))
-        return Answer((), reason, f"{kept}; {detail}" if kept else detail, again)
+        waiting = self.queues.samples(held.offer.communities, LOOKED_AT)
+        reason, detail = nothing_for(held.offer, waiting)
+        return Answer((), reason, f"{kept}; {detail}" if kept else detail, again, least_time(held.offer, waiting))
 
     def _full(self, held: Held) -> tuple[str, ...]:
         """The full limits that kept the last choice for it from a job that fits."""
@@ -321,6 +324,8 @@ class Dispatcher:
     def _refused(self, claim: Claim) -> Answer:
         if claim.reason == "suspect":
             return Answer((), "banned", "jobs fail on the machine: it gets one at a time", self._about(BARRED))
+        if claim.reason == "superseded":
+            return self._barred("superseded")
         return self._barred("draining" if claim.reason == "draining" else "banned")
 
     def _later(self, seconds: float) -> float:
@@ -350,3 +355,16 @@ class Dispatcher:
         self._held.serve_all()
         if self.limits.next_due() is not None and len(self._held):
             self._retry = self._clock.later(RETRY, self._try_limits)
+
+
+def _placed(offer: Offer, pilot: PilotRow) -> Offer:
+    """The offer with what is known of the pilot; it nearly always says the same, and a copy costs a claim's share."""
+    communities = _narrowed(pilot.communities, offer.communities)
+    if (offer.site, offer.queue, offer.communities) == (pilot.site, pilot.queue, communities):
+        return offer
+    return replace(offer, site=pilot.site, queue=pilot.queue, communities=communities)
+
+
+def _narrowed(communities: tuple[str, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the pilot's communities those that it has offered to serve; who offers none in particular, serves all."""
+    return tuple(name for name in communities if name in offered) if offered else communities

@@ -351,7 +351,8 @@ def _not_matching(pilot: PilotRow, agents: Sequence[Candidate]) -> str:
         why = f" ({pilot.reason.value})" if pilot.reason else ""
         return f"It is over: {pilot.state.value}{why}"
     if pilot.state is PilotState.DRAINING:
-        return "It drains: it takes no new jobs"
+        why = next((f", since {fact.value}" for fact in pilot.facts if fact.name == "drain" and fact.value), "")
+        return f"It drains: it takes no new jobs{why}"
     if pilot.state not in WORKING:
         return f"It has not called back yet: it is {pilot.state.value}"
     if pilot.alarm:

@@ -8,6 +8,7 @@ of one owner by priority and age. Offers that look the same to all that wait (co
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple, Union
 
@@ -142,11 +143,7 @@ class Party(Tier[Step, Wanted, Queue]):
             if step.cores > cores or step.memory > memory or step.seconds > seconds or step.disk > disk:
                 continue
             if isinstance(step, Queue):
-                if (
-                    verdicts[step.kind] != _FAILS
-                    and room(step.task.needs, search.free)
-                    and (verdicts[step.kind] == _FITS or search.view.accepts(step))
-                ):
+                if verdicts[step.kind] != _FAILS and room(step.task.needs, search.free) and search.view.accepts(step):
                     if not _shut_out(step, search):
                         return step
                     search.remembers = False
@@ -262,7 +259,8 @@ class View:
         self.read = 0  # news heard so far
         self.limits = limits
         self.misses: dict[int, Amounts] = {}
-        self._offer = offer
+        self._owners = offer.owners
+        self._offer = replace(offer, owners=None)  # queues of one kind may have any owners
         self._samples: Sequence[TaskQueue] = ()  # by kind
         self.verdicts = bytearray()  # by kind; 0: not asked yet
         self._judged = 0  # kinds, in the order of their numbers
@@ -291,7 +289,9 @@ class View:
         self._judged = end
 
     def accepts(self, queue: Queue) -> bool:
-        """Whether it is of the right kind."""
+        """Whether it is of the right kind, and its owner is let in."""
+        if self._owners is not None and queue.task.owner not in self._owners:
+            return False
         return self.verdicts[queue.kind] == _FITS or (not self.verdicts[queue.kind] and self._is_right(queue.kind))
 
     def _is_right(self, kind: int) -> bool:
@@ -346,6 +346,7 @@ class Look(NamedTuple):
     unknown_tags: frozenset[str]
     required_tags: tuple[str, ...]
     communities: tuple[str, ...]
+    owners: tuple[str, ...] | None
     arch: str | None
     microarch: int | None
     glibc: tuple[int, int] | None
@@ -360,6 +361,7 @@ class Look(NamedTuple):
             unknown_tags=tuple(self.unknown_tags),
             required_tags=self.required_tags,
             communities=self.communities,
+            owners=self.owners,
             platform=Platform(self.arch, self.microarch, self.glibc),
             isolation=self.isolation,
         )
@@ -386,6 +388,7 @@ class Mentions:
             frozenset(self.tags.intersection(offer.unknown_tags)),
             offer.required_tags,
             offer.communities,
+            offer.owners,
             platform.arch,
             platform.microarch,
             platform.glibc,

@@ -28,6 +28,7 @@ NeedName = Literal[
     "platform",
     "isolation",
     "community",
+    "owner",
     "required_tags",
     "whole_node",
     "limit",
@@ -69,6 +70,8 @@ def kind_fits(queue: TaskQueue, offer: Offer) -> bool:
     if queue.community not in offer.communities or offer.site in needs.not_sites:
         return False
     if (needs.sites is not None and offer.site not in needs.sites) or (needs.isolation and not offer.isolation):
+        return False
+    if offer.owners is not None and queue.owner not in offer.owners:
         return False
     expression, demanded = tag_expression(needs.tags)
     return (
@@ -120,7 +123,7 @@ class Free:
         )
 
     def copy(self) -> Free:
-        return replace(self, gpus=list(self.gpus))
+        return Free(self.cores, self.memory, self.disk, self.gpus.copy(), self.seconds, self.empty)
 
     def take(self, needs: Needs, cores: int, count: int) -> None:
         """Subtract so many jobs, each with so many cores."""
@@ -189,7 +192,7 @@ def least_memory(needs: Needs, cores: int) -> int:
 
 def _number(amount: Amount, unknown: int = 0) -> int:
     if isinstance(amount, int):
-        return max(amount, unknown)
+        return amount if amount > unknown else unknown
     return _NO_END if amount == UNLIMITED else unknown
 
 
@@ -210,7 +213,7 @@ def amount_misses(needs: Needs, offer: Offer) -> Iterator[Miss]:
     if needs.wall_time > free.seconds:
         yield _short("wall_time", needs.wall_time, offer.seconds_left, show_duration, "s", " of wall time")
     if needs.whole_node and not offer.empty:
-        yield Miss("whole_node", "the whole node", "other work on it")
+        yield Miss("whole_node", "the whole node", "other work or agents on it")
 
 
 def _short(need: NeedName, asked: int, offered: Amount, show: Callable[[float], str], unit: str, of: str = "") -> Miss:
@@ -245,6 +248,8 @@ def kind_misses(queue: TaskQueue, offer: Offer) -> Iterator[Miss]:
     needs = queue.needs
     if queue.community not in offer.communities:
         yield Miss("community", f"a pilot for {queue.community}", f"one for {_listed(offer.communities) or 'nobody'}")
+    if offer.owners is not None and queue.owner not in offer.owners:
+        yield Miss("owner", f"entry for {queue.owner}", "a site that names those whom it lets in")
     if (needs.sites is not None and offer.site not in needs.sites) or offer.site in needs.not_sites:
         yield Miss("sites", _wanted_sites(needs), offer.site or "no site")
     expression, demanded = tag_expression(needs.tags)

@@ -111,6 +111,7 @@ class Leased:
     community: str
     group: str
     owner: str
+    checkpoint: tuple[InputFile, ...] = ()  # what the last attempt that saved something has saved
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Claim:
 
     leases: tuple[Leased, ...]
     # "draining", "banned" (alarm, revoked, not enrolled), "suspect": its machine fails jobs, so that it is given none
-    # now, or fewer than were picked; what it was not given waits still.
+    # now, or fewer than were picked, "superseded": nothing of what that number was given is held any more. What it was
+    # not given waits still.
     reason: str | None = None
     limited: tuple[str, ...] = ()  # limits for which less was given than was picked; the jobs wait still
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from central.records import Identity
 from central.seal import JobToken, PilotToken, Ticket
@@ -35,8 +36,7 @@ class Who(Enum):
 PEOPLE = tuple(Who(role) for role in ROLES)
 
 
-@dataclass(frozen=True)
-class PilotCaller:
+class PilotCaller(NamedTuple):
     """A pilot whose token was opened; its signature counts before its words do. `aged`: the token has expired."""
 
     token: PilotToken

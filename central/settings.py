@@ -94,6 +94,7 @@ class Queue:
     slots: int = 1  # pilots at the same time
     max_submit: int = 10  # pilots started in one cycle of the director
     cores: int = 1
+    agents: int = 1  # of each pilot, which share its computer
     memory: Amount = None  # bytes
     disk: Amount = None  # bytes
     gpus: tuple[Gpu, ...] = ()
@@ -105,23 +106,36 @@ class Queue:
     lease: int = 600
     secret_ttl: int = 3 * _DAY  # seconds that a one-time secret is good for
     idle: int = 300  # seconds after which a pilot without jobs ends
+    policy: str = ""  # on the node: the site's word, beside that in /etc/pilotage
+    drain_file: str = ""  # on the node: touched to have its pilots drain
+    work: str = ""  # on the node: the folder that pilots work in; empty: where the computing element says
+    slot_users: str = ""  # whom payloads run as where pilots are root: 20000-20063, or names; empty: as the pilot
+    cache: str = ""  # on the node: where pilots of one user keep what the next ones need not find out again
+    reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached from a node with a way to the outside
     settings: protocol.Settings = field(default_factory=protocol.Settings)
 
     def offer(self) -> Offer:
-        """What the director and explain assume of a pilot that starts here."""
+        """What the director and explain assume of a pilot that starts here: the largest offer of its agents."""
+        cores = -(-self.cores // self.agents)
         return Offer(
             site=self.site,
             queue=self.name,
-            cores=self.cores,
-            memory=self.memory,
-            disk=self.disk,
-            gpus=self.gpus,
+            cores=cores,
+            memory=self._share(self.memory, cores),
+            disk=self._share(self.disk, cores),
+            gpus=self.gpus[: -(-len(self.gpus) // self.agents)],
             seconds_left=self.wall_time,
             platform=self.platform,
             tags=self.tags,
             required_tags=self.required_tags,
             communities=self.communities,
+            isolation=bool(self.slot_users),
+            empty=self.agents == 1,
         )
+
+    def _share(self, amount: Amount, cores: int) -> Amount:
+        """What goes with so many of the cores."""
+        return amount * cores // self.cores if isinstance(amount, int) else amount
 
 
 @dataclass(frozen=True)

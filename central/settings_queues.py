@@ -6,9 +6,16 @@ from collections.abc import Sequence
 
 from central import settings_fields as read
 from central.settings import KINDS, Queue, Service, Site
-from pilot import protocol, units
-from pilot.fields import Fields, strings
+from pilot import imagename, protocol, units
+from pilot.binds import parse_bind
+from pilot.errors import InvalidInput
+from pilot.fields import Fields, host_and_port, strings
 from pilot.protocol import UNLIMITED, Gpu, Platform
+
+#: As many as a pilot starts at most.
+MAX_AGENTS = 256
+#: Whether payloads run in containers.
+CONTAINERS = ("allowed", "required", "refused")
 
 
 def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites: Sequence[Site]) -> Queue:
@@ -30,6 +37,7 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         slots=fields.whole("slots", default.slots, least=0, most=1_000_000),
         max_submit=fields.whole("max_submit", default.max_submit, least=1, most=10_000),
         cores=fields.whole("cores", default.cores, least=1, most=65_536),
+        agents=fields.whole("agents", default.agents, least=1, most=MAX_AGENTS),
         memory=read.amount(fields, "memory", None, units.bytes_of),
         disk=read.amount(fields, "disk", None, units.bytes_of),
         gpus=_gpus(fields),
@@ -41,8 +49,16 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         lease=lease,
         secret_ttl=fields.duration("secret_ttl", default.secret_ttl, least=1),
         idle=idle,
+        policy=_on_the_node(fields, "policy"),
+        drain_file=_on_the_node(fields, "drain_file"),
+        work=_on_the_node(fields, "work"),
+        slot_users=fields.text("slot_users", "", most=4096) or "",
+        cache=_on_the_node(fields, "cache"),
+        reach=strings(fields, "reach", most=20, each=host_and_port),
         settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
     )
+    if result.agents > result.cores:
+        fields.problem("agents", f"expected at most one for each of the {result.cores} cores, got {result.agents}")
     fields.finish()
     return result
 
@@ -63,11 +79,50 @@ def _pilot_settings(
         log_interval=read.seconds(fields, "log_interval", default.log_interval),
         spool_bound=fields.bytes("spool_bound", default.spool_bound, least=1),
         min_disk=fields.bytes("min_disk", default.min_disk),
+        max_processes=fields.whole("max_processes", default.max_processes, least=0, most=4_194_304),
         margin=fields.duration("margin", default.margin),
+        notice=fields.duration("notice", default.notice),
         isolation=fields.text("isolation", default.isolation, choices=("none", "required")) or default.isolation,
+        containers=fields.text("containers", default.containers, choices=CONTAINERS) or default.containers,
+        image=_image(fields),
+        job_images=_flag(fields, "job_images", default.job_images),
+        bind=strings(fields, "bind", most=100, each=_bind),
+        image_cache=_on_the_node(fields, "image_cache"),
+        image_cache_size=fields.bytes("image_cache_size", default.image_cache_size, least=1),
     )
     fields.finish()
     return settings
+
+
+def _on_the_node(fields: Fields, key: str) -> str:
+    """A path of the computers behind the queue."""
+    path = fields.text(key, "", most=4096) or ""
+    if path and not path.startswith("/"):
+        fields.problem(key, f"expected an absolute path, got {path!r}")
+    return path
+
+
+def _image(fields: Fields) -> str:
+    """An image that is at hand without a job's inputs."""
+    text = fields.text("image", "", most=4096) or ""
+    try:
+        if text and imagename.parse(text).kind == "input":
+            raise InvalidInput("", f"expected an absolute path or a registry's URL, got {text!r}")
+    except InvalidInput as problem:
+        fields.problem("image", problem.problem)
+    return text
+
+
+def _bind(text: str, where: str) -> str:
+    parse_bind(text, where)
+    return text
+
+
+def _flag(fields: Fields, key: str, default: bool) -> bool:
+    value = fields.take(key, default)
+    if not isinstance(value, bool):
+        fields.problem(key, f"expected true or false, got {value!r}")
+    return value is True
 
 
 def _platform(fields: Fields) -> Platform:

@@ -29,7 +29,10 @@ class Asking:
         """Send a request; an older one that still waits is superseded by it."""
         with self.lock:
             self.waiting += 1
-        threading.Thread(target=self._ask, args=(offer, wait, now), name="match", daemon=True).start()
+        try:
+            threading.Thread(target=self._ask, args=(offer, wait, now), name="match", daemon=True).start()
+        except RuntimeError as error:  # a payload may have used up what processes this user may have
+            self._answer(Answer(MatchReply(0, detail=f"no thread for a match request: {error}"), offer, wait, now))
 
     def pending(self) -> bool:
         """Whether an answer is still to come."""
@@ -47,9 +50,12 @@ class Asking:
             reply = self.central.match(offer, max(1, offer.cores), wait)
         except PilotageError as error:
             reply = MatchReply(0, detail=str(error))
+        self._answer(Answer(reply, offer, wait, now))
+
+    def _answer(self, answer: Answer) -> None:
         with self.lock:
             self.waiting -= 1
-            self.answers.append(Answer(reply, offer, wait, now))
+            self.answers.append(answer)
         self.wake()
 
 
@@ -77,21 +83,26 @@ class Pace:
         """A request goes out."""
         return replace(self, asked=offer, asked_at=now)
 
-    def answered(self, answer: Answer, now: float, random: float) -> Pace:
-        """An answer has come in. One that was held for as long as it might be is followed by the next at once."""
+    def answered(self, answer: Answer, now: float, random: float, started: int) -> Pace:
+        """An answer has come in, and so many jobs of it were started.
+
+        One that was held for as long as it might be is followed by the next at once. After others, and after jobs of
+        which none could be started, the waits grow, and are never shorter than the central asks for.
+        """
         reply = answer.reply
-        if reply.leases or reply.reason == "superseded":
+        if started or reply.reason == "superseded":
             return replace(self, not_before=0.0, failures=0, fits_change=True)
-        held = answer.wait > 0 and now - answer.asked >= answer.wait / 2
+        held = not reply.leases and answer.wait > 0 and now - answer.asked >= answer.wait / 2
         failures = 0 if held else self.failures + 1
         pause = spread(reply.retry_after, random)
-        if not held and not reply.retry_after:
-            pause = backoff(failures, random)
-        return replace(self, not_before=now + pause, failures=failures, fits_change=reply.reason == "nothing-fits")
+        if not held:
+            pause = max(pause, backoff(failures, random))
+        fits_change = bool(reply.leases) or reply.reason == "nothing-fits"
+        return replace(self, not_before=now + pause, failures=failures, fits_change=fits_change)
 
     def may_ask(self, offer: Offer, pending: bool, now: float) -> bool:
         """Whether to send a request now."""
-        changed = self.asked is None or _shape(offer) != _shape(self.asked)
+        changed = self.asked is None or shape(offer) != shape(self.asked)
         if pending:
             return changed and now - self.asked_at >= SETTLED
         return now >= self.not_before or (changed and self.fits_change)
@@ -116,6 +127,6 @@ def spread(seconds: float, random: float) -> float:
     return seconds * (1.0 + 0.2 * random)
 
 
-def _shape(offer: Offer) -> tuple[object, ...]:
+def shape(offer: Offer) -> tuple[object, ...]:
     """What of an offer is worth another request; free disk and time change all the while."""
     return offer.cores, offer.memory, offer.gpus, offer.empty

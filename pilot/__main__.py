@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -51,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     what = run.add_mutually_exclusive_group(required=True)
     what.add_argument("--config", type=Path, metavar="FILE", help="pilot.json, as whoever sends pilots writes it")
     what.add_argument("--job", type=Path, metavar="FILE", help="a job (YAML or JSON) to run here and now")
+    run.add_argument("--agents", type=int, metavar="N", help="with --config: agents that share this computer")
     run.add_argument("--work", type=Path, metavar="FOLDER", help="with --job: where to work")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="with --job: change a key of it")
     run.add_argument("--member", action="append", default=[], metavar="NAME=VALUE", help="with --job: which of a sweep")
@@ -64,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     doctor = verbs.add_parser("doctor", help="say what this computer is fit for, and how that was found out")
     doctor.add_argument("--json", action="store_true", help="for programs")
     doctor.add_argument("--work", type=Path, metavar="FOLDER", help="the folder that a pilot would work in")
+    doctor.add_argument("--reach", action="append", default=[], metavar="HOST:PORT", help="whom to try to connect to")
+    doctor.add_argument("--bench", action="store_true", help="measure the power of a core, for some seconds")
     doctor.set_defaults(call=_doctor)
     return parser
 
@@ -74,7 +78,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # What is imported before `prepare` stays in the archive: this much is of the standard library alone.
     from pilot import config
 
-    read = config.read(arguments.config)
+    read = config.read(arguments.config, arguments.agents)
     bootstrap.prepare(bootstrap.own_archive(), read.work)
     from pilot import lean
 
@@ -105,7 +109,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
         libraries = bootstrap.prepare(bootstrap.own_archive(), work)
         from pilot import doctor
 
-        return int(doctor.run(libraries, work, as_json=arguments.json))
+        return int(doctor.run(libraries, work, arguments.json, arguments.reach, arguments.bench))
 
 
 @contextmanager
@@ -115,8 +119,13 @@ def _workplace(given: Optional[Path]) -> Iterator[Path]:
         given.mkdir(mode=0o700, parents=True, exist_ok=True)
         yield given.absolute()
         return
-    with tempfile.TemporaryDirectory(prefix="pilotage-") as folder:
-        yield Path(folder)
+    folder = Path(tempfile.mkdtemp(prefix="pilotage-"))
+    try:
+        yield folder
+    finally:
+        # A probe that is late may still write what it has compiled there: what appears meanwhile goes in a second turn.
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exit_code(error: Exception) -> ExitCode:

@@ -9,31 +9,38 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Callable, Optional
 
 from commands.context import Central, Sandboxes
+from pilot.checkpoints import Checkpoint
+from pilot.containers import Contained, Containers, NoContainer, inputs_of, prepare, start
+from pilot.containment import Containment
 from pilot.delivery import Delivery
-from pilot.directory import AttemptDirectory, last_lines, remove, size_of, write_private
-from pilot.environment import marker, payload_environment
+from pilot.directory import AttemptDirectory, last_lines, remove, size_of
+from pilot.enclosures.ports import Enclosure
 from pilot.errors import InvalidInput, PilotageError, Refusal
+from pilot.grant import grant_text
 from pilot.jobfile import relative_path
+from pilot.launching import bounds_of, launch_of
 from pilot.masking import mask
-from pilot.payload import CannotStart, Ended, InnerElement, Launch, Payload
+from pilot.payload import CannotStart, InnerElement, Launch, Payload
 from pilot.persist import Stopped, persist
+from pilot.policy import SitesWord
 from pilot.protocol import MAX_TAIL, AttemptReport, InputFile, Lease, LeaseReport, Usage, attempt_stream
 from pilot.slots import Slot
 from pilot.states import Outcome, Phase
-from pilot.verdict import Verdict, beyond, judge
+from pilot.user_traces import remove_all_of
+from pilot.verdict import GONE, Verdict, beyond, judge, perhaps_told
 from pilot.watchdog import Limits, Watch, Watchdog
 
 #: Seconds that an input is tried for. Longer, and another node may be nearer to it.
 INPUT_PATIENCE = 1800.0
 #: Seconds that the processes of a payload get to vanish after SIGKILL; one that hangs in the kernel never does.
 KILL_PATIENCE = 10.0
-#: Room above its disk limit that a single file has: the watchdog, which can name the limit, shall come first.
-FILE_SLACK = 256 * 1024 * 1024
+#: Seconds by which the word that all must end may reach the payload before it reaches us.
+LATE = 1.0
 _POLL = 0.05
 
 
@@ -49,6 +56,9 @@ class Services:
     random: Callable[[], float]
     say: Callable[[str], None]
     keep_work: bool = False
+    word: SitesWord = field(default_factory=SitesWord)  # what the site lets in
+    containment: Containment = field(default_factory=Containment)
+    containers: Optional[Containers] = None
 
 
 class Attempt:
@@ -75,13 +85,18 @@ class Attempt:
         self.freed: Callable[[], None] = lambda: None
         self.ended: Callable[[], None] = lambda: None
         self.phase = Phase.MATCHED
+        self.outcome: Optional[Outcome] = None  # these two once it has ended
+        self.told = ""
         self.verdict: Optional[Verdict] = None
         self.payload: Optional[Payload] = None
         self.watch: Optional[Watch] = None
+        self.container: Optional[Contained] = None  # what it runs in
+        self.note = ""  # a sentence for the report of its end
         self.kill_at = float("inf")  # of the monotonic clock: when what is left of the payload is killed
         self.deliver_until = float("inf")
         self._changed = threading.Condition()
-        self._cleared = True  # nothing of the payload is left
+        self._cleared = True  # nothing of the payload is left that could be ended
+        self.left = 0  # processes that could not
         self._streaming = threading.Lock()
         self._streamed: set[str] = set()
         self._streams_closed = False
@@ -102,11 +117,12 @@ class Attempt:
         with self._changed:
             if self.phase is Phase.ENDED:
                 return
-            if self.phase is Phase.COMPLETING and verdict.outcome is Outcome.PREEMPTED:
-                # The payload is done: what is left of the time is for its outputs.
-                self.deliver_until = min(self.deliver_until, time.monotonic() + verdict.grace)
+            if verdict.outcome is Outcome.PREEMPTED:
+                until = time.monotonic() + verdict.grace + verdict.files
+                self.deliver_until = min(self.deliver_until, until)
                 self._changed.notify_all()
-                return
+                if self.phase is Phase.COMPLETING:
+                    return  # the payload is done: what is left of the time is for its outputs
             again = self.verdict is not None
             if not again or verdict.outcome is None:
                 self.verdict = verdict
@@ -117,14 +133,20 @@ class Attempt:
 
     def _press(self, payload: Payload, verdict: Verdict, again: bool) -> None:
         """Ask the payload to end, and see to it that it does."""
-        self.kill_at = min(self.kill_at, time.monotonic() + verdict.grace)
+        kill_at = time.monotonic() + verdict.grace
+        if kill_at >= self.kill_at:
+            return  # it was told, and has less time already
+        self.kill_at = kill_at
         if verdict.grace <= 0:
             payload.kill()
             return
-        if not again:
-            write_private(self.place.deadline, f"{time.time() + verdict.grace:.0f}\n")
-            payload.terminate()
         self.services.watchdog.at(self.kill_at, lambda: None if self._cleared else payload.kill())
+        try:
+            self.place.tell(self.place.deadline, f"{time.time() + verdict.grace:.0f}\n")
+        except OSError as error:  # a payload that has filled the disk ends all the same
+            self.services.say(f"{self.name}: its deadline could not be written: {error}")
+        if not again:
+            payload.terminate()
 
     # -- the thread ---------------------------------------------------------------------------------------------------
 
@@ -136,6 +158,7 @@ class Attempt:
         except Exception as fault:  # noqa: BLE001 - a dead worker costs its own attempt, never the pilot
             self.services.say(f"{self.name}: {traceback.format_exc()}")
             report = self._node_fault(f"a fault of the pilot or its node: {type(fault).__name__}: {fault}")
+        self.outcome, self.told = report.outcome, report.message
         try:
             self._leave(report)
         except PilotageError as error:
@@ -145,14 +168,16 @@ class Attempt:
 
     def _carry_out(self) -> AttemptReport:
         lease = self.lease
-        if lease.spec.container:
-            return self._node_fault("it needs a container, and this pilot can run none")
         self.place.create(lease.job_token)
         problem = self._stage_in()
         if problem:
             return AttemptReport(Phase.ENDED, Outcome.INPUT_ERROR, message=problem)
         try:
+            pause = self._pausing(time.monotonic() + INPUT_PATIENCE)
+            self.container = prepare(self.services.containers, lease, self.slot, self.place, pause)
             report = self._run_payload()
+        except NoContainer as problem_here:
+            return AttemptReport(Phase.ENDED, problem_here.outcome, message=str(problem_here))
         except CannotStart as problem_at_start:
             return AttemptReport(
                 Phase.ENDED,
@@ -167,8 +192,11 @@ class Attempt:
     def _stage_in(self) -> str:
         """Bring the inputs; returns why one cannot be had. Raises `Stopped` on a verdict."""
         deadline = time.monotonic() + INPUT_PATIENCE
-        problems = (self._stage(file, deadline) for file in self.lease.spec.inputs)
-        return next(filter(None, problems), "")
+        problems = (self._stage(file, deadline) for file in inputs_of(self.lease.spec))
+        problem = next(filter(None, problems), "")
+        if not problem:
+            self.note = self._checkpoint().restore(self.place.root / "checkpoint", self._pausing(deadline))
+        return problem
 
     def _stage(self, file: InputFile, deadline: float) -> str:
         try:
@@ -199,59 +227,65 @@ class Attempt:
             started,
             lambda problem: self.end(beyond(problem, self.lease.spec.grace)),
             self._follow_output,
+            self.lease.spec.stop_signal,
         )
         self.services.watchdog.watch(watch)
         ended = payload.wait()
         wall = time.monotonic() - started
+        if perhaps_told(ended):
+            with self._changed:  # whoever told the payload may be about to tell us
+                self._changed.wait_for(lambda: self.verdict is not None, LATE)
         self.services.watchdog.unwatch(watch)
         self._clear(payload)
-        usage = _final(watch, ended, wall)
-        watch.usage = usage
-        return judge(ended, self.verdict, usage, self.limits)
+        return judge(ended, self.verdict, watch.close(ended, wall), self.limits)
 
     def _begin(self) -> Payload:
         with self._changed:
             if self.verdict is not None:
                 raise Stopped(None)
             self._cleared = False
-            self.payload = self.services.element.start(self._launch())
+            self.place.tell(self.place.grant, grant_text(self.lease, self.slot, self.limits))
+            self.place.hand_over()
+            self.payload = start(self.services.element, self.services.containers, self.container, self._launch())
             return self.payload
 
     def _clear(self, payload: Payload) -> None:
         """End what the payload has left behind; once it was asked to end, within the time that it was given."""
         while self.verdict is not None and time.monotonic() < self.kill_at and payload.living():
             time.sleep(_POLL)
-        left = payload.clear(KILL_PATIENCE)
+        self.left = payload.clear(KILL_PATIENCE)
         self._cleared = True
-        if left:
-            self.services.say(f"{self.name}: {left} processes of it cannot be ended")
+        if self.left:
+            self.services.say(f"{self.name}: {self.left} processes of it cannot be ended")
 
     def _launch(self) -> Launch:
-        place, bound = self.place, self.limits.disk
-        return Launch(
-            command=self.lease.spec.command,
-            directory=place.job,
-            environment=payload_environment(self.services.host, self.prepared, self.lease, self.slot, place),
-            stdout=place.stdout,
-            stderr=place.stderr,
-            marker=marker(place.token),
-            cpus=self.slot.cpus,
-            file_bound=None if bound is None else bound + FILE_SLACK,
+        return launch_of(
+            self.lease, self.slot, self.limits, self.place, self.services.host, self.prepared, self._enclose()
         )
+
+    def _enclose(self) -> Optional[Enclosure]:
+        makes = self.services.containment.enclosures
+        return makes.enclose(self.place.root.name, bounds_of(self.slot, self.limits)) if makes else None
 
     def _bring_home(self, report: AttemptReport) -> AttemptReport:
         """Deliver the outputs of a payload that ended by itself, or was over a limit that leaves them usable."""
+        if report.outcome is Outcome.PREEMPTED and self.lease.spec.checkpoint:
+            saved, problem = self._checkpoint().save(self._hurrying)
+            return replace(report, checkpoint=saved, message="; ".join(filter(None, (report.message, problem))))
         if self.verdict is not None and report.outcome is not Outcome.LIMIT_EXCEEDED:
             return report
         if report.limit == "disk" or not self.lease.spec.outputs:
             return report
         self._advance(Phase.COMPLETING)
-        delivery = Delivery(self.lease, self.place.job, self.services.sandboxes, self.services.random)
+        delivery = Delivery(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
         report = delivery.add_to(report, self._pausing(None))
         verdict = self.verdict
         if verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED:
             return report
         return replace(report, outcome=verdict.outcome, message=verdict.message)  # killed while its files went home
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
 
     # -- small parts --------------------------------------------------------------------------------------------------
 
@@ -276,6 +310,14 @@ class Attempt:
                     self._changed.wait(min(end, last) - now)
 
         return pause
+
+    def _hurrying(self, seconds: float) -> bool:
+        """The same once it is preempted: says whether the time is over, or the lease gone."""
+        end = min(time.monotonic() + seconds, self.deliver_until)
+        with self._changed:
+            while time.monotonic() < end and self.verdict != GONE:
+                self._changed.wait(end - time.monotonic())
+            return self.verdict == GONE or time.monotonic() >= self.deliver_until
 
     def _follow_output(self) -> None:
         """Have what is printed pushed, from the first byte on."""
@@ -319,6 +361,8 @@ class Attempt:
         if self.payload is not None and not self._cleared:
             self.payload.kill()  # the thread met a fault while it ran
             self._clear(self.payload)
+        if self.container is not None:
+            self.container.release()
         with self._changed:
             self.phase = Phase.ENDED
             gone = self.verdict is not None and self.verdict.outcome is None
@@ -327,6 +371,8 @@ class Attempt:
             self.services.central.report(self.lease.job, self.lease.attempt, self._completed(report))
         if not self.services.keep_work:
             remove(self.place.root)
+        if self.place.owner is not None and not self.left:
+            remove_all_of(self.place.owner.uid)
 
     def _completed(self, report: AttemptReport) -> AttemptReport:
         """The report with its last lines, and how much was printed."""
@@ -337,18 +383,7 @@ class Attempt:
         sizes = {name: size_of(path) for name, path in self._logs()}
         return replace(
             report,
+            message="; ".join(filter(None, (report.message, self.note))),
             tail=tail.decode("utf-8", "replace"),
             log_sizes={name: size for name, size in sizes.items() if size},
         )
-
-
-def _final(watch: Watch, ended: Ended, wall: float) -> Usage:
-    """What the payload has used in all."""
-    seen = watch.usage
-    peaks = [amount for amount in (seen.memory_peak, ended.largest) if amount]
-    return Usage(
-        wall=round(wall, 3),
-        cpu=round(max(seen.cpu or 0.0, ended.cpu), 3),
-        memory_peak=max(peaks, default=None),
-        disk=watch.meter.final(),
-    )

@@ -10,6 +10,7 @@ from pilot.central_client import CentralClient
 from pilot.errors import Refusal, TransportError
 from pilot.holdings import Heard, Holdings
 from pilot.protocol import Spool
+from pilot.steadfast import steadfast
 
 #: Seconds between two heartbeats, however much there is to tell, and however little.
 LEAST, MOST = 1.0, 600.0
@@ -50,7 +51,7 @@ class Beat:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            rest = self.turn() - LEAST
+            rest = steadfast("the heartbeat", self.turn, self.say) - LEAST
             # However much changes, one heartbeat a second is enough.
             if stop.wait(LEAST) or rest <= 0:
                 continue

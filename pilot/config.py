@@ -14,11 +14,13 @@ from typing import Optional
 
 from pilot import units
 from pilot.errors import InvalidInput
-from pilot.fields import Fields, strings
+from pilot.fields import Fields, host_and_port, strings
 from pilot.protocol import UNLIMITED, VERSION, Amount
 
 _STAMP = re.compile(r"[0-9a-f]{32}")
 _URL = re.compile(r"https://[^/?#\s]+(/[^?#\s]*)?")
+#: More agents than that are a mistake: a process of 30 MB each.
+MAX_AGENTS = 256
 #: More than any configuration; what is larger is not one.
 MAX_SIZE = 1024 * 1024
 
@@ -42,9 +44,17 @@ class Config:
     tags: tuple[str, ...] = ()
     required_tags: tuple[str, ...] = ()
     communities: tuple[str, ...] = ()
+    agents: int = 1  # each with a share of the node
+    policy: Optional[Path] = None  # the site's word, beside that in /etc
+    drain_file: Optional[Path] = None  # touched to have the pilot drain, beside the site's own
+    slot_users: str = ""  # whom payloads run as: 20000-20063, or names; empty: as the pilot
+    cache: Optional[Path] = None  # where pilots of this user keep what the next ones need not find out again
+    reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached where there is a way to the outside
     keep_work: bool = False
     patience: int = 900  # seconds to try to enrol before giving up
     finish: int = 600  # seconds to try to deliver results at the end
+    cloud: Optional[str] = None  # whose notices are looked for: ec2, gce, azure, none; None: as the firmware says
+    metadata: Optional[str] = None  # address of the cloud's metadata service; None: the usual one
 
     @property
     def spool(self) -> Path:
@@ -57,8 +67,11 @@ class Config:
         return self.work / "pilot.log"
 
 
-def read(path: Path) -> Config:
-    """Read `pilot.json`. Relative paths in it are relative to its folder. Raises `InvalidInput` with every problem."""
+def read(path: Path, agents: Optional[int] = None) -> Config:
+    """Read `pilot.json`. Relative paths in it are relative to its folder. Raises `InvalidInput` with every problem.
+
+    `agents`: how many there are, whatever the file says.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_SIZE + 1)
@@ -68,6 +81,8 @@ def read(path: Path) -> Config:
     if len(text) > MAX_SIZE:
         raise InvalidInput(str(path), f"expected at most {MAX_SIZE} bytes")
     problems: list[InvalidInput] = []
+    if agents is not None and isinstance(values, dict):
+        values["agents"] = agents
     config = _config(Fields(values, "", problems), path.absolute().parent)
     if problems:
         raise InvalidInput(str(path), "; ".join(str(problem) for problem in problems))
@@ -95,9 +110,17 @@ def _config(fields: Fields, folder: Path) -> Config:
         tags=strings(fields, "tags", most=1000),
         required_tags=strings(fields, "required_tags", most=1000),
         communities=strings(fields, "communities", most=1000),
+        agents=fields.whole("agents", 1, least=1, most=MAX_AGENTS),
+        policy=_path(fields, "policy", folder),
+        drain_file=_path(fields, "drain_file", folder),
+        slot_users=fields.text("slot_users", "", most=4096) or "",
+        cache=_path(fields, "cache", folder),
+        reach=strings(fields, "reach", most=20, each=host_and_port),
         keep_work=_flag(fields, "keep_work"),
         patience=fields.duration("patience", 900),
         finish=fields.duration("finish", 600),
+        cloud=fields.text("cloud", None, choices=("ec2", "gce", "azure", "none")),
+        metadata=fields.text("metadata", None, most=200),
     )
 
 

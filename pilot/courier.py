@@ -11,6 +11,7 @@ from pilot.central_client import CentralClient
 from pilot.errors import Refusal, TransportError
 from pilot.protocol import ReleaseRequest
 from pilot.spool import Entry, Item, Spool
+from pilot.steadfast import steadfast
 
 #: Refusals after which the same again would be refused again. All others leave the item in the spool.
 FINAL = frozenset(
@@ -46,7 +47,7 @@ class Courier:
 
     def run(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            wait = self.turn()
+            wait = steadfast("the delivery of reports", self.turn, self.say)
             # News in the spool do not bring an absent central back.
             (stop if self._away.failures else self.spool.changed).wait(wait)
 
@@ -68,6 +69,9 @@ class Courier:
             self._away.succeeded()
             self._refused(entry, refusal)
             return 0.0
+        except Exception:
+            self.spool.again(entry, self.steady())  # whatever it was, the report is still to be delivered
+            raise
         self._away.succeeded()
         self.spool.done(entry)
         self.settled(entry.item, None)

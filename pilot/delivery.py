@@ -12,6 +12,7 @@ from pilot.errors import Refusal
 from pilot.outputs import Output, TooManyOutputs, collect, digest_of
 from pilot.persist import Stopped, persist
 from pilot.protocol import AttemptReport, Lease, OutputFile
+from pilot.slot_users import SlotUser
 from pilot.states import Outcome
 
 #: The destination that every pilot can reach; it is meant where a rule names none.
@@ -21,11 +22,19 @@ SANDBOX = "sandbox"
 class Delivery:
     """Delivers for one attempt, in its thread."""
 
-    def __init__(self, lease: Lease, directory: Path, sandboxes: Sandboxes, random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        directory: Path,
+        sandboxes: Sandboxes,
+        random: Callable[[], float],
+        owner: Optional[SlotUser] = None,
+    ) -> None:
         self.lease = lease
         self.directory = directory
         self.sandboxes = sandboxes
         self.random = random
+        self.owner = owner  # of the files: nothing is read that this user could not read
         self.delivered: list[OutputFile] = []
         self.undelivered: list[str] = []
         self.why = ""  # why the first of them was not
@@ -33,7 +42,7 @@ class Delivery:
     def add_to(self, report: AttemptReport, pause: Callable[[float], bool]) -> AttemptReport:
         """Deliver everything; the report says what became of it. `pause` waits between tries and says when to stop."""
         try:
-            collected = collect(self.lease.spec.outputs, self.directory)
+            collected = collect(self.lease.spec.outputs, self.directory, self.owner)
         except TooManyOutputs as problem:
             return _spoiled(report, (), str(problem))
         stopped: Optional[Stopped] = None
@@ -55,7 +64,7 @@ class Delivery:
         try:
             if pause(0):
                 raise Stopped(None)
-            sha256, size = digest_of(output.path)
+            sha256, size = digest_of(output.path, self.owner)
             persist(lambda: self.sandboxes.store(self.lease, output.path, sha256, size), pause, self.random)
         except Refusal as refusal:
             self._give_up(output, str(refusal))

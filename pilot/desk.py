@@ -16,6 +16,9 @@ from pilot.shipper import Shipper
 from pilot.spool import Spool
 from pilot.states import Phase
 
+#: Steps of one agent at most, so that those of the next have numbers of their own.
+STEPS = 1000
+
 
 class Desk:
     """One agent's. `take` is for the main thread; what concerns leases may come from any."""
@@ -52,12 +55,12 @@ class Desk:
             self.holdings.progress(message.leases)
         elif isinstance(message, (messages.Release, messages.Step)):
             self._take_other(message)
-        elif isinstance(message, messages.Stream):
-            self.shipper.add(message.name, message.path)
-        elif isinstance(message, messages.CloseStream):
-            self.shipper.close(message.name)
+        elif isinstance(message, (messages.Stream, messages.CloseStream)):
+            self._take_stream(message)
         elif isinstance(message, messages.Facts):
-            self.holdings.found(message.facts)
+            self._take_facts(message)
+        elif isinstance(message, messages.Lifetime):
+            self.obedience.hands.lifetime(message.seconds)
         elif isinstance(message, messages.Finished):
             self.finished = message
             self.matching.stop()
@@ -82,9 +85,26 @@ class Desk:
         self.holdings.advance(message.job, message.attempt, report.phase, report.usage)
         self.tell(messages.Answer(message.id))
 
+    def _take_stream(self, message: Union[messages.Stream, messages.CloseStream]) -> None:
+        if isinstance(message, messages.Stream):
+            self.shipper.add(message.name, message.path)
+        else:
+            self.shipper.close(message.name)
+
+    def _take_facts(self, message: messages.Facts) -> None:
+        if self.agent == 1:  # the others find out the same
+            self.holdings.found(message.facts)
+
     def _take_other(self, message: Union[messages.Release, messages.Step]) -> None:
-        self.spool.put(message)
+        self.spool.put(self._named(message) if isinstance(message, messages.Step) else message)
         if isinstance(message, messages.Release):
             for lease in message.leases:
                 self.over(lease.job, lease.attempt)
         self.tell(messages.Answer(message.id))
+
+    def _named(self, step: messages.Step) -> messages.Step:
+        """The step among those of all agents."""
+        if self.agent == 1:
+            return step
+        number = STEPS * (self.agent - 1) + step.report.number
+        return replace(step, report=replace(step.report, number=number, command=f"{self.agent}/{step.report.command}"))

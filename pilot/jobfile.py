@@ -9,26 +9,25 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional
 
-from pilot import tags, units
+from pilot import imagename, stopping, tags, units
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.fields import Fields, is_number, shown, strings
-from pilot.protocol import InputFile, JobSpec, Needs, OutputRule, Platform
+from pilot.imagename import ImageName
+from pilot.jobneeds import read_needs
+from pilot.protocol import InputFile, JobSpec, Needs, OutputRule
 
 #: Jobs that one request may bring, sweeps counted out.
 MAX_JOBS = 100_000
-MAX_CORES = 65_536
 MAX_ARGUMENTS = 4096
 MAX_ARGUMENT_BYTES = 128 * 1024
 MAX_FILES = 10_000
-_SITE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SWEEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _RANGE = re.compile(r"(-?\d{1,12})\.\.(-?\d{1,12})")
-_MICROARCH = re.compile(r"(?:>=\s*)?v?([1-4])")
 
 
 @dataclass(frozen=True)
@@ -57,25 +56,33 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
         raise InvalidJob((InvalidInput(where, f"expected a job (a mapping), got {type(document).__name__}"),))
     fields = Fields(document, where, problems)
     sweep = _sweep(fields, most)
-    needs = _needs(fields)
+    needs = read_needs(fields)
     executable = fields.text("executable", None)
     command = _command(fields, executable)
     inputs = strings(fields, "inputs", most=MAX_FILES, each=relative_path)
     shipped = _shipped(executable)
     if shipped and shipped not in inputs:
         inputs = (*inputs, shipped)
+    image = _image(fields)
+    if image is not None:
+        needs = _where_it_runs(needs, image)
+        if image.kind == "input" and not any(_brings(name, image.text) for name in inputs):
+            inputs = (*inputs, image.text)
     spec = JobSpec(
         command=command,
         needs=needs,
         name=fields.text("name", "", most=200) or "",
         outputs=_outputs(fields),
         environment=_environment(fields),
-        container=fields.text("container", None, most=4096),
+        container=image.text if image is not None else None,
         retries=fields.whole("retries", 0, least=0, most=100),
         priority=fields.whole("priority", 5, least=0, most=10),
         checkpoint=strings(fields, "checkpoint", most=100, each=relative_path),
         credentials=strings(fields, "credentials", most=20),
         grace=fields.duration("grace", 10),
+        cpu_time=fields.duration("cpu_time", 0),
+        no_progress=fields.duration("no_progress", 7200),
+        stop_signal=stopping.stop_signal(fields, needs.wall_time),
     )
     files = _files(fields)
     fields.finish()
@@ -117,6 +124,9 @@ def fill_spec(spec: JobSpec, values: Mapping[str, str], inputs: tuple[InputFile,
         checkpoint=spec.checkpoint,
         credentials=spec.credentials,
         grace=spec.grace,
+        cpu_time=spec.cpu_time,
+        no_progress=spec.no_progress,
+        stop_signal=spec.stop_signal,
     )
 
 
@@ -160,91 +170,25 @@ def _command(fields: Fields, executable: Optional[str]) -> tuple[str, ...]:
     return command
 
 
-def _needs(fields: Fields) -> Needs:
-    needs = fields.section("needs")
-    cores, max_cores, whole_node = _cores(needs)
-    memory = needs.size("memory")
-    gpus, gpu_memory = _gpus(needs)
-    sites = strings(needs, "sites", most=1000, each=_site, empty_is_wrong=True)
-    not_sites = tuple(sorted(set(strings(needs, "not_sites", most=1000, each=_site))))
-    anywhere = not sites or any(site.lower() == "any" for site in sites)
-    allowed = None if anywhere else tuple(sorted(set(sites) - set(not_sites)))
-    if allowed == ():
-        needs.problem("sites", "every site named is also in `not_sites`: the job could run nowhere")
-    isolation = needs.text("isolation", "none", choices=("none", "required"))
-    result = Needs(
-        cores=cores,
-        max_cores=max_cores,
-        whole_node=whole_node,
-        memory=memory.fixed,
-        memory_per_core=memory.per_core,
-        disk=needs.bytes("disk", 0),
-        gpus=gpus,
-        gpu_memory=gpu_memory,
-        wall_time=needs.duration("wall_time", 86400, least=1),
-        tags=_tags(needs),
-        sites=allowed,
-        not_sites=not_sites,
-        platform=_platform(needs),
-        isolation=isolation == "required",
-    )
-    needs.finish()
-    return result
-
-
-def _cores(needs: Fields) -> tuple[int, int, bool]:
-    value = needs.take("cores", 1)
-    if value == "whole-node":
-        return 1, MAX_CORES, True
-    if isinstance(value, dict):
-        bounds = Fields(value, needs.path("cores"), needs.problems)
-        least = bounds.whole("min", 1, least=1, most=MAX_CORES)
-        most = bounds.whole("max", least, least=1, most=MAX_CORES)
-        bounds.finish()
-        if most < least:
-            needs.problem("cores", f"expected a maximum not below the minimum, got {most} < {least}")
-        return least, most, False
-    cores = needs.check_whole("cores", value, 1, MAX_CORES, "or {min, max}, or whole-node")
-    return cores, cores, False
-
-
-def _gpus(needs: Fields) -> tuple[int, int]:
-    value = needs.take("gpus", 0)
-    if isinstance(value, dict):
-        inside = Fields(value, needs.path("gpus"), needs.problems)
-        count, memory = inside.whole("count", 1, least=1, most=1024), inside.bytes("memory", 0)
-        inside.finish()
-        return count, memory
-    return needs.check_whole("gpus", value, 0, 1024, "or {count, memory}"), 0
-
-
-def _tags(needs: Fields) -> str:
-    value = needs.take("tags", "")
-    where = needs.path("tags")
+def _image(fields: Fields) -> Optional[ImageName]:
+    name = fields.text("container", None, most=4096)
     try:
-        if isinstance(value, str):
-            return tags.canonical(value, where)
-        if isinstance(value, (list, tuple)) and all(isinstance(tag, str) for tag in value):
-            # Each by itself, so that brackets cannot reach from one to the next.
-            parts = [tags.canonical(tag, f"{where}[{index}]") for index, tag in enumerate(value[: tags.MAX_TERMS + 1])]
-            return tags.canonical(" & ".join(f"({part})" for part in parts if part), where)
+        return imagename.parse(name, fields.path("container")) if name else None
     except InvalidInput as problem:
-        needs.problems.append(problem)
-        return ""
-    needs.problem("tags", f"expected an expression like cvmfs & ~slow-disk, got {shown(value)}")
-    return ""
+        fields.problems.append(problem)
+        return None
 
 
-def _platform(needs: Fields) -> Platform:
-    platform = needs.section("platform")
-    arch = platform.text("arch", None, most=40)
-    microarch = platform.text("microarch", None)
-    glibc = platform.version("glibc", at_least=True)
-    platform.finish()
-    level = _MICROARCH.fullmatch(microarch) if microarch else None
-    if microarch and not level:
-        platform.problem("microarch", f"expected >=v1 to >=v4, got {shown(microarch)}")
-    return Platform(arch, int(level[1]) if level else None, glibc)
+def _where_it_runs(needs: Needs, image: ImageName) -> Needs:
+    """A container asks for nodes that proved to run it. Whether others can look into it is proved of containers too."""
+    wanted = image.tags + ((imagename.ISOLATES,) if needs.isolation else ())
+    expression = " & ".join(filter(None, (needs.tags and f"({needs.tags})", *wanted)))
+    return replace(needs, tags=tags.canonical(expression), isolation=False)
+
+
+def _brings(name: str, image: str) -> bool:
+    """Whether an input brings the image: as the same file, or in its folder."""
+    return name == image or (name.endswith("/") and image.startswith(name))
 
 
 def _outputs(fields: Fields) -> tuple[OutputRule, ...]:
@@ -266,6 +210,8 @@ def _outputs(fields: Fields) -> tuple[OutputRule, ...]:
 
 
 def _environment(fields: Fields) -> dict[str, str]:
+    if not fields.given("environment"):
+        return {}
     section = fields.section("environment")
     result: dict[str, str] = {}
     for name in list(section.left):
@@ -281,6 +227,8 @@ def _environment(fields: Fields) -> dict[str, str]:
 
 
 def _files(fields: Fields) -> dict[str, InputFile]:
+    if not fields.given("files"):
+        return {}
     section = fields.section("files")
     result: dict[str, InputFile] = {}
     for name in list(section.left):
@@ -296,6 +244,8 @@ def _files(fields: Fields) -> dict[str, InputFile]:
 
 
 def _sweep(fields: Fields, most: int) -> dict[str, tuple[str, ...]]:
+    if not fields.given("sweep"):
+        return {}
     section = fields.section("sweep")
     result: dict[str, tuple[str, ...]] = {}
     total = 1
@@ -322,9 +272,3 @@ def _sweep(fields: Fields, most: int) -> dict[str, tuple[str, ...]]:
     if total > most:
         section.problem("", f"expected at most {most:,} jobs, got {total:,}: submit in parts")
     return result
-
-
-def _site(value: str, where: str) -> str:
-    if not _SITE.fullmatch(value):
-        raise InvalidInput(where, f"expected a site's name, got {value!r}")
-    return value

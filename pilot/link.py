@@ -186,6 +186,9 @@ class LinkedCentral:
         """What was found out about the node, for the next heartbeat."""
         self.link.send(messages.Facts(tuple(facts)))
 
+    def lifetime(self, seconds: int) -> None:
+        self.link.send(messages.Lifetime(seconds))
+
     def tick(self) -> None:
         """Say that the agent's main loop turns; without it for a minute the monitor takes the agent for hung."""
         now = time.monotonic()
@@ -269,4 +272,6 @@ def _hand(message: Message, receiver: Orders) -> None:
     elif isinstance(message, messages.Drain):
         receiver.drain(message.reason, message.message)
     elif isinstance(message, messages.Stop):
-        receiver.stop(message.reason, message.message, message.grace)
+        receiver.stop(message.reason, message.message, message.grace, message.files)
+    elif isinstance(message, messages.Lifetime):
+        receiver.lifetime(message.seconds)

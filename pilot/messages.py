@@ -26,6 +26,7 @@ class Hello:
     config: Config
     settings: Settings
     epoch: int
+    agent: int = 1  # which of them it is
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,15 @@ class Drain:
 class Stop:
     reason: PilotReason
     message: str
-    grace: float  # seconds
+    grace: float  # seconds that payloads have
+    files: float = 0.0  # seconds after that for checkpoints
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """The pilot has no more time than this, whatever was thought before. From either side: whoever finds it out."""
+
+    seconds: int  # the margin taken off
 
 
 # -- from the agent ---------------------------------------------------------------------------------------------------
@@ -137,16 +146,16 @@ class Finished:
     ledger: dict[str, float] = field(default_factory=dict)  # cause → core-seconds
 
 
-FromMonitor = Union[Hello, Answer, Kill, Gone, Drain, Stop]
+FromMonitor = Union[Hello, Answer, Kill, Gone, Drain, Stop, Lifetime]
 FromAgent = Union[
-    AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Finished
+    AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Lifetime, Finished
 ]  # fmt: skip
 Message = Union[FromMonitor, FromAgent]
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Hello, Answer, Kill, Gone, Drain, Stop,
+        Hello, Answer, Kill, Gone, Drain, Stop, Lifetime,
         AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Finished,
     )
 }  # fmt: skip

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import random
-import select
 import selectors
 import threading
 import time
 import traceback
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,36 +22,40 @@ from pilot.agent_process import AgentProcess
 from pilot.beat import Beat
 from pilot.central_client import CentralClient
 from pilot.config import Config
-from pilot.control import GRACE, Control
+from pilot.control import Control
 from pilot.courier import Courier
+from pilot.crew import Crew, Member, ending_of
 from pilot.desk import Desk
+from pilot.drain_file import DrainFiles
 from pilot.endings import Ending, forsaken
-from pilot.errors import ExitCode, InvalidInput, Refusal, TransportError
+from pilot.errors import ExitCode, Refusal
 from pilot.holdings import Heard, Holdings
+from pilot.leftovers import settle
 from pilot.masking import Secrets
 from pilot.matching import Matching
+from pilot.notices import places
+from pilot.notices.lookout import Lookout
+from pilot.notices.notice import Notice
 from pilot.obedience import Obedience
 from pilot.pilot_log import PilotLog
-from pilot.protocol import EnrolReply
+from pilot.protocol import EnrolReply, Fact, Offer
 from pilot.shipper import Shipper
 from pilot.spool import Item, Spool
 from pilot.standing import Standing
 from pilot.states import Phase, PilotReason
+from pilot.stillborn import cannot_begin
 from pilot.transport import Https
-from pilot.vigil import Vigil
 from pilot.waking import Waking
 from pilot.winding_up import WindingUp
 
 #: Seconds between two looks at the agent, when nothing happens.
 LOOK = 1.0
-#: Seconds that the agent gets to end, beyond those that payloads get.
-STOP_PATIENCE = 30.0
 #: Seconds that a thread may need to notice that it is to end.
 JOIN_PATIENCE = 5.0
 #: Open files: two for each attempt whose logs are on their way, and some.
 OPEN_FILES = 2048
-#: The one agent of a pilot.
-AGENT = 1
+#: Seconds for the processes of an agent that has died to be gone, while other agents wait to be served.
+PARTING = 3.0
 
 
 def run(config: Config, archive: Optional[Path]) -> ExitCode:
@@ -81,7 +84,10 @@ def run(config: Config, archive: Optional[Path]) -> ExitCode:
     log.say(f"enrolled as {config.stamp}, epoch {reply.epoch}, pilot {pilot.__version__}")
     secrets = Secrets()
     secrets.add(None, [secret, what.session_key, reply.token, enrolment.ticket(config)])
-    return Monitor(config, reply, client, log, waking, secrets).run(archive)
+    try:
+        return Monitor(config, reply, client, log, waking, secrets).run(archive)
+    except RuntimeError as problem:  # a thread that the heart of this pilot would need was not to be had
+        return cannot_begin(client, log, problem)
 
 
 class Monitor:
@@ -98,9 +104,6 @@ class Monitor:
         self.secrets = secrets
         self.steady = client.standing.steady
         self.started = self.steady()
-        self.agent: AgentProcess  # once it is started
-        self.vigil = Vigil(self.started)
-        self.killed_why = ""
         settings = self.settings = reply.settings
         about: dict[str, Any] = {"rng": random.random, "say": log.say}
         timed: dict[str, Any] = {**about, "steady": self.steady}
@@ -112,37 +115,56 @@ class Monitor:
         )  # fmt: skip
         self.shipper = Shipper(client.log, secrets, interval=settings.log_interval, bound=settings.log_bound, **timed)
         self.courier = Courier(self.spool, client, settled=self._settled, refused=self._refused, **timed)
-        self.matching = Matching(
-            client, self.holdings, agent=AGENT, answer=lambda answer: self.agent.link.send(answer),
-            leased=lambda leases: self.desk.leased(leases), give_back=self.spool.put, refused=self._refused, **timed,
+        self.crew = Crew()
+        self.control = Control(
+            self.crew.tell, self.holdings, self.crew.take_no_more, self.shipper, self.beat, log.say, self.steady,
+            settings.margin,
         )  # fmt: skip
-        self.control = Control(self._tell, self.holdings, self.matching, self.shipper, self.beat, log.say)
         self.obedience = Obedience(reply.epoch, self.holdings, self.control)
-        self.desk = Desk(
-            AGENT, self._tell, self.holdings, self.matching, self.obedience, self.spool, self.shipper, secrets
+        self.crew.members = [self._member(number, timed) for number in range(1, config.agents + 1)]
+
+    def _member(self, number: int, timed: dict[str, Any]) -> Member:
+        name = "the agent" if self.config.agents == 1 else f"agent {number}"
+        member = Member(number, name, self.started, self.log.say)
+        member.matching = Matching(
+            self.client, self.holdings, agent=number, answer=member.answer,
+            leased=lambda leases: member.desk.leased(leases), give_back=self.spool.put, refused=self._refused, **timed,
+        )  # fmt: skip
+        member.desk = Desk(
+            number, member.tell, self.holdings, member.matching, self.obedience, self.spool, self.shipper, self.secrets
         )
+        return member
 
     def run(self, archive: Optional[Path]) -> ExitCode:
-        """Start the agent, watch until it has ended, and wind up."""
+        """Start the agents, watch until they have ended, and wind up."""
         self.spool.open()
         if self.config.boot_log is not None:
             self.shipper.add("boot", self.config.boot_log)
         self.shipper.add("pilot", self.config.log)
-        self.agent = AgentProcess.start(archive, self.config.work, self.log.file)
-        processes.lift_file_limit(OPEN_FILES)
-        self._tell(messages.Hello(self.config, self.settings, self.reply.epoch))
+        ahead = self.client.standing.ahead(time.time())
+        self.holdings.found([Fact("clock_offset", ahead, "seconds ahead of the central's clock, by its last answer")])
         beating, working = threading.Event(), threading.Event()
+        site = DrainFiles(self.config.policy, self.config.drain_file, self._site_drains)
+        threading.Thread(target=site.run, args=(working,), name="site", daemon=True).start()
+        self.crew.start(lambda: AgentProcess.start(archive, self.config.work, self.log.file), self.log.say)
+        processes.lift_file_limit(OPEN_FILES)
+        for member in self.crew.members:
+            member.tell(messages.Hello(self.config, self.settings, self.reply.epoch, member.number))
+        if isinstance(self.settings.end_of_life, int):
+            self.control.expect(self.started + self.settings.end_of_life, PilotReason.NO_TIME, "the pilot's time is up")
+        notices = threading.Thread(target=self._lookout().run, args=(working,), name="notices", daemon=True)
         beats = threading.Thread(target=self.beat.run, args=(beating,), name="beat", daemon=True)
         reports = threading.Thread(target=self.courier.run, args=(working,), name="reports", daemon=True)
         logs = threading.Thread(target=self.shipper.run, args=(working,), name="logs", daemon=True)
-        for thread in (beats, reports, logs):
+        for thread in (beats, reports, logs, notices):
             thread.start()
         try:
             ending = self._watch()
         except Exception:  # noqa: BLE001 - whatever it is: jobs must be reported, and nothing left running
             self.log.say(f"a fault of the monitor itself:\n{traceback.format_exc()}")
             ending = Ending(PilotReason.INTERNAL, "a fault of the monitor itself, see the pilot's log")
-        self.agent.link.shut()
+        for member in self.crew.members:
+            member.process.link.shut()
 
         def stop_beating() -> None:
             beating.set()
@@ -157,94 +179,84 @@ class Monitor:
         for thread in (reports, logs):
             thread.join(JOIN_PATIENCE)
         self.spool.close()
+        self._clean_up()
         return code
+
+    def _clean_up(self) -> None:
+        """What agents remove themselves, unless they were killed."""
+        from pilot.containment import remove_groups  # more than a monitor should carry for all its life
+
+        remove_groups(self.config.stamp, self.config.agents)
 
     def _winding_up(self) -> WindingUp:
         return WindingUp(
-            self.holdings, self.matching, self.spool, self.shipper, self.client, self.log, self.waking,
+            self.holdings, self.crew.take_no_more, self.spool, self.shipper, self.client, self.log, self.waking,
             self.steady, random.random,
         )  # fmt: skip
 
     def _patience(self) -> float:
         """Seconds for results to be delivered."""
-        if isinstance(self.settings.end_of_life, int):
-            left = self.settings.end_of_life - (self.steady() - self.started)
-            return min(float(self.config.finish), max(GRACE, left))
-        return float(self.config.finish)
+        return min(float(self.config.finish), self.control.left)
+
+    def _lookout(self) -> Lookout:
+        cloud = self.config.cloud or places.cloud_of(places.read_dmi(Path("/sys")))
+        sources = places.sources(os.environ, cloud, self.config.metadata, places.fetch)
+        return Lookout(sources, noticed=self._noticed, clock=time.time, say=self.log.say)
 
     # -- the main loop ----------------------------------------------------------------------------------------------
 
     def _watch(self) -> Ending:
-        """Serve the agent until it has ended, one way or another."""
+        """Serve the agents until all have ended, one way or another."""
         with selectors.DefaultSelector() as selector:
             selector.register(self.waking.read_end, selectors.EVENT_READ, self.waking.run_posted)
-            selector.register(self.agent.link.end, selectors.EVENT_READ, self._listen)
+            for member in self.crew.members:
+                selector.register(member.process.link.end, selectors.EVENT_READ, partial(self._listen, member))
+            ended: list[Ending] = []
             while True:
                 for key, _ in selector.select(LOOK):
                     key.data()
-                if self.vigil.silent_since is not None and self.agent.link.end in selector.get_map():
-                    selector.unregister(self.agent.link.end)
-                processes.reap(spared=self.agent.pid)
-                how = self.agent.ended()
-                if how is not None:
-                    self._hear_out()
-                    return self._conclude(how)
+                processes.reap(self.crew.pids())
+                for member in self.crew.living():
+                    how = member.process.ended()
+                    if (member.silent or how) and member.process.link.end in selector.get_map():
+                        selector.unregister(member.process.link.end)
+                    if how:
+                        ended.append(self._part(member, how))
+                if not self.crew.living():
+                    return ending_of(ended)
                 self._look(self.steady())
 
-    def _listen(self) -> None:
-        try:
-            arrived = self.agent.link.receive()
-        except InvalidInput as error:
-            self._kill_agent(f"what it said is no message: {error}")
-            arrived = None
-        if arrived is None:
-            self.vigil.silent_since = self.vigil.silent_since or self.steady()
-            return
-        self.vigil.heard = self.steady()
-        for message in arrived:
-            self.desk.take(message)
+    def _listen(self, member: Member) -> None:
+        member.listen(self.steady())
 
-    def _hear_out(self) -> None:
-        """The agent has ended: what it said before may still be on its way."""
-        while self.vigil.silent_since is None and select.select([self.agent.link.end], [], [], LOOK)[0]:
-            self._listen()
+    def _part(self, member: Member, how: str) -> Ending:
+        """An agent has ended. While others go on, what it held is settled and no jobs come for it."""
+        ending = member.part(how, self.control.stopping, self.steady)
+        if self.crew.living():
+            processes.end_all_children(PARTING, self.crew.pids())
+            # What it held goes back only then: a request of its that is still held would be given it again.
+            member.matching.retire(
+                Offer(self.config.site, self.config.queue), lambda: self.waking.post(partial(self._settle, member))
+            )
+        return ending
+
+    def _settle(self, member: Member) -> None:
+        if member.ending is not None:
+            settle(member.ending, self.holdings, self.spool, self.shipper, self.log, member.number)
 
     def _look(self, now: float) -> None:
         """Whatever time alone brings about."""
-        why = self.vigil.look(now)
-        if why and not self.killed_why:
-            self._kill_agent(why)
+        for member in self.crew.living():
+            member.look(now)
         if self.waking.signalled is not None:
-            self.control.stop(PilotReason.SIGNAL, f"signal {self.waking.signalled} came from outside")
-        end_of_life = self.settings.end_of_life
-        if isinstance(end_of_life, int) and now - self.started >= end_of_life:
-            self.control.stop(PilotReason.NO_TIME, "the pilot's time is up")
+            message = f"signal {self.waking.signalled} came from outside"
+            self.control.stop(PilotReason.SIGNAL, message, self.settings.notice or None)
+        self.control.look()
         silent = now - self.client.standing.heard
         if forsaken(silent, self.settings.lease, bool(self.holdings.running()), bool(self.spool.results)):
             self.control.drain(f"no central has answered for {silent:.0f} s", PilotReason.LOST_CONTACT)
-        if self.control.stopping is not None:
-            self.vigil.stop_by = min(self.vigil.stop_by, now + GRACE + STOP_PATIENCE)
-
-    def _kill_agent(self, why: str) -> None:
-        self.killed_why = why
-        self.log.say(f"the agent is killed: {why}")
-        self.agent.kill()
-
-    def _conclude(self, how: str) -> Ending:
-        if self.desk.finished is not None:
-            last = self.desk.finished
-            return Ending(last.reason, last.message, last.ledger)
-        what = f"the agent process ended with {how}" + (f" since {self.killed_why}" if self.killed_why else "")
-        self.log.say(what)
-        if self.control.stopping is not None:
-            return replace(self.control.stopping, message=f"{self.control.stopping.message}; {what}")
-        return Ending(PilotReason.AGENT_DIED, what)
-
-    def _tell(self, message: messages.Message) -> None:
-        try:
-            self.agent.link.send(message)
-        except TransportError:
-            pass  # its end is seen elsewhere
+        for member in self.crew.living():
+            member.vigil.stop_by = self.control.agent_by
 
     # -- called by threads --------------------------------------------------------------------------------------------
 
@@ -257,19 +269,27 @@ class Monitor:
     def _obey(self, heard: Heard) -> None:
         for job, attempt in heard.gone:
             self.log.say(f"job {job} attempt {attempt} is not ours any more")
-            self._tell(messages.Gone(job, attempt))
-            self.desk.over(job, attempt)
+            self.crew.tell(messages.Gone(job, attempt))
+            self.crew.over(job, attempt)
         for order in heard.orders:
             self.obedience.take(order)
+
+    def _noticed(self, notice: Notice) -> None:
+        self.waking.post(lambda: self.control.notice(notice))
+
+    def _site_drains(self, file: Path, reason: str) -> None:
+        why = f"the site drains this computer ({file})" + (f": {reason}" if reason else "")
+        self.holdings.found([Fact("drain", why, f"{file} is there")])
+        self.waking.post(lambda: self.control.drain(why))
 
     def _settled(self, item: Item, refusal: Optional[Refusal]) -> None:
         if not isinstance(item, messages.Report):
             return
         if refusal is not None and refusal.type in ("stale-attempt", "not-yours"):
-            self.waking.post(lambda: self._tell(messages.Gone(item.job, item.attempt)))
+            self.waking.post(lambda: self.crew.tell(messages.Gone(item.job, item.attempt)))
         elif item.report.phase is not Phase.ENDED:
             return
-        self.desk.over(item.job, item.attempt)
+        self.crew.over(item.job, item.attempt)
 
     def _refused(self, refusal: Refusal) -> None:
         if refusal.type == "revoked":

@@ -9,9 +9,12 @@ import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 from pilot.errors import PilotageError
 from pilot.protocol import OutputRule
+from pilot.rights import acting_as
+from pilot.slot_users import SlotUser
 
 #: Files that one attempt may bring home.
 MAX_OUTPUTS = 10_000
@@ -46,13 +49,14 @@ def is_glob(pattern: str) -> bool:
     return any(sign in pattern for sign in "*?[")
 
 
-def collect(rules: Sequence[OutputRule], directory: Path) -> Collected:
-    """Find the outputs of a payload that has ended. Raises `TooManyOutputs`."""
+def collect(rules: Sequence[OutputRule], directory: Path, owner: Optional[SlotUser] = None) -> Collected:
+    """Find the outputs of a payload that has ended, and that ran as `owner`. Raises `TooManyOutputs`."""
     collected = Collected()
-    root = Path(os.path.realpath(directory))
     try:
-        for rule in rules:
-            _apply(rule, root, collected)
+        with acting_as(owner):
+            root = Path(os.path.realpath(directory))
+            for rule in rules:
+                _apply(rule, root, collected)
     except RecursionError:
         raise TooManyOutputs("the directories among the outputs are nested too deeply: pack them") from None
     return collected
@@ -66,9 +70,10 @@ def _apply(rule: OutputRule, root: Path, collected: Collected) -> None:
         _take(collected, root, name, rule)
 
 
-def digest_of(path: Path) -> tuple[str, int]:
-    """SHA-256 and size of a plain file."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def digest_of(path: Path, owner: Optional[SlotUser] = None) -> tuple[str, int]:
+    """SHA-256 and size of a plain file, which `owner` can read."""
+    with acting_as(owner):
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(handle, "rb") as file:
         digest, size = hashlib.sha256(), 0
         while block := file.read(_BLOCK):

@@ -6,11 +6,14 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Callable
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+#: Looks for processes that are to be stopped before they are killed.
+LOOKS = 20
 
 
 def become_subreaper() -> bool:
@@ -55,41 +58,61 @@ def children(pid: int) -> list[int]:
         return [child for child, parent in _parents() if parent == pid]
 
 
-def reap(spared: int = 0) -> list[int]:
-    """Take leave of every child that has ended, but of `spared`, for which somebody else waits. Returns their ids."""
+def reap(spared: Collection[int] = ()) -> list[int]:
+    """Take leave of every child that has ended, but of those spared, for whom somebody waits. Returns their ids."""
     reaped: list[int] = []
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return reaped
-        if ended is None or ended.si_pid == spared:
+        if ended is None or ended.si_pid in spared:
             return reaped
         os.waitpid(ended.si_pid, os.WNOHANG)
         reaped.append(ended.si_pid)
 
 
-def end_all_children(patience: float, now: Callable[[], float] = time.monotonic) -> bool:
-    """Kill everything below this process, and reap it. Whether nothing is left after `patience` seconds.
+def end_all_children(patience: float, spared: Collection[int] = (), now: Callable[[], float] = time.monotonic) -> bool:
+    """Kill everything below this process but what is spared and below, and reap it. Whether that was done in time.
 
     Needs `become_subreaper`: when a child is killed, its children become ours, and are the next. As only children that
-    we have not reaped are signalled, no stranger that has taken over a process id can be hit.
+    we have not reaped are killed, no stranger that has taken over a process id can be hit. All are stopped before: who
+    brings forth new processes as fast as others are killed would never end.
     """
     deadline = now() + patience
     while True:
-        for child in children(os.getpid()):
-            _kill(child)
-        reap()
-        if not children(os.getpid()):
+        _stop_all(spared)
+        for child in set(children(os.getpid())).difference(spared):
+            _send(child, signal.SIGKILL)
+        reap(spared)
+        if set(children(os.getpid())) <= set(spared):
             return True
         if now() >= deadline:
             return False
         time.sleep(0.01)
 
 
-def _kill(pid: int) -> None:
+def _stop_all(spared: Collection[int]) -> None:
+    """Stop everything below this process. Who was just being born is found by another look, a few times."""
+    stopped: set[int] = set()
+    for _ in range(LOOKS):
+        found = set(_below(os.getpid(), spared)) - stopped
+        if not found:
+            return
+        for pid in found:
+            _send(pid, signal.SIGSTOP)
+        stopped |= found
+
+
+def _below(pid: int, spared: Collection[int]) -> Iterator[int]:
+    for child in set(children(pid)).difference(spared):
+        yield child
+        yield from _below(child, spared)
+
+
+def _send(pid: int, number: int) -> None:
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except OSError:
         pass  # gone, or another user's, as a set-user-id program of the node
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import time
 from dataclasses import dataclass
 from typing import Optional
 
@@ -84,10 +86,29 @@ def all_children() -> dict[int, list[int]]:
     return found
 
 
+def age(pid: int) -> Optional[float]:
+    """Seconds since a process was started, None where it cannot be seen."""
+    found = process(pid)
+    if found is None:
+        return None
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - found.started / _TICKS)
+
+
 def has_variable(pid: int, variable: bytes) -> bool:
     """Whether the environment that it was started with has this variable, as NAME=value."""
     text = _read(f"/proc/{pid}/environ")
     return text is not None and variable in text.split(b"\0")
+
+
+def name(pid: int) -> str:
+    """The kernel's short name of a process, empty where it is gone."""
+    return os.fsdecode(_read(f"/proc/{pid}/comm") or b"").rstrip("\n")
+
+
+def runs(pid: int, program: str) -> bool:
+    """Whether a process runs a program, given as a glob: by its first two words, the second as interpreters have it."""
+    words = (_read(f"/proc/{pid}/cmdline") or b"").split(b"\0")[:2]
+    return any(fnmatch.fnmatchcase(os.path.basename(os.fsdecode(word)), program) for word in words if word)
 
 
 def _read(path: str) -> Optional[bytes]:

@@ -24,7 +24,7 @@ def check_program(name: str, directory: Path, path: str) -> None:
     tried: Optional[CannotStart] = None
     for place in path.split(":"):
         candidate = directory / place / name
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # not Path.is_file, which raises where a folder cannot be looked into
             try:
                 _check_file(name, candidate)
                 return
@@ -37,15 +37,15 @@ def check_program(name: str, directory: Path, path: str) -> None:
 
 
 def _check_file(name: str, file: Path) -> None:
-    if not file.exists():
+    if not os.path.exists(file):
         hint = "it is not among the files of this job" if not name.startswith("/") else "it does not exist on this node"
         raise CannotStart(f"{name!r} cannot be run: {hint}", _NOT_FOUND)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise CannotStart(f"{name!r} cannot be run: it is no file", _NOT_EXECUTABLE)
     if not os.access(file, os.X_OK):
         raise CannotStart(f"{name!r} cannot be run: it is not executable (chmod +x, or name its interpreter)", 126)
     interpreter = interpreter_of(_first_line(file))
-    if interpreter is not None and not (file.parent / interpreter).exists():
+    if interpreter is not None and not os.path.exists(file.parent / interpreter):
         raise CannotStart(
             f"{name!r} cannot be run: its first line names the interpreter {interpreter!r}, which does not exist here",
             _NOT_FOUND,

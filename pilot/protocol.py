@@ -89,6 +89,7 @@ class Offer:
     unknown_tags: tuple[str, ...] = ()  # the probe failed: neither the tag nor its negation holds
     required_tags: tuple[str, ...] = ()  # a job must name all of these to be let in
     communities: tuple[str, ...] = ()
+    owners: Optional[tuple[str, ...]] = None  # whose jobs the site lets in; None: anybody's
     isolation: bool = False  # proved on this node
     empty: bool = True  # nothing else runs here: a whole-node job may start
 
@@ -112,6 +113,15 @@ class OutputRule:
 
 
 @dataclass(frozen=True)
+class StopSignal:
+    """A signal that a job wants before its wall time is over: sent once, to those of its processes that it names."""
+
+    before: int  # seconds before the end
+    signal: str = "SIGUSR1"
+    program: str = ""  # a glob over names of programs; empty: the process that its command started
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """A job as the pilot runs it: nothing left to fill in."""
 
@@ -127,6 +137,9 @@ class JobSpec:
     checkpoint: tuple[str, ...] = ()
     credentials: tuple[str, ...] = ()
     grace: int = 10  # seconds between the request to stop and the kill
+    cpu_time: int = 0  # seconds that all its processes may use together; 0: what its cores give in its wall time
+    no_progress: int = 7200  # seconds without CPU time and without any file changed, after which it is ended; 0: never
+    stop_signal: Optional[StopSignal] = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +156,7 @@ class Lease:
     owner: str = ""
     group: str = ""
     credentials: dict[str, str] = field(default_factory=dict)
+    checkpoint: tuple[InputFile, ...] = ()  # what an earlier attempt saved, put over the inputs
 
 
 @dataclass(frozen=True)
@@ -218,8 +232,16 @@ class Settings:
     spool_bound: int = 1024 * 1024 * 1024
     min_disk: int = 100 * 1024 * 1024  # free, or the node is not fit
     default_disk: int = 10_000_000_000  # most that an attempt may write that asks for no disk
+    max_processes: int = 4096  # of one attempt, threads included where the kernel counts; 0: as many as it likes
     margin: int = 30  # kept back of the remaining lifetime, once
+    notice: int = 0  # between a signal of the batch system and its kill; 0: nobody knows
     isolation: str = "none"
+    containers: str = "allowed"  # or required (every payload runs in one), refused
+    image: str = ""  # for jobs that name none, where containers are required
+    job_images: bool = True  # whether a job may bring or name another
+    bind: tuple[str, ...] = ()  # [?]/source[:/target[:ro|rw]]; ?: may be missing
+    image_cache: str = ""  # where images are kept, for all pilots of the node or site; empty: each pilot for itself
+    image_cache_size: int = 20_000_000_000
 
 
 @dataclass(frozen=True)
@@ -285,6 +307,7 @@ class MatchReply:
     reason: Optional[NoMatch] = None
     detail: str = ""  # a sentence; with nothing-fits it names the nearest miss
     retry_after: float = 0.0  # seconds
+    least_time: Optional[int] = None  # seconds that the shortest job needs of those that only want for time
     version: int = VERSION
 
 
@@ -381,6 +404,7 @@ class AttemptReport:
     usage: Usage = Usage()
     outputs: tuple[OutputFile, ...] = ()
     undelivered: tuple[str, ...] = ()
+    checkpoint: tuple[OutputFile, ...] = ()  # all that it saved when it was preempted: whole, or nothing of it
     tail: str = ""  # the last lines of its standard error, else of its standard output
     log_sizes: dict[str, int] = field(default_factory=dict)  # stream → bytes it will have when all is pushed
     version: int = VERSION

@@ -13,6 +13,7 @@ from pilot.central_client import LogChunk
 from pilot.errors import Refusal, TransportError
 from pilot.masking import Secrets, owner, owner_of
 from pilot.protocol import MAX_BOOT_LOG, LogReply, attempt_stream
+from pilot.steadfast import steadfast
 from pilot.stream import LogStream
 
 #: Bytes of one chunk before compression.
@@ -148,7 +149,7 @@ class Shipper:
         """Push until told to stop. At the end of a pilot `close_all` goes before, and `waiting` says what is left."""
         while not stop.is_set():
             self._wake.clear()
-            self._wake.wait(self.turn())
+            self._wake.wait(steadfast("the push of logs", self.turn, self.say))
 
     def wake(self) -> None:
         self._wake.set()

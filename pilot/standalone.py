@@ -40,6 +40,10 @@ from pilot.workplace import furnish, run_pipeline
 JOB, ATTEMPT = 1, 1
 #: Seconds that the payload gets when somebody interrupts us.
 GRACE = 10.0
+#: Seconds after that for what it has saved.
+FILES = 30.0
+#: The folder, beside the outputs, of what a payload that was interrupted has saved.
+CHECKPOINT = "checkpoint"
 #: Lines of a payload that failed which are shown.
 SHOWN_LINES = 10
 
@@ -100,6 +104,8 @@ def describe(job: OneJob, central: NoCentral, ending: Ending, target: Path) -> l
     if report is None or report.outcome is None:
         lines.append(f"did not run: {central.refused or ending.message}")
         return [*lines, *central.warnings]
+    if report.outcome is Outcome.NODE_FAULT and not report.usage.wall:
+        return [*lines, f"did not run: {report.message}", *central.warnings]
     code = f" (exit code {report.exit_code})" if report.exit_code is not None else ""
     lines.append(f"outcome   {report.outcome.value}{code}")
     usage = report.usage
@@ -111,6 +117,7 @@ def describe(job: OneJob, central: NoCentral, ending: Ending, target: Path) -> l
     lines.append(f"took      {', '.join(took)}")
     names = [f"{output.name} ({show_size(output.size)})" for output in report.outputs]
     names += [f"{name} ({show_size(size)})" for name, size in central.logs.items()]
+    names += [f"{CHECKPOINT}/{file.name} ({show_size(file.size)})" for file in report.checkpoint]
     lines.append(f"outputs   {target}/: {', '.join(names) or 'nothing'}")
     if report.message:
         lines.append(f"message   {report.message}")
@@ -164,6 +171,8 @@ class NoCentral:
 
     def progress(self, leases: Sequence[LeaseReport]) -> None: ...
 
+    def lifetime(self, seconds: int) -> None: ...
+
     def tick(self) -> None: ...
 
     def stream(self, name: str, path: Path) -> None:
@@ -191,10 +200,11 @@ class NoCentral:
 
     def _bring_home(self, report: AttemptReport) -> None:
         """Put outputs and logs under their names."""
-        for output in report.outputs:
-            place = self.target / output.name
+        saved = [(f"{CHECKPOINT}/{file.name}", file.sha256) for file in report.checkpoint]
+        for name, sha256 in [*((output.name, output.sha256) for output in report.outputs), *saved]:
+            place = self.target / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._kept(output.sha256), place)
+            shutil.copyfile(self._kept(sha256), place)
         shutil.rmtree(self.target / ".arriving", ignore_errors=True)
         for name, path in self._streams.items():
             shutil.copyfile(path, self.target / name)
@@ -211,7 +221,7 @@ def _interruptible(pool: Pool) -> None:
     def stop(number: int, frame: Optional[FrameType]) -> None:
         message = f"interrupted by {signal.Signals(number).name}"
         # In a thread: a handler runs in the midst of anything, and the Pool may just be locked.
-        threading.Thread(target=pool.stop, args=(PilotReason.SIGNAL, message, GRACE), daemon=True).start()
+        threading.Thread(target=pool.stop, args=(PilotReason.SIGNAL, message, GRACE, FILES), daemon=True).start()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

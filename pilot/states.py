@@ -146,6 +146,7 @@ class PilotReason(str, Enum):
     SIGNAL = "signal"  #: the batch system or the machine's owner ended it
     UNFIT = "unfit"  #: the machine did not pass the checks
     COMMAND_FAILED = "command-failed"  #: a step of its pipeline failed
+    NODE_FAULTS = "node-faults"  #: attempts ended by faults of the node, one after another
     AGENT_DIED = "agent-died"  #: its agent process died or hung
     LOST_CONTACT = "lost-contact"  #: it could not reach the central, or was not heard for too long
     REFUSED = "refused"  #: the central refused it
@@ -161,6 +162,7 @@ FAULTS: frozenset[PilotReason] = frozenset(
     {
         PilotReason.UNFIT,
         PilotReason.COMMAND_FAILED,
+        PilotReason.NODE_FAULTS,
         PilotReason.AGENT_DIED,
         PilotReason.LOST_CONTACT,
         PilotReason.REFUSED,
@@ -168,6 +170,12 @@ FAULTS: frozenset[PilotReason] = frozenset(
         PilotReason.NEVER_CALLED,
         PilotReason.SUBMIT_FAILED,
     }
+)
+
+
+#: The reasons for which a machine is wanted for something else, or its time is over: what still ran was preempted.
+PREEMPTING: frozenset[PilotReason] = frozenset(
+    {PilotReason.SIGNAL, PilotReason.HALTED, PilotReason.NO_TIME, PilotReason.DRAINED}
 )
 
 

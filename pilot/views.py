@@ -108,6 +108,7 @@ class AttemptView:
     usage: Usage = Usage()
     outputs: tuple[OutputFile, ...] = ()
     undelivered: tuple[str, ...] = ()
+    checkpoint: tuple[OutputFile, ...] = ()
     log_sizes: dict[str, int] = field(default_factory=dict)
     history: tuple[Event, ...] = ()
 
@@ -279,8 +280,9 @@ class SitePage:
 class NeedFailure:
     """A need of a job that some pilots or queues do not meet."""
 
-    #: cores, memory, disk, gpus, wall_time, tags, sites, platform, isolation, community, required_tags, whole_node; or
-    #: limit (room under it), machine (one on which jobs do not fail one after another), reservation (room not kept)
+    #: cores, memory, disk, gpus, wall_time, tags, sites, platform, isolation, community, owner, required_tags,
+    #: whole_node; or limit (room under it), machine (one on which jobs do not fail one after another),
+    #: reservation (room not kept)
     need: str
     asked: str
     pilots: int  # live pilots that fail it

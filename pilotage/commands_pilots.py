@@ -6,6 +6,8 @@ import time
 
 import click
 
+from pilot import units
+from pilot.errors import InvalidInput
 from pilot.states import LIVE_PILOT, PilotState
 from pilotage import words
 from pilotage.rendering_jobs import attempts_table
@@ -66,11 +68,12 @@ def pilot(shell: Shell, stamp: str) -> None:
         shell.screen.table(attempts_table(detail.leases))
 
 
-def _order(shell: Shell, stamps: tuple[str, ...], reason: str, verb: str) -> None:
+def _order(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None, verb: str) -> None:
+    seconds = None if deadline is None else _seconds(deadline)
     with shell.client() as client:
         whole = [whole_stamp(client, stamp) for stamp in stamps]
         give = client.drain if verb == "drain" else client.halt
-        orders = [(stamp, give(stamp, reason)) for stamp in whole]
+        orders = [(stamp, give(stamp, reason, deadline=seconds)) for stamp in whole]
     if shell.screen.json:
         shell.screen.data({"orders": [{"pilot": stamp, "order": order} for stamp, order in orders]})
         return
@@ -82,29 +85,39 @@ def _order(shell: Shell, stamps: tuple[str, ...], reason: str, verb: str) -> Non
 @click.command()
 @click.argument("stamps", nargs=-1, required=True, metavar="STAMP…")
 @click.option("--reason", default="", help="Kept with the order.")
+@click.option("--deadline", help="They must be over after so long; what still runs is preempted shortly before.")
 @common
-def drain(shell: Shell, stamps: tuple[str, ...], reason: str) -> None:
+def drain(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None) -> None:
     """Let pilots finish what they run, then end. For operators.
 
     \b
     Example:
-      pilotage drain 3f9a12bc --reason "kernel update"
+      pilotage drain 3f9a12bc --reason "kernel update" --deadline 2h
     """
-    _order(shell, stamps, reason, "drain")
+    _order(shell, stamps, reason, deadline, "drain")
 
 
 @click.command()
 @click.argument("stamps", nargs=-1, required=True, metavar="STAMP…")
 @click.option("--reason", default="", help="Kept with the order.")
+@click.option("--deadline", help="They must be over after so long; payloads get most of it to save their state.")
 @common
-def halt(shell: Shell, stamps: tuple[str, ...], reason: str) -> None:
+def halt(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None) -> None:
     """Let pilots end at once; their jobs wait again. For operators.
 
     \b
     Example:
       pilotage halt 3f9a12bc
     """
-    _order(shell, stamps, reason, "halt")
+    _order(shell, stamps, reason, deadline, "halt")
+
+
+def _seconds(deadline: str) -> int:
+    """What the option says. Raises the error of a wrong command line."""
+    try:
+        return units.duration(deadline, "")
+    except InvalidInput as problem:
+        raise click.BadParameter(problem.problem, param_hint="--deadline") from problem
 
 
 @click.command()

@@ -46,16 +46,23 @@ class PilotsPart(Asking):
         """One pilot whole: its steps, what it found out, what it runs, its logs."""
         return self._get(PilotDetail, f"/v1/pilots/{stamp}")
 
-    def drain(self, stamp: str, reason: str = "") -> int:
-        """Let a pilot finish what it runs, take nothing new, and end. For operators. Returns the order's number."""
-        return self._order(stamp, OrderVerb.DRAIN, reason)
+    def drain(self, stamp: str, reason: str = "", *, deadline: int | None = None) -> int:
+        """Let a pilot finish what it runs, take nothing new, and end. For operators. Returns the order's number.
 
-    def halt(self, stamp: str, reason: str = "") -> int:
-        """Let a pilot stop everything and end; its jobs go back to their queue. For operators."""
-        return self._order(stamp, OrderVerb.HALT, reason)
+        `deadline`: seconds after which it must be over. What still runs shortly before then saves its checkpoint.
+        """
+        return self._order(stamp, OrderVerb.DRAIN, reason, deadline)
 
-    def _order(self, stamp: str, verb: OrderVerb, reason: str) -> int:
-        body = msgspec.json.encode(OrderRequest(verb, reason=reason))
+    def halt(self, stamp: str, reason: str = "", *, deadline: int | None = None) -> int:
+        """Let a pilot stop everything and end; its jobs go back to their queue. For operators.
+
+        `deadline`: seconds that all of it may take.
+        """
+        return self._order(stamp, OrderVerb.HALT, reason, deadline)
+
+    def _order(self, stamp: str, verb: OrderVerb, reason: str, deadline: int | None) -> int:
+        argument = "" if deadline is None else str(deadline)
+        body = msgspec.json.encode(OrderRequest(verb, argument, reason))
         return self._transport.ask(OrderReply, Request("POST", f"/v1/pilots/{stamp}/orders", body=body)).order
 
     def queues(self) -> tuple[QueueView, ...]:

@@ -85,6 +85,7 @@ def attempt_note(attempt: AttemptView) -> str:
         "" if attempt.message or not attempt.signal else f"signal {attempt.signal}",
         "" if attempt.message or not attempt.limit else f"limit: {attempt.limit}",
         f"not delivered: {', '.join(attempt.undelivered)}" if attempt.undelivered else "",
+        f"checkpoint: {words.some([file.name for file in attempt.checkpoint])}" if attempt.checkpoint else "",
     ]
     return "; ".join(part for part in parts if part)
 

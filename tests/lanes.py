@@ -26,7 +26,10 @@ NODE_PYTHONS = ("3.9", "3.11", "3.13")
 
 # What runs on both stores (see tests/chosen_store.py).
 API = ("jobs", "life", "logs", "pilots", "process", "routes", "sandboxes", "use")
-SYSTEM = ("bad_days", "cli", "random_kills", "wrapper_tells")
+SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in ("bad_days", "cli", "random_kills", "wrapper_tells"))
+
+# What needs a real container runtime.
+CONTAINERS = ("apptainer", "container_images", "container_jobs", "container_rights")
 
 # What a unit test may import to run on a node: what travels, and the test tools of requirements/node.in.
 NODE_MODULES = sys.stdlib_module_names | {
@@ -36,7 +39,12 @@ NODE_MODULES = sys.stdlib_module_names | {
 }
 
 # Reasons for which a test of a default lane may be skipped in CI; each is a substring of pytest's message.
-ALLOWED_SKIPS: tuple[str, ...] = ("PostgreSQL is copied with pg_dump",)
+ALLOWED_SKIPS: tuple[str, ...] = (
+    "PostgreSQL is copied with pg_dump",
+    *("control groups can be made here", "control groups of version 2 can be made here", "is not ours to use here"),
+    "this machine has one CPU",
+    "needs a control group for memory that can be written",
+)
 
 
 @dataclass(frozen=True)
@@ -123,12 +131,12 @@ LANES = (
         lacks=postgres.missing,
         environment={"PILOTAGE_TEST_STORE": "postgres"},
     ),
-    Lane("integration", within("tests/integration"), alone=True),
-    # The end-to-end suite again, with two centrals over one database.
+    Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in SYSTEM))),
+    # The end-to-end suite, and again with two centrals over one database. Mostly it waits.
+    Lane("system", within(*SYSTEM)),
     Lane(
         "system-postgres",
-        within(*(f"tests/integration/test_{name}.py" for name in SYSTEM)),
-        alone=True,
+        within(*SYSTEM),
         lacks=postgres.missing,
         environment={"PILOTAGE_TEST_STORE": "postgres", "PILOTAGE_TEST_WORKERS": "2"},
     ),
@@ -140,6 +148,19 @@ LANES = (
         setup=("tests/real/python.sh", *NODE_PYTHONS),
         # For the tests: the interpreters to run a whole pilot.pyz under, as PATH syntax.
         environment={"PILOTAGE_NODE_PYTHONS": os.pathsep.join(str(node_python(v)) for v in NODE_PYTHONS)},
+    ),
+    Lane(
+        "slurm",
+        within("tests/real/test_slurm.py"),
+        setup=("tests/real/slurm.sh", "start"),
+        teardown=("tests/real/slurm.sh", "stop"),
+        environment={"PILOTAGE_SLURM_USER": "pilotage-test"},
+    ),
+    Lane(
+        "apptainer",
+        within(*(f"tests/real/test_{name}.py" for name in CONTAINERS)),
+        setup=("tests/real/apptainer.sh",),
+        environment={"PILOTAGE_APPTAINER": str(STATE / "apptainer")},
     ),
 )
 

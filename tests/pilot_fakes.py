@@ -48,6 +48,7 @@ class FakeCentral:
         self.files: dict[str, bytes] = {}  # by SHA-256
         self.problems: list[TransportError | Refusal] = []
         self.ticks = 0
+        self.lifetimes: list[int] = []
 
     # -- commands.context.Central -------------------------------------------------------------------------------------
 
@@ -75,6 +76,9 @@ class FakeCentral:
 
     def progress(self, leases: Sequence[LeaseReport]) -> None:
         self.progressed.append(leases)
+
+    def lifetime(self, seconds: int) -> None:
+        self.lifetimes.append(seconds)
 
     def tick(self) -> None:
         self.ticks += 1
@@ -149,6 +153,11 @@ class FakeNode:
 
     def free_disk(self, path: Path) -> int | None:
         return shutil.disk_usage(path).free
+
+    def power(self) -> float | None:
+        return None
+
+    def measure_power(self, tell: Callable[[Fact], None]) -> None: ...
 
 
 def make_lease(job: int, *words: str, attempt: int = 1, cores: int = 0, **spec: object) -> Lease:

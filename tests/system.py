@@ -50,10 +50,11 @@ slots = {slots}
 cores = {cores}
 memory = "8 GB"
 disk = "20 GB"
-wall_time = "unlimited"
+wall_time = "{wall_time}"
 communities = ["physics"]
 idle = "{idle}"
 lease = "{lease}"
+{queue}
 """
 
 
@@ -67,9 +68,11 @@ class Plan:
     beat: str = "1 s"
     silent_after: str = "20 s"
     idle: str = "120 s"
+    wall_time: str = "unlimited"
     url: str = ""  # what pilots are told; empty: the central itself
     path: str = ""  # PATH of the central and so of its pilots; empty: as here
     workers: int = chosen_store.WORKERS  # processes that serve
+    queue: str = ""  # more lines of the queue's settings
 
 
 class System:

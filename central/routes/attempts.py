@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from central import aftermath
+from central import aftermath, checkpoints
 from central.bodies import cut
 from central.events import JobChanged
 from central.http import Call, Route
 from central.rules import Who
 from pilot.errors import InvalidInput
 from pilot.protocol import MAX_TAIL, Accepted, AttemptReport
-from pilot.states import JobState, Phase
+from pilot.states import JobState, Outcome, Phase, PilotState
 
 _STATES = {Phase.MATCHED: JobState.MATCHED, Phase.RUNNING: JobState.RUNNING, Phase.COMPLETING: JobState.COMPLETING}
 
@@ -20,9 +20,12 @@ async def report(call: Call[AttemptReport]) -> Accepted:
     """Advance an attempt; the same report again changes nothing. At its end the job's next state is decided."""
     central, message, stamp = call.central, call.message, call.pilot.stamp
     job, attempt = call.number("job"), call.number("attempt")
-    message = _checked(message)
+    message = await checkpoints.checked(central.store, central.sandboxes, job, attempt, _checked(message))
     row = await central.roster.row(stamp)
     central.presence.touch(stamp)
+    if message.outcome is Outcome.PREEMPTED and row.state is not PilotState.DRAINING:
+        # It stops everything, and its heartbeat will say so: until then the job would be given to it once more.
+        await aftermath.drained(central, row)
     end = await central.store.report(stamp, job, attempt, message)
     if end is not None:
         if message.outcome is not None:

@@ -31,6 +31,8 @@ from pilot.views import (
 MAX_PAGE = 1000
 #: Orders that a person may give to a pilot; a payload is killed by way of its job.
 _GIVEN = frozenset({OrderVerb.DRAIN, OrderVerb.HALT, OrderVerb.FLUSH, OrderVerb.SET})
+#: Those that end a pilot; their argument says within how many seconds.
+_ENDING = frozenset({OrderVerb.DRAIN, OrderVerb.HALT})
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,12 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     if request.verb not in _GIVEN:
         known = ", ".join(sorted(verb.value for verb in _GIVEN))
         raise InvalidInput("verb", f"expected one of {known}, got {request.verb.value}")
+    if request.verb in _ENDING and request.argument and not request.argument.isdecimal():
+        raise InvalidInput("argument", f"expected seconds until it must be over, got {request.argument[:80]!r}")
     number = await central.orders.give(
         row.stamp, request.verb, who=person.user, argument=request.argument, reason=request.reason
     )
-    if request.verb in (OrderVerb.DRAIN, OrderVerb.HALT):
+    if request.verb in _ENDING:
         await central.store.drain(row.stamp)
         central.roster.stale(row.stamp)
         central.dispatcher.draining(row.stamp)

@@ -161,8 +161,6 @@ class _Rendering:
 
 def _not_there_yet(spec: JobSpec, where: str) -> Iterator[InvalidInput]:
     """What the job file can say and no pilot can do so far: refused, so that nobody waits for it."""
-    if spec.container:
-        yield InvalidInput(f"{where}.container", "no pilot of this version runs containers; leave it out")
     if spec.credentials:
         yield InvalidInput(f"{where}.credentials", "this version delivers no credentials; leave it out")
     for number, rule in enumerate(spec.outputs):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from central import aftermath
 from central.bodies import cut
-from central.events import JobChanged, PilotChanged
+from central.events import JobChanged
 from central.http import Call, Route
 from central.records import Leased, LiveAttempt
 from central.routes.enrolment import seal
@@ -39,22 +40,28 @@ async def match(call: Call[MatchRequest]) -> MatchReply:
     _positive(number=request.number, agent=request.agent, most=request.most)
     row = await central.roster.speaking(token)
     central.presence.touch(token.stamp)
-    with central.metrics.held.track_inprogress():
+    tally = central.metrics.tally
+    tally.held += 1
+    try:
         answer = await call.while_connected(central.dispatcher.match(row, request))
+    finally:
+        tally.held -= 1
     if answer.leases:
-        central.metrics.leases.inc(len(answer.leases))
+        tally.leases += len(answer.leases)
         for leased in answer.leases:
             event = JobChanged(leased.job, JobState.MATCHED, leased.attempt)
             central.hub.publish((leased.community,), event)
     else:
         central.metrics.unmatched.labels(answer.reason or "").inc()
     leases = tuple(_lease(call, leased, row.lease) for leased in answer.leases)
-    return MatchReply(request.number, leases, answer.reason, answer.detail, answer.retry_after)
+    return MatchReply(
+        request.number, leases, answer.reason, answer.detail, answer.retry_after, least_time=answer.least_time
+    )
 
 
 def _lease(call: Call[MatchRequest], leased: Leased, seconds: int) -> Lease:
     central = call.central
-    central.inputs.remember(leased.job, leased.attempt, leased.spec)
+    central.inputs.remember(leased.job, leased.attempt, leased.spec, leased.checkpoint)
     expires = central.wall() + central.settings.service.job_token_life
     token = JobToken(leased.job, leased.attempt, call.pilot.stamp, leased.community, expires)
     return Lease(
@@ -67,6 +74,7 @@ def _lease(call: Call[MatchRequest], leased: Leased, seconds: int) -> Lease:
         leased.community,
         leased.owner,
         leased.group,
+        checkpoint=leased.checkpoint,
     )
 
 
@@ -83,7 +91,7 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
     )
     await central.orders.acknowledge(token.stamp, request.acknowledgements)
     if request.state is PilotState.DRAINING and row.state is not PilotState.DRAINING:
-        await _drain(call, row.communities)
+        await aftermath.drained(central, row)
     held = await _held(call)
     seconds = {(attempt.job, attempt.attempt): row.lease for attempt in held}
     said = {(lease.job, lease.attempt): lease.usage for lease in request.leases}
@@ -127,16 +135,7 @@ async def _held(call: Call[HeartbeatRequest]) -> tuple[LiveAttempt, ...]:
         for attempt in unseen:
             event = JobChanged(attempt.job, JobState.WAITING, attempt.attempt)
             central.hub.publish((attempt.community,), event)
-    return tuple(attempt for attempt in held if attempt not in unseen)
-
-
-async def _drain(call: Call[HeartbeatRequest], communities: tuple[str, ...]) -> None:
-    """The pilot takes no new jobs any more."""
-    central, stamp = call.central, call.pilot.stamp
-    await central.store.drain(stamp)
-    central.roster.stale(stamp)
-    central.dispatcher.draining(stamp)
-    central.hub.publish(communities, PilotChanged(stamp, PilotState.DRAINING))
+    return tuple(attempt for attempt in held if attempt not in unseen) if unseen else held
 
 
 async def release(call: Call[ReleaseRequest]) -> Accepted:

@@ -45,9 +45,12 @@ class Agent:
     def drain(self, reason: PilotReason, message: str) -> None:
         self.ending = self.ending or (reason, message)
 
-    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
+    def stop(self, reason: PilotReason, message: str, grace: float, files: float = 0.0) -> None:
         self.ending = (reason, message)
         self.end_payload()
+
+    def lifetime(self, seconds: int) -> None:
+        print("seconds left:", seconds, flush=True)
 
     def end_payload(self) -> None:
         if self.payload is not None:

@@ -112,8 +112,10 @@ def test_limits_hold_at_home_too(folder: Path) -> None:
 
 
 def test_ctrl_c_ends_the_payload(folder: Path) -> None:
-    """Interrupted, the pilot ends its payload, reports, and leaves nothing running."""
-    (folder / "job" / "long.yaml").write_text('command: [sh, -c, "echo $$ > $HOME/../../../pid; sleep 600"]\n')
+    """Interrupted, the pilot ends its payload, keeps what that has saved, reports, and leaves nothing running."""
+    (folder / "job" / "long.yaml").write_text(
+        'command: [sh, -c, "echo 7 > at.ckpt; echo $$ > $HOME/../../../pid; sleep 600"]\ncheckpoint: ["*.ckpt"]\n'
+    )
     with subprocess.Popen(
         command("run", "--job", "../job/long.yaml", "--work", "../work"),
         cwd=folder / "here",
@@ -132,6 +134,7 @@ def test_ctrl_c_ends_the_payload(folder: Path) -> None:
     assert process.returncode == ExitCode.PREEMPTED
     assert "outcome   preempted" in output
     assert "interrupted by SIGINT" in output
+    assert (folder / "here" / "long-output" / "checkpoint" / "at.ckpt").read_text() == "7\n"
     assert not Path(f"/proc/{noted.read_text().strip()}").exists()
 
 
@@ -143,7 +146,9 @@ def test_the_doctor_reports(folder: Path) -> None:
     assert shown.returncode == 0
     assert "affinity" in shown.stdout
     assert "psutil" in shown.stdout
-    facts = json.loads(run(folder, "doctor", "--json", "--work", "../work").stdout)["facts"]
+    told = json.loads(run(folder, "doctor", "--json", "--work", "../work").stdout)
+    assert (told["fit"], told["problem"]) == (True, "")
+    facts = told["facts"]
     names = {fact["name"] for fact in facts}
     assert {"cores", "memory", "disk", "arch", "os", "psutil", "seconds_left"} <= names
     assert all(fact["source"] for fact in facts)

@@ -52,7 +52,7 @@ class WireCentral:
         self.tokens: dict[str, bool] = {}  # token → still good
         self.nonces: set[str] = set()
         self.waiting: list[protocol.JobSpec] = []
-        self.answers: dict[int, protocol.MatchReply] = {}  # match request number → its answer, once it had leases
+        self.answers: dict[tuple[int, int], protocol.MatchReply] = {}  # agent and number → its answer with leases
         self.leases: dict[tuple[int, int], str] = {}  # attempt → its phase; gone when ended, released or taken away
         self.enrolments: list[protocol.EnrolRequest] = []
         self.matches: list[protocol.MatchRequest] = []
@@ -159,23 +159,24 @@ class WireCentral:
 
     def match(self, request: protocol.MatchRequest, **path: str) -> protocol.MatchReply:
         self.matches.append(request)
-        if request.number in self.answers:
-            return self.answers[request.number]
+        key = (request.agent, request.number)
+        if key in self.answers:
+            return self.answers[key]
         deadline = time.monotonic() + request.wait
         with self.changed:
             while not self.waiting and time.monotonic() < deadline:
-                if any(other.number > request.number for other in self.matches):
+                if any(other.agent == request.agent and other.number > request.number for other in self.matches):
                     return protocol.MatchReply(request.number, reason="superseded")
                 self.changed.wait(0.05)
             leases = []
-            while self.waiting and len(leases) < request.most:
+            while self.waiting and request.offer.cores and len(leases) < request.most:
                 spec = self.waiting.pop(0)
                 job = int(spec.name)
                 self.leases[job, 1] = "matched"
                 leases.append(protocol.Lease(job, 1, self.settings.lease, spec, f"token-of-job-{job}-is-secret", 1))
             reply = protocol.MatchReply(request.number, tuple(leases), None if leases else "nothing-waits")
             if leases:
-                self.answers[request.number] = reply
+                self.answers[key] = reply
             return reply
 
     def heartbeat(self, request: protocol.HeartbeatRequest, **path: str) -> protocol.HeartbeatReply:
@@ -184,9 +185,8 @@ class WireCentral:
         self.heartbeats.append(request)
         self.beats_at.append(time.monotonic())
         listed = {(lease.job, lease.attempt) for lease in request.leases}
-        through = request.matched_through.get("1", 0)
-        for number, answer in self.answers.items():
-            for lease in answer.leases if number <= through else ():
+        for (agent, number), answer in self.answers.items():
+            for lease in answer.leases if number <= request.matched_through.get(str(agent), 0) else ():
                 attempt = (lease.job, lease.attempt)
                 if attempt in self.leases and attempt not in listed:
                     del self.leases[attempt]

@@ -96,6 +96,7 @@ def drawn_offers(draw: st.DrawFn) -> Offer:
         unknown_tags=draw(st.one_of(st.just(()), _tag_sets)),
         required_tags=draw(st.one_of(st.just(()), st.just(()), _tag_sets)),
         communities=draw(st.sampled_from([("c",), ("c",), ("c", "d"), ("d",), ()])),
+        owners=draw(st.sampled_from([None, None, None, (), ("o1", "o3", "o5"), ("o2",)])),
         isolation=draw(st.booleans()),
         empty=draw(st.booleans()),
     )

@@ -16,7 +16,10 @@ TRAVELS = ("pilot", "commands")
 # Plain data and pure functions that both ends of the wire share.
 PLAIN = {
     f"pilot.{name}"
-    for name in ("protocol", "views", "use", "states", "errors", "jobfile", "fields", "units", "tags", "signatures")
+    for name in (
+        *("protocol", "views", "use", "states", "errors", "jobfile", "fields", "units", "tags", "signatures"),
+        *("binds", "imagename", "jobneeds", "stopping"),
+    )
 }
 
 # What each package may import of the others: a package, or modules of it.

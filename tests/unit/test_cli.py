@@ -357,13 +357,24 @@ def test_a_stamp_that_fits_several_pilots_is_refused():
 
 
 def test_drain_tells_what_happens():
-    """The order is given with its reason."""
+    """The order is given with its reason, and with its deadline in seconds."""
     client = FakeClient(drain=5)
 
-    result = run(client, "drain", STAMP, "--reason", "kernel update")
+    result = run(client, "drain", STAMP, "--reason", "kernel update", "--deadline", "2h")
 
-    assert client.asked == [("drain", (STAMP, "kernel update"), {})]
+    assert client.asked == [("drain", (STAMP, "kernel update"), {"deadline": 7200})]
     assert "finishes what it runs and ends" in result.stdout
+
+
+def test_a_deadline_that_is_none():
+    """A deadline that is no duration is a wrong command line, and no order is given."""
+    client = FakeClient(halt=5)
+
+    result = run(client, "halt", STAMP, "--deadline", "soon")
+
+    assert result.exit_code == Exit.USAGE
+    assert "--deadline" in result.stderr
+    assert client.asked == []
 
 
 def test_a_job_is_explained_need_by_need():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,8 +12,8 @@ import pytest
 
 from commands.check_node import check_node
 from commands.clean_up import clean_up
-from commands.configure import configure
-from commands.context import Capacity, Context, Unfit
+from commands.configure import configure, decide
+from commands.context import Capacity, Context, GpuDevice, Unfit
 from commands.discover import discover
 from commands.prepare_software import prepare_software
 from pilot.protocol import Fact, Settings
@@ -29,6 +30,23 @@ class Node:
 
     def free_disk(self, path: Path) -> int | None:
         return self.free
+
+    def power(self) -> float | None:
+        return None
+
+    def measure_power(self, tell: Callable[[Fact], None]) -> None:
+        tell(Fact("power", 6.5, "a test"))
+
+
+@dataclass
+class Clock:
+    time: float = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody sleeps here")
 
 
 @dataclass
@@ -50,7 +68,7 @@ def context_of(work: Path, node: Node, said: list[str], **more: object) -> Conte
         queue="test",
         work=work,
         settings=Settings(min_disk=1000),
-        clock=None,  # type: ignore[arg-type]  # none of these looks at the time
+        clock=Clock(),
         random=lambda: 0.5,
         node=node,
         central=FakeCentral(),
@@ -82,13 +100,53 @@ def test_what_was_found_is_told(tmp_path: Path) -> None:
     said: list[str] = []
     facts = (Fact("cores", 4, "affinity"), Fact("memory", None, "nobody knows"), Fact("cpus", "", "not bound"))
     context = discover(context_of(tmp_path, Node(facts), said))
-    assert said == ["cores = 4 (affinity)", "memory = unknown (nobody knows)", "cpus = none (not bound)"]
+    assert said[:3] == ["cores = 4 (affinity)", "memory = unknown (nobody knows)", "cpus = none (not bound)"]
     assert context.facts == facts
     assert context.fact("cores") == 4
     assert context.fact("memory") is context.fact("no such fact") is None
     central = context.central
     assert isinstance(central, FakeCentral)
-    assert central.facts_told == list(facts)
+    assert central.facts_told[:3] == list(facts)
+
+
+def test_power_is_told_when_it_is_known(tmp_path: Path) -> None:
+    """The power of a core follows the other facts, to the log and to the central."""
+    said: list[str] = []
+    context = discover(context_of(tmp_path, Node(), said))
+    central = context.central
+    assert isinstance(central, FakeCentral)
+    assert (said, central.facts_told) == (["power = 6.5 (a test)"], [Fact("power", 6.5, "a test")])
+    assert context.facts == ()
+
+
+def test_what_preparing_takes_is_not_offered(tmp_path: Path) -> None:
+    """Time that passes between looking and opening the slots, as for a slow software area, is not left to jobs."""
+    facts = (Fact("cores", 1, "affinity"), Fact("seconds_left", 3600, "Slurm"))
+    context = discover(context_of(tmp_path, Node(facts), []))
+    assert isinstance(context.clock, Clock)
+    context.clock.time += 240
+    computing = context.computing
+    assert isinstance(computing, Computing)
+    configure(context.evolve(settings=Settings(margin=300)))
+    assert computing.opened[0][0].seconds_left == 3600 - 300 - 240
+
+
+def test_gpus_found_are_gpus_for_jobs() -> None:
+    """Each GPU of the facts is one of the capacity, with what is known of it; a count without models is none."""
+    facts = (
+        Fact("cores", 4, "affinity"),
+        Fact("gpus", 3, "a library"),
+        Fact("gpu0_index", 2, "a library"),
+        Fact("gpu0_uuid", "GPU-1", "a library"),
+        Fact("gpu0_model", "T4", "a library"),
+        Fact("gpu0_memory", 16_000_000_000, "a library"),
+        Fact("gpu0_capability", "7.5", "a library"),
+        Fact("gpu1_index", 3, "a library"),
+        Fact("gpu1_uuid", None, "a library"),
+        Fact("gpu1_model", "T4", "a library"),
+    )
+    found = decide(facts, Settings(), (), ()).gpus
+    assert found == (GpuDevice(2, "GPU-1", "T4", 16_000_000_000, "7.5"), GpuDevice(3, None, "T4"))
 
 
 def test_payloads_get_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,16 @@ def test_everything(tmp_path: Path) -> None:
     assert (read.keep_work, read.patience) == (True, 300)
 
 
+def test_agents(tmp_path: Path) -> None:
+    """There is one agent, or as many as the file or whoever starts the pilot says; a wrong number is refused."""
+    assert config.read(written(tmp_path)).agents == 1
+    assert config.read(written(tmp_path, agents=4)).agents == 4
+    assert config.read(written(tmp_path, agents=4), agents=2).agents == 2
+    for wrong in (0, 257):
+        with pytest.raises(InvalidInput, match=f"agents: expected a whole number from 1 to 256, got {wrong}"):
+            config.read(written(tmp_path), agents=wrong)
+
+
 def test_keys_of_the_future_are_ignored(tmp_path: Path) -> None:
     """A newer director may write more."""
     assert config.read(written(tmp_path, colour="red")).stamp == STAMP

@@ -115,6 +115,20 @@ def test_nothing_fits_names_the_nearest_miss() -> None:
     play(scenario)
 
 
+def test_who_has_too_little_time_is_told_how_much_the_shortest_job_needs() -> None:
+    """Where nothing but time is lacking an empty answer says how much, so that the pilot can end and make room."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1, wall_time=7200))
+        scene.submit(task(2, wall_time=3600))
+        scene.submit(task(3, wall_time=60, cores=64, max_cores=64))
+        assert (await scene.ask(node=offer(seconds_left=1800))).least_time == 3600
+        scene.submit(task(4, wall_time=60))
+        assert jobs(await scene.ask(node=offer(seconds_left=1800)))
+
+    play(scenario)
+
+
 def test_a_pilot_gets_jobs_only_of_what_the_central_knows_of_it() -> None:
     """Site, queue and communities are the journal's, whatever the offer claims."""
 
@@ -340,7 +354,7 @@ def test_the_same_number_after_a_restart_gets_the_same_answer() -> None:
 
 
 def test_a_number_that_another_central_answered_gets_that_answer() -> None:
-    """A pilot whose answer from another central was lost is not held here for want of jobs: it gets what it was given."""
+    """A pilot that lost an answer of another central is not held here for want of jobs: it gets what it was given."""
 
     async def scenario(scene: Scene) -> None:
         scene.submit(task(1), 2)

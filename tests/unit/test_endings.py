@@ -1,5 +1,7 @@
 """Reasons, exit codes, and what becomes of attempts that the agent left behind."""
 
+from pathlib import Path
+
 import pytest
 
 from pilot.endings import FORSAKEN, Ending, forsaken
@@ -46,3 +48,12 @@ def test_who_is_to_blame() -> None:
     assert Ending(PilotReason.SIGNAL).outcome is Outcome.PREEMPTED
     assert Ending(PilotReason.AGENT_DIED).outcome is Outcome.NODE_FAULT
     assert Ending(PilotReason.INTERNAL).outcome is Outcome.NODE_FAULT
+
+
+def test_every_reason_is_explained() -> None:
+    """Each reason for which a pilot ends has its row in the documents, with the exit code that goes with it."""
+    rows = (Path(__file__).parents[2] / "docs" / "exit-codes.md").read_text(encoding="utf-8").splitlines()
+    for reason in PilotReason:
+        [row] = [row for row in rows if row.startswith("|") and f"`{reason.value}`" in row.split("|")[1]]
+        if row.split("|")[2].strip() != "–":
+            assert int(row.split("|")[2]) == Ending(reason).exit_code

@@ -184,6 +184,21 @@ def test_what_a_reply_asks_for(holdings: Holdings) -> None:
     assert (heard.orders, heard.next_beat, heard.followed) == ((order,), 10.0, ("pilot",))
 
 
+def test_each_agent_has_its_own(holdings: Holdings) -> None:
+    """What one agent holds and never saw can be told from what others do."""
+    for agent, job in ((1, 10), (2, 20)):
+        number = holdings.ask(agent)
+        holdings.hand(agent, number, [lease(job)])
+        holdings.got(agent, number)
+        holdings.hand(agent, holdings.ask(agent), [lease(job + 1)])
+    assert [report.job for report in holdings.running(2)] == [20]
+    assert [report.job for report in holdings.running()] == [10, 20]
+    assert holdings.unseen(2) == (lease(21),)
+    holdings.drop(20, 1)
+    assert holdings.running(2) == ()
+    assert holdings.unseen() == (lease(11),)
+
+
 class NothingIsLost(RuleBasedStateMachine):
     """Whatever order things happen in, the central never takes back a lease that the agent has or will have."""
 

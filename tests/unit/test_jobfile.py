@@ -61,11 +61,10 @@ def test_every_key() -> None:
             gpus=1,
             gpu_memory=8 * 10**9,
             wall_time=14400,
-            tags="(arm | avx2) & cvmfs & ~slow-disk",
+            tags="(arm | avx2) & container:apptainer & container:isolated & container:sif & cvmfs & ~slow-disk",
             sites=("CERN",),
             not_sites=("IN2P3",),
             platform=Platform("x86_64", 3, (2, 28)),
-            isolation=True,
         ),
         name="fit-{seed}",
         outputs=(
@@ -80,7 +79,7 @@ def test_every_key() -> None:
         checkpoint=("*.ckpt",),
         credentials=("my-s3",),
     )
-    assert document.inputs == ("data/run1.csv", "bin/simulate.sh")
+    assert document.inputs == ("data/run1.csv", "bin/simulate.sh", "images/analysis.sif")
     assert document.executable == "bin/simulate.sh"
     assert document.count == 3
 
@@ -209,6 +208,19 @@ def test_a_list_of_tags_is_all_of_them() -> None:
 def test_every_form_of_a_need(asked: dict[str, Any], needs: Needs) -> None:
     """The short and the long forms of each need, and what is meant where nothing is said."""
     assert jobfile.parse({"command": "x", "needs": asked}).spec.needs == needs
+
+
+def test_needs_that_were_read_before_are_checked_all_the_same() -> None:
+    """Jobs with needs that look alike each get their own problems, and needs of another type are not taken for them."""
+    for number in range(2):
+        with pytest.raises(InvalidJob) as caught:
+            jobfile.parse({"command": ["a"], "needs": {"cores": 0, "nonsense": 1}}, f"jobs[{number}]")
+        wheres = [problem.where for problem in caught.value.problems]
+        assert wheres == [f"jobs[{number}].needs.cores", f"jobs[{number}].needs.nonsense"]
+
+    assert jobfile.parse({"command": ["a"], "needs": {"cores": 1}}).spec.needs == Needs()
+    with pytest.raises(InvalidJob, match="needs.cores"):
+        jobfile.parse({"command": ["a"], "needs": {"cores": True}})
 
 
 def test_all_problems_at_once() -> None:

@@ -78,8 +78,11 @@ class Receiver:
     def drain(self, reason: PilotReason, message: str) -> None:
         self._note("drain", reason, message)
 
-    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
+    def stop(self, reason: PilotReason, message: str, grace: float, files: float = 0.0) -> None:
         self._note("stop", reason, message, grace)
+
+    def lifetime(self, seconds: int) -> None:
+        self._note("lifetime", seconds)
 
 
 @pytest.fixture

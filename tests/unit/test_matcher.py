@@ -184,7 +184,7 @@ def test_offers_tell_queues_apart(queues: list[dict[str, Any]], offers: list[tup
          "asks for aarch64, glibc 2.40 or later and finds x86_64, glibc 2.28"),
         ({}, {"communities": ("d",)}, "asks for a pilot for c and finds one for d"),
         ({}, {"required_tags": ("vip",)}, "asks for entry to all and finds a place for jobs alone that ask for vip"),
-        ({"whole_node": True}, {"empty": False}, "asks for the whole node and finds other work on it"),
+        ({"whole_node": True}, {"empty": False}, "asks for the whole node and finds other work or agents on it"),
     ],
 )  # fmt: skip
 def test_a_miss_is_a_sentence(asked: dict[str, Any], offered: dict[str, Any], sentence: str) -> None:

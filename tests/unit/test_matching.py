@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import threading
 from typing import Any
 
 import pytest
@@ -164,3 +165,20 @@ def test_agent_is_gone(scene: Scene) -> None:
     scene.told.get(timeout=SECONDS)
     assert scene.through == 0
     assert scene.holdings.unseen() == (lease(7),)
+
+
+def test_the_place_of_an_agent_that_has_gone_is_given_up(scene: Scene) -> None:
+    """An offer of nothing supersedes what an agent asked before it died; leases that come nevertheless go back."""
+    scene.matching.ask(AskMatch(1, OFFER, 1, 30.0))
+    assert scene.asked.get(timeout=SECONDS).number == 1
+    scene.agent_is_gone = True
+    settled = threading.Event()
+    scene.matching.retire(Offer("site", "queue"), settled.set)
+    last = scene.asked.get(timeout=SECONDS)
+    assert (last.number, last.offer.cores, last.wait) == (2, 0, 0.0)
+    assert not settled.is_set()
+    for _ in range(2):
+        scene.answers.put(MatchReply(0, (lease(7),)))
+    assert settled.wait(SECONDS)
+    assert [scene.given_back.get(timeout=SECONDS).leases for _ in range(2)] == [(AttemptId(7, 1),)] * 2
+    assert scene.through == 2

@@ -18,11 +18,14 @@ class Hands:
     def __init__(self) -> None:
         self.did: list[tuple[Any, ...]] = []
 
-    def drain(self, message: str) -> None:
-        self.did.append(("drain", message))
+    def drain(self, message: str, *, left: float | None = None) -> None:
+        self.did.append(("drain", message) if left is None else ("drain", message, left))
 
-    def halt(self, message: str) -> None:
-        self.did.append(("halt", message))
+    def halt(self, message: str, *, left: float | None = None) -> None:
+        self.did.append(("halt", message) if left is None else ("halt", message, left))
+
+    def lifetime(self, seconds: int) -> None:
+        self.did.append(("lifetime", seconds))
 
     def kill(self, job: int, attempt: int, reason: str) -> None:
         self.did.append(("kill", job, attempt, reason))
@@ -62,6 +65,8 @@ def scene() -> Scene:
         (Order(1, OrderVerb.DRAIN, 3), ("drain", "drain ordered by the central"), "draining"),
         (Order(1, OrderVerb.HALT, 3, reason="fire", who="anna"), ("halt", "halt ordered by anna: fire"), "halting"),
         (Order(1, OrderVerb.DRAIN, 0), ("drain", "drain ordered by the central"), "draining"),
+        (Order(1, OrderVerb.DRAIN, 3, argument="90"), ("drain", "drain ordered by the central", 90.0), "draining"),
+        (Order(1, OrderVerb.HALT, 3, argument="5"), ("halt", "halt ordered by the central", 5.0), "halting"),
         (Order(1, OrderVerb.FLUSH, 3), ("flush",), "the logs are pushed now"),
         (Order(1, OrderVerb.SET, 3, argument="beat = 5"), ("set", "beat", "5"), "set"),
     ],
@@ -71,6 +76,13 @@ def test_to_the_pilot(scene: Scene, order: Order, did: Any, result: str) -> None
     scene.obedience.take(order)
     assert scene.hands.did == [did]
     assert scene.said == (Acknowledgement(1, "received"), Acknowledgement(1, "done", result))
+
+
+def test_a_deadline_that_is_none(scene: Scene) -> None:
+    """An order whose deadline is no number is not carried out, and says so."""
+    scene.obedience.take(Order(1, OrderVerb.HALT, 3, argument="soon"))
+    assert scene.hands.did == []
+    assert scene.said[1].result == "expected seconds, got soon"
 
 
 def test_of_another_epoch(scene: Scene) -> None:

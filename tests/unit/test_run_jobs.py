@@ -79,7 +79,7 @@ class FakeComputing:
     def wake(self) -> None:
         self.news.set()
 
-    def stop(self, reason: PilotReason, message: str, grace: float) -> None:
+    def stop(self, reason: PilotReason, message: str, grace: float, files: float = 0.0) -> None:
         self.stopped = (reason, message)
         self.killed.append(grace)
         self.jobs.clear()
@@ -183,6 +183,40 @@ def test_no_job_is_asked_for_when_time_is_short() -> None:
     assert scene.central.offers == []
 
 
+def no_time(least: int) -> MatchReply:
+    return MatchReply(1, reason="nothing-fits", detail="too short", retry_after=40, least_time=least)
+
+
+def test_it_ends_when_every_job_that_waits_is_too_long() -> None:
+    """Once the central says that nothing but time is lacking, a pilot that has had jobs makes room for a fresh one."""
+    scene = Scene(idle=300)
+    scene.computing.cores = 1
+    scene.computing.end_of_life = 2000.0
+    scene.central.replies = [leases(1), no_time(3600)]
+    ended = scene.run()
+    assert ended.reason is PilotReason.NO_TIME
+    assert "the shortest job that waits needs 3600 s" in ended.message
+    assert scene.clock.time < 1030
+
+
+def test_a_pilot_without_any_job_stays_until_it_is_idle() -> None:
+    """Where even the first job is too long, a fresh pilot would be no better: it waits for shorter ones."""
+    scene = Scene(idle=60)
+    scene.computing.end_of_life = 2000.0
+    scene.central.replies = [no_time(3600)] * 100
+    assert scene.run().reason is PilotReason.IDLE
+
+
+def test_what_is_too_long_beside_other_jobs_is_asked_again() -> None:
+    """An answer to an offer of less than is free now says nothing: the pilot asks once more before it ends."""
+    scene = Scene(idle=60)
+    scene.computing.end_of_life = 2000.0
+    scene.central.replies = [leases(1), no_time(3600), leases(2), no_time(3600), no_time(3600)]
+    ended = scene.run()
+    assert scene.computing.started == [1, 2]
+    assert ended.reason is PilotReason.NO_TIME
+
+
 def test_what_runs_at_the_end_of_life_is_preempted() -> None:
     """When the time is up what still runs is stopped, within the margin that was kept for it."""
     scene = Scene(margin=30)
@@ -218,7 +252,7 @@ def test_a_request_that_waits_is_replaced_when_more_is_free() -> None:
 
 def test_a_request_that_was_held_is_followed_at_once() -> None:
     """An empty answer after a long wait is no failure."""
-    pace = Pace().asking(ONE, 0.0).answered(answer(MatchReply(1, reason="nothing-waits"), wait=30), 30.0, 0.5)
+    pace = Pace().asking(ONE, 0.0).answered(answer(MatchReply(1, reason="nothing-waits"), wait=30), 30.0, 0.5, 0)
     assert pace.may_ask(ONE, pending=False, now=30.0)
     assert pace.failures == 0
 
@@ -227,13 +261,34 @@ def test_a_request_that_was_held_is_followed_at_once() -> None:
 def test_another_offer_may_get_another_answer(reason: str, asks: bool) -> None:
     """Where nothing fitted a changed offer is worth another request before its time; elsewhere it is not."""
     reply = MatchReply(1, reason=reason, retry_after=60)  # type: ignore[arg-type]
-    pace = Pace().asking(ONE, 0.0).answered(answer(reply), 0.0, 0.5)
+    pace = Pace().asking(ONE, 0.0).answered(answer(reply), 0.0, 0.5, 0)
     assert pace.may_ask(TWO, pending=False, now=1.0) is asks
     assert not pace.may_ask(ONE, pending=False, now=59.0)
     assert pace.may_ask(ONE, pending=False, now=75.0)
 
 
+def test_waits_grow_though_the_central_asks_for_less() -> None:
+    """Empty answers that came at once are followed by longer and longer waits, up to a minute, until a job comes."""
+    pace, waits = Pace(), []
+    for turn in range(8):
+        pace = pace.asking(ONE, 100.0 * turn).answered(
+            answer(MatchReply(1, reason="nothing-waits", retry_after=3), asked=100.0 * turn), 100.0 * turn, 0.5, 0
+        )
+        waits.append(pace.not_before - 100.0 * turn)
+    assert waits == [pytest.approx(3.3), pytest.approx(3.3), pytest.approx(3.3), 6.0, 12.0, 24.0, 45.0, 45.0]
+    assert pace.answered(answer(leases(1)), 900.0, 0.5, 1).failures == 0
+
+
+def test_jobs_of_which_none_could_be_started_are_not_asked_for_again_and_again() -> None:
+    """Where every lease goes back, as for want of a user to run it, the waits grow as after empty answers."""
+    pace = Pace().asking(ONE, 10.0).answered(answer(leases(1, 2), asked=10.0, wait=30), 10.0, 0.5, 0)
+    assert not pace.may_ask(ONE, pending=False, now=10.5)
+    again = pace.asking(ONE, 11.0).answered(answer(leases(1, 2), asked=11.0, wait=30), 11.0, 0.5, 0)
+    assert again.not_before - 11.0 == 2 * (pace.not_before - 10.0)
+    assert again.may_ask(TWO, pending=False, now=11.1)
+
+
 def test_leases_are_followed_at_once() -> None:
     """After jobs came there may be more."""
     failed = Pace(not_before=500.0, failures=5)
-    assert failed.answered(answer(leases(1)), 10.0, 0.5).may_ask(ONE, pending=False, now=10.0)
+    assert failed.answered(answer(leases(1)), 10.0, 0.5, 1).may_ask(ONE, pending=False, now=10.0)

@@ -8,6 +8,8 @@ from central.init import Machine, render
 from central.records import Limit
 from central.settings import Service
 from central.settings_file import InvalidSettings, read
+from commands.context import Capacity, GpuDevice
+from commands.splitting import share
 from pilot.protocol import UNLIMITED, Gpu, Platform
 
 WHOLE = """
@@ -78,6 +80,23 @@ def test_a_queue_offers_what_it_says() -> None:
     assert offer.platform == Platform("x86_64", 3, (2, 36))
     plain = read('[[sites]]\nname = "s"\n[[communities]]\nname = "c"\n[[queues]]\nname = "q"\nsite = "s"').queues[0]
     assert (plain.offer().memory, plain.offer().seconds_left) == (None, UNLIMITED)
+
+
+def test_a_queue_of_pilots_with_agents_offers_a_share() -> None:
+    """Where pilots have several agents, a queue offers what the largest of them will, and nobody a whole node."""
+    (queue,) = read(WHOLE.replace("cores = 8\n", "cores = 8\nagents = 3\n")).queues
+    offer = queue.offer()
+    devices = tuple(GpuDevice(index, None, gpu.model, gpu.memory) for index, gpu in enumerate(queue.gpus))
+    first = share(Capacity(queue.cores, memory=queue.memory, disk=queue.disk, gpus=devices), 1, 3)
+    assert (
+        (offer.cores, offer.memory, offer.disk) == (first.cores, first.memory, first.disk) == (3, 6 * 2**30, UNLIMITED)
+    )
+    assert offer.gpus == tuple(gpu.offered() for gpu in first.gpus)
+    assert not offer.empty
+    assert (
+        "queues[0].agents: expected at most one for each of the 8 cores, got 9"
+        in mistakes(WHOLE.replace("cores = 8\n", "cores = 8\nagents = 9\n"))[0]
+    )
 
 
 def mistakes(text: str) -> list[str]:
@@ -250,3 +269,32 @@ def test_the_settings_that_init_writes_are_read() -> None:
     assert settings.service.port == 9999
     assert settings.queues[0].offer().cores == 12
     assert settings.queues[0].offer().memory == 64 * 10**9
+
+
+def test_a_new_central_where_containers_can_be_run() -> None:
+    """The queue of a new central expects containers where a program for them is installed, so that pilots are sent."""
+    machine = Machine("ann", 12, 64 * 10**9, 10**12, "x86_64", containers=True)
+    tags = read(render(machine, Service())).queues[0].tags
+    assert tags == ("container:apptainer", "container:sif", "container:isolated")
+
+
+def test_how_payloads_get_containers() -> None:
+    """What a queue says of containers is read; an image that only a job could bring and a wrong bind are told."""
+    lines = """
+containers = "required"
+image = "docker://alpine:3"
+job_images = false
+bind = ["/cvmfs", "?/data:/mnt:rw"]
+image_cache = "/var/cache/pilotage"
+image_cache_size = "5 GB"
+"""
+    settings = read(WHOLE + lines, "central.toml").queue("big").settings  # type: ignore[union-attr]
+    assert (settings.containers, settings.image, settings.job_images) == ("required", "docker://alpine:3", False)
+    assert (settings.bind, settings.image_cache) == (("/cvmfs", "?/data:/mnt:rw"), "/var/cache/pilotage")
+    assert settings.image_cache_size == 5_000_000_000
+    wrong = 'containers = "maybe"\nimage = "mine.sif"\njob_images = "no"\nbind = ["data"]\nimage_cache = "here"\n'
+    with pytest.raises(InvalidSettings) as caught:
+        read(WHOLE + wrong, "central.toml")
+    told = str(caught.value)
+    for key in ("containers", "image", "job_images", "bind", "image_cache"):
+        assert f"settings.{key}" in told, told

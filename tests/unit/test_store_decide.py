@@ -121,11 +121,12 @@ def test_counters() -> None:
 
 
 def test_how_pilots_end() -> None:
-    """A fault makes a pilot failed; a signal of the machine's owner preempts what it held, all else is the node's."""
+    """A fault makes a pilot failed; who is wanted back preempts what it held, all else is the node's."""
     assert end_of(PilotReason.UNFIT) is PilotState.FAILED
     assert end_of(PilotReason.SIGNAL) is PilotState.DONE
     assert left_behind(PilotReason.SIGNAL, "").outcome is Outcome.PREEMPTED
-    assert left_behind(PilotReason.HALTED, "").outcome is Outcome.NODE_FAULT
+    assert left_behind(PilotReason.HALTED, "").outcome is Outcome.PREEMPTED
+    assert left_behind(PilotReason.AGENT_DIED, "").outcome is Outcome.NODE_FAULT
     assert left_behind(None, "").outcome is Outcome.NODE_FAULT
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 
 from pilot.diskmeter import DiskMeter, sizes
 from pilot.payload import Ended, Sample
-from pilot.protocol import Usage
+from pilot.progress import Progress
+from pilot.protocol import StopSignal, Usage
 from pilot.states import Outcome
 from pilot.verdict import Verdict, beyond, judge
-from pilot.watchdog import INTERVAL, SOON, Exceeded, Limits, Watch, Watchdog, exceeded, next_look
+from pilot.watchdog import INTERVAL, MACHINE, SOON, Exceeded, Limits, Watch, Watchdog, exceeded, next_look
 
 MB = 1_000_000
 LIMITS = Limits(wall_time=100, memory=200 * MB, disk=50 * MB)
+MORE = Limits(wall_time=100, memory=200 * MB, cpu_time=150, processes=10)
 
 
 @pytest.mark.parametrize(
@@ -34,6 +37,24 @@ def test_limits(usage: Usage, limit: str | None) -> None:
     """A limit is exceeded beyond its value, wall time at it; what could not be measured exceeds nothing."""
     found = exceeded(usage, LIMITS)
     assert (found.limit if found else None) == limit
+
+
+@pytest.mark.parametrize(
+    ("usage", "sample", "limit", "words"),
+    [
+        (Usage(cpu=150.0), Sample(10, 0, 0), None, ""),
+        (Usage(cpu=150.1), Sample(1, 0, 0), "cpu_time", "of CPU time, its limit is"),
+        (Usage(), Sample(11, 0, 0), "processes", "it had 11 processes, its limit is 10"),
+        (Usage(), Sample(1, 0, 0, oom_kills=1), "memory", "out of memory: .* at its limit 200 MB"),
+        (Usage(), Sample(1, 0, 0, starved=1), MACHINE, "out of memory: .* within its own limit"),
+        (Usage(wall=500), Sample(1, 0, 0, oom_kills=1), "memory", "out of memory"),
+    ],
+)
+def test_further_limits(usage: Usage, sample: Sample, limit: str | None, words: str) -> None:
+    """CPU time of all processes together, their number, and what the kernel did for want of memory have their names."""
+    found = exceeded(usage, MORE, sample)
+    assert (found.limit if found else None) == limit
+    assert re.search(words, found.message if found else "")
 
 
 def test_nothing_is_limited_without_limits() -> None:
@@ -69,6 +90,11 @@ def test_what_grows_fast_is_looked_at_soon(before: Usage, after: Usage, seconds:
         (Ended(None, 9, 1, None), Verdict(Outcome.KILLED, "by x"), Usage(), Outcome.KILLED, None),
         (Ended(0, None, 1, None), Verdict(Outcome.PREEMPTED, "wanted"), Usage(), Outcome.PREEMPTED, None),
         (Ended(None, 9, 1, None), beyond(Exceeded("memory", "m"), 5), Usage(), Outcome.LIMIT_EXCEEDED, "memory"),
+        (Ended(None, 9, 1, None, oom_kills=1), None, Usage(), Outcome.LIMIT_EXCEEDED, "memory"),
+        (Ended(0, None, 1, None, oom_kills=1), None, Usage(), Outcome.LIMIT_EXCEEDED, "memory"),
+        (Ended(None, 9, 1, None, starved=1), None, Usage(), Outcome.NODE_FAULT, None),
+        (Ended(None, 9, 1, None, oom_kills=1), Verdict(Outcome.KILLED, "by x"), Usage(), Outcome.KILLED, None),
+        (Ended(None, signal.SIGXCPU, 1, None), None, Usage(), Outcome.LIMIT_EXCEEDED, "cpu_time"),
     ],
 )
 def test_judgement(ended: Ended, verdict: Verdict | None, usage: Usage, outcome: Outcome, limit: str | None) -> None:
@@ -82,6 +108,8 @@ def test_only_time_gives_time() -> None:
     assert beyond(Exceeded("wall_time", ""), 10).grace == 10
     assert beyond(Exceeded("memory", ""), 10).grace == 0
     assert beyond(Exceeded("disk", ""), 10).grace == 0
+    assert beyond(Exceeded("processes", ""), 10).grace == 0
+    assert beyond(Exceeded("no_progress", ""), 10).grace == 10
 
 
 class Payload:
@@ -90,8 +118,14 @@ class Payload:
     def __init__(self, *samples: Sample) -> None:
         self.samples = list(samples)
 
+        self.told: list[tuple[int, str]] = []
+
     def sample(self) -> Sample:
         return self.samples.pop(0)
+
+    def tell(self, number: int, program: str) -> int:
+        self.told.append((number, program))
+        return 1
 
 
 def watch(payload: Payload, place: Path, told: list[Exceeded], limits: Limits = LIMITS) -> Watch:
@@ -120,6 +154,81 @@ def test_the_end_of_wall_time_is_not_missed(tmp_path: Path) -> None:
     watched = watch(Payload(Sample(1, 0, 0)), tmp_path, [])
     watched.look(99.4)
     assert watched.due == 100.0
+
+
+def scene(place: Path, told: list[Exceeded], limits: Limits, stop: StopSignal | None = None) -> tuple[Watch, Payload]:
+    """A watch over a payload that uses nothing."""
+    payload = Payload(*[Sample(1, 0.0, 0)] * 20)
+    return Watch(payload, limits, place, 0.0, told.append, lambda: None, stop), payload  # type: ignore[arg-type]
+
+
+def test_a_job_is_told_in_time_and_once(tmp_path: Path) -> None:
+    """The signal that a job wants comes so long before its end and not before, once, and the limit holds after it."""
+    told: list[Exceeded] = []
+    watched, payload = scene(tmp_path, told, Limits(wall_time=3600), StopSignal(600, "SIGUSR2", "fit*"))
+    watched.look(60.0)
+    assert watched.due <= 3000.0
+    for now in (2900.0, 2999.9):
+        watched.look(now)
+    assert payload.told == []
+    assert watched.due == 3000.0
+    for now in (3000.0, 3001.0, 3100.0, 3500.0):
+        watched.look(now)
+    assert payload.told == [(signal.SIGUSR2, "fit*")]
+    assert not told
+    watched.look(3600.0)
+    assert [problem.limit for problem in told] == ["wall_time"]
+
+
+@pytest.mark.parametrize("limits", [Limits(wall_time=3600), Limits()])
+def test_who_wants_no_signal_gets_none(tmp_path: Path, limits: Limits) -> None:
+    """Without a signal of the job's nobody is told; without a limit of wall time there is no time to tell it."""
+    stop = None if limits.wall_time else StopSignal(600)
+    watched, payload = scene(tmp_path, [], limits, stop)
+    for now in (60.0, 3000.0, 3599.0):
+        watched.look(now)
+    assert payload.told == []
+
+
+def test_what_hangs_is_ended(tmp_path: Path) -> None:
+    """A payload that neither computes nor changes a file is ended after its patience, and the sentence says so."""
+    told: list[Exceeded] = []
+    watched, _ = scene(tmp_path, told, Limits(no_progress=7200))
+    watched.look(1.0)
+    watched.look(7199.0)
+    assert not told
+    watched.look(7200.0)
+    assert [problem.limit for problem in told] == ["no_progress"]
+    assert "no CPU time and changed no file" in told[0].message
+
+
+def test_a_touched_file_is_progress(tmp_path: Path) -> None:
+    """Who changes a file, be it only its name, is at work."""
+    told: list[Exceeded] = []
+    watched, _ = scene(tmp_path, told, Limits(no_progress=7200))
+    (tmp_path / "a").write_text("x")
+    watched.look(1.0)
+    before = (tmp_path / "a").stat().st_ctime
+    while (tmp_path / "a").stat().st_ctime == before:  # as fine as the file system's clock is
+        (tmp_path / "a").chmod(0o600)
+    watched.look(7000.0)
+    watched.look(7300.0)
+    watched.look(14199.0)
+    assert not told
+    watched.look(14201.0)
+    assert [problem.limit for problem in told] == ["no_progress"]
+
+
+@pytest.mark.parametrize(
+    ("cpu_per_hour", "patience", "stuck"),
+    [(0.0, 7200.0, True), (1.0, 7200.0, True), (10.0, 7200.0, False), (0.0, None, False)],
+)
+def test_looking_is_not_working(cpu_per_hour: float, patience: float | None, stuck: bool) -> None:
+    """Who takes a thousandth of a CPU or less only looks whether there is work; who asked for it may wait for ever."""
+    progress = Progress(patience, 0.0)
+    for minute in range(300):
+        progress.look(minute * 60.0, cpu_per_hour * minute / 60, 1.0)
+    assert (progress.stuck(300 * 60.0) is not None) == stuck
 
 
 def test_one_bad_look_leaves_the_others_watched(tmp_path: Path) -> None:
