@@ -145,7 +145,7 @@ def test_the_report(tmp_path: Path) -> None:
 def test_the_doctors_table() -> None:
     """People get names, values with units and sources in columns; programs get the facts themselves."""
     facts = [Fact("memory", 16_000_000_000, "meminfo"), Fact("tag:avx", True, "flags"), Fact("glibc", None, "musl")]
-    assert table(facts) == "memory   16.0 GB  meminfo\ntag:avx  yes      flags\nglibc    unknown  musl"
+    assert table(facts) == "  memory   16.0 GB  meminfo\n  tag:avx  yes      flags\n  glibc    unknown  musl"
 
 
 def test_facts_become_a_capacity() -> None:
