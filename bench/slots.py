@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from bench import report
 from commands.context import Capacity, GpuDevice
+from pilot.attempts.slots import Key, NoRoom, Slots
 from pilot.protocol import Needs
-from pilot.slots import Key, NoRoom, Slots
 
 EVENTS = 100_000
 GB = 10**9

@@ -19,7 +19,7 @@ import psutil  # type: ignore[import-untyped]
 
 from bench import report
 from commands.context import Capacity
-from pilot.containment import Containment, control_groups, users_of
+from pilot.attempts.containment import Containment, control_groups, users_of
 from pilot.states import Outcome
 from tests.integration.pool_bench import PoolBench, pool_bench
 from tests.pilot_fakes import shell

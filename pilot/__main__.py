@@ -84,7 +84,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     lean.share_one_heap()
     lean.import_requests()
-    from pilot import monitor
+    from pilot.monitor import monitor
 
     return monitor.run(read, bootstrap.own_archive())
 

@@ -84,7 +84,7 @@ class OnDemand:
     def _real(self) -> Sandboxes:
         with self._lock:
             if self._made is None:
-                from pilot.staging import HttpSandboxes
+                from pilot.attempts.staging import HttpSandboxes
                 from pilot.transport import Https
 
                 self._made = HttpSandboxes(self.config.central, Https(self.config.ca))

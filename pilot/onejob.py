@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pilot.attempts.outputs import digest_of
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import JobDocument, fill, fill_spec, members, parse, relative_path
-from pilot.outputs import digest_of
 from pilot.protocol import InputFile, JobSpec
 
 #: Bytes of a job file; one that people write has a few hundred.

@@ -16,11 +16,11 @@ from typing import Optional
 
 from commands.context import Orders
 from pilot import onejob, processes, tags
+from pilot.attempts.pool import Pool
 from pilot.config import Config
 from pilot.endings import Ending
 from pilot.errors import ExitCode, InvalidJob
 from pilot.onejob import OneJob
-from pilot.pool import Pool
 from pilot.protocol import (
     UNLIMITED,
     AttemptReport,

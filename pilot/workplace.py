@@ -13,25 +13,26 @@ from typing import Callable
 
 from commands.context import Central, Context, Sandboxes
 from commands.registry import assemble
-from pilot import pipeline, policy, sharing
-from pilot.attempt import Services
+from pilot import pipeline, policy
+from pilot.attempts.attempt import Services
+from pilot.attempts.containers import Containers, nameless
+from pilot.attempts.containment import contain, control_groups, group_name
+from pilot.attempts.pool import Pool
+from pilot.attempts.watchdog import Watchdog
 from pilot.config import Config
-from pilot.containers import Containers, nameless
-from pilot.containment import contain, control_groups, group_name
 from pilot.errors import PilotageError
-from pilot.families import Families
 from pilot.node import Declared, Discovery, power
 from pilot.node.machine import this_machine
 from pilot.node.power import Power
+from pilot.payloads import sharing
+from pilot.payloads.families import Families
+from pilot.payloads.process import ProcessElement
 from pilot.policing import heeded
-from pilot.pool import Pool
-from pilot.process import ProcessElement
 from pilot.protocol import Settings
 from pilot.singularity.element import ContainerElement
 from pilot.singularity.images import ImageCache
 from pilot.singularity.probe import here
 from pilot.states import PilotReason
-from pilot.watchdog import Watchdog
 
 
 class SteadyClock:

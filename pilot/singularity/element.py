@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from pilot.payload import Ended, InnerElement, Launch, Payload, Sample
+from pilot.payloads.payload import Ended, InnerElement, Launch, Payload, Sample
 from pilot.singularity.argv import ContainerPlan, arguments, environment_inside, environment_outside
 from pilot.singularity.probe import LEVELS, clean, lines_of
 from pilot.states import Outcome
@@ -49,7 +49,7 @@ class ContainerElement:
 
 
 class ContainerPayload:
-    """A payload with its container around it; `pilot.payload.Payload` says what each verb means."""
+    """A payload with its container around it; `pilot.payloads.payload.Payload` says what each verb means."""
 
     def __init__(self, payload: Payload, stdout: Path, stderr: Path) -> None:
         self.payload = payload

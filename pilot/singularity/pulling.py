@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-from pilot.directory import size_of
-from pilot.diskmeter import DiskMeter
+from pilot.attempts.directory import size_of
+from pilot.attempts.diskmeter import DiskMeter
 from pilot.errors import InvalidInput, TransportError
 from pilot.persist import Stopped
 from pilot.singularity import spython_adapter

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from commands.context import Capacity
-from pilot import processes, sharing
-from pilot.attempt import Services
-from pilot.containment import Containment
-from pilot.families import Families
-from pilot.pool import Pool
-from pilot.process import ProcessElement
+from pilot import processes
+from pilot.attempts.attempt import Services
+from pilot.attempts.containment import Containment
+from pilot.attempts.pool import Pool
+from pilot.attempts.watchdog import Watchdog
+from pilot.payloads import sharing
+from pilot.payloads.families import Families
+from pilot.payloads.process import ProcessElement
 from pilot.protocol import AttemptReport, Settings
 from pilot.states import PilotReason
-from pilot.watchdog import Watchdog
 from tests.pilot_fakes import FakeCentral, FakeNode, shell
 
 MB = 1_000_000

@@ -18,7 +18,7 @@ import pytest
 
 from commands.context import Capacity
 from pilot import procfs
-from pilot.containment import Containment, control_groups, remove_groups
+from pilot.attempts.containment import Containment, control_groups, remove_groups
 from pilot.enclosures.groups import GroupEnclosures
 from pilot.enclosures.ports import Bounds
 from pilot.protocol import Needs

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 from commands.context import Capacity
-from pilot.containment import Containment, users_of
+from pilot.attempts.containment import Containment, users_of
+from pilot.payloads.slot_users import UserLocks, processes_of
 from pilot.protocol import AttemptReport
-from pilot.slot_users import UserLocks, processes_of
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
 from tests.pilot_fakes import shell
@@ -197,7 +197,7 @@ def test_two_pilots_do_not_share_a_user(work: Path) -> None:
     """A user that another pilot of this machine has is passed over until that one gives it back."""
     path = work / "locks"
     child = (
-        "import sys; from pathlib import Path; from pilot.slot_users import UserLocks;"
+        "import sys; from pathlib import Path; from pilot.payloads.slot_users import UserLocks;"
         "locks = UserLocks(Path(sys.argv[1])); print(locks.lock(30000), flush=True); input()"
     )
     other = subprocess.Popen(

@@ -13,7 +13,7 @@ import pytest
 
 from commands.context import Capacity
 from pilot import procfs
-from pilot.containment import Containment
+from pilot.attempts.containment import Containment
 from pilot.protocol import Needs, StopSignal
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench, pool_bench

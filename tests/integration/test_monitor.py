@@ -26,7 +26,8 @@ SECRET = "one-time-secret-of-the-test"
 RUN = """
 import sys
 from pathlib import Path
-from pilot import __main__, bootstrap, vigil
+from pilot import __main__, bootstrap
+from pilot.monitor import vigil
 vigil.HUNG = 2.0
 bootstrap.own_archive = lambda: Path(sys.argv[2])
 bootstrap.prepare = lambda archive, work: None

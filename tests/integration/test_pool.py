@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 
 from commands.context import Capacity
-from pilot import processes, procfs, sharing
-from pilot.attempt import Services
+from pilot import processes, procfs
+from pilot.attempts.attempt import Services
+from pilot.attempts.pool import Pool
+from pilot.attempts.watchdog import Watchdog
 from pilot.errors import PilotageError, Refusal, TransportError
-from pilot.families import Families
-from pilot.payload import Launch, Payload
-from pilot.pool import Pool
-from pilot.process import ProcessElement
+from pilot.payloads import sharing
+from pilot.payloads.families import Families
+from pilot.payloads.payload import Launch, Payload
+from pilot.payloads.process import ProcessElement
 from pilot.protocol import AttemptReport, Needs, Settings
 from pilot.states import Outcome, Phase, PilotReason
-from pilot.watchdog import Watchdog
 from tests.pilot_fakes import FakeCentral, FakeNode, make_lease, shell
 
 PYTHON = sys.executable

@@ -14,7 +14,7 @@ import pytest
 from commands.context import Capacity, GpuDevice
 from pilot.errors import PilotageError
 from pilot.health import MOST_FAULTS
-from pilot.payload import Launch, Payload
+from pilot.payloads.payload import Launch, Payload
 from pilot.protocol import UNLIMITED, Lease, Needs
 from pilot.states import Outcome, PilotReason
 from tests.integration.test_pool import MB, PATH, Bench, gone

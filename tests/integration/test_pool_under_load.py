@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from commands.context import Capacity, GpuDevice
-from pilot.attempt import Services
+from pilot.attempts.attempt import Services
+from pilot.attempts.pool import Pool
+from pilot.attempts.watchdog import Watchdog
 from pilot.errors import PilotageError
-from pilot.payload import Ended, Launch, Sample
-from pilot.pool import Pool
+from pilot.payloads.payload import Ended, Launch, Sample
 from pilot.protocol import Needs, Settings
 from pilot.states import Outcome, PilotReason
-from pilot.watchdog import Watchdog
 from tests.pilot_fakes import FakeCentral, FakeNode, shell
 
 pytestmark = pytest.mark.integration

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from pilot import staging
+from pilot.attempts import staging
+from pilot.attempts.staging import HttpSandboxes
 from pilot.errors import Refusal, TransportError
-from pilot.staging import HttpSandboxes
 from pilot.transport import Https
 from tests.integration.https import Authority, make_authority
 from tests.pilot_fakes import shell

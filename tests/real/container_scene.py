@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from commands.context import Capacity
-from pilot.containers import Containers
-from pilot.containment import Containment
+from pilot.attempts.containers import Containers
+from pilot.attempts.containment import Containment
 from pilot.policy import SitesWord
 from pilot.singularity.element import ContainerElement
 from pilot.singularity.images import ImageCache

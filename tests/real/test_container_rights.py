@@ -7,9 +7,9 @@ import pwd
 
 import pytest
 
-from pilot.containment import Containment, control_groups, users_of
+from pilot.attempts.containment import Containment, control_groups, users_of
+from pilot.payloads.slot_users import LEAST
 from pilot.protocol import AttemptReport, Needs
-from pilot.slot_users import LEAST
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench
 from tests.real.container_scene import DIRECTORY, FILE, in_pilot

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pilot.beat import Beat
 from pilot.errors import Refusal, TransportError
-from pilot.holdings import Heard, Holdings
+from pilot.monitor.beat import Beat
+from pilot.monitor.holdings import Heard, Holdings
 from pilot.protocol import Acknowledgement, HeartbeatReply, HeartbeatRequest, LeaseReport, Order, Spool
 from pilot.states import OrderVerb, PilotState
 

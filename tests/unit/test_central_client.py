@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pilot import codec, protocol, signatures
-from pilot.central_client import CentralClient, LogChunk
 from pilot.errors import Refusal, TransportError
+from pilot.monitor.central_client import CentralClient, LogChunk
+from pilot.monitor.standing import Standing
 from pilot.protocol import (
     Accepted,
     AttemptReport,
@@ -25,7 +26,6 @@ from pilot.protocol import (
     RenewReply,
     Settings,
 )
-from pilot.standing import Standing
 from pilot.states import Phase, PilotState
 from pilot.transport import Response
 

@@ -12,12 +12,16 @@ import pytest
 from commands.configure import decide
 from commands.context import Capacity, Unfit
 from pilot import imagename, jobfile
+from pilot.attempts.containers import Containers, NoContainer, all_isolated, nameless, offerable, prepare, present
+from pilot.attempts.directory import AttemptDirectory
+from pilot.attempts.slots import Slot
+from pilot.attempts.verdict import judge
+from pilot.attempts.watchdog import Limits
 from pilot.binds import Bind, parse_bind
-from pilot.containers import Containers, NoContainer, all_isolated, nameless, offerable, prepare, present
-from pilot.directory import AttemptDirectory
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.node.discovery import settle
-from pilot.payload import Ended, Launch, Payload
+from pilot.payloads.payload import Ended, Launch, Payload
+from pilot.payloads.slot_users import SlotUser, SlotUsers
 from pilot.policy import Policy, SitesWord
 from pilot.protocol import Fact, JobSpec, Lease, Settings, Usage
 from pilot.singularity.argv import ContainerPlan, arguments, environment_inside, environment_outside
@@ -25,11 +29,7 @@ from pilot.singularity.element import ContainerElement, understood
 from pilot.singularity.images import ImageCache
 from pilot.singularity.probe import Cannot, clean, facts, hides, last_words
 from pilot.singularity.runtime import Runtime, flags_of, parse_version
-from pilot.slot_users import SlotUser, SlotUsers
-from pilot.slots import Slot
 from pilot.states import Outcome
-from pilot.verdict import judge
-from pilot.watchdog import Limits
 from tests.pilot_fakes import FakeCentral
 
 CASES = sorted((Path(__file__).parents[1] / "data" / "containers").glob("*.json"))

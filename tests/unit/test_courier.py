@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from pilot.courier import Courier
 from pilot.errors import Refusal, TransportError
 from pilot.messages import Release, Report, Step
+from pilot.monitor.courier import Courier
+from pilot.monitor.spool import Item, Spool
 from pilot.protocol import AttemptId, AttemptReport, ReleaseRequest, StepReport
-from pilot.spool import Item, Spool
 from pilot.states import Phase
 
 RELEASE = Release(0, (AttemptId(5, 1),), "no room")

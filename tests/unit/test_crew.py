@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from pilot import messages
-from pilot.crew import Crew, Member, ending_of
-from pilot.desk import STEPS, Desk
 from pilot.endings import Ending
-from pilot.holdings import Holdings
 from pilot.link import Link, pair
+from pilot.monitor.crew import Crew, Member, ending_of
+from pilot.monitor.desk import STEPS, Desk
+from pilot.monitor.holdings import Holdings
 from pilot.protocol import Fact, Spool, StepReport
 from pilot.states import PilotReason
 

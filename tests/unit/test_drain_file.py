@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pilot import drain_file, policy
-from pilot.drain_file import DrainFiles, reason_in
+from pilot import policy
+from pilot.monitor import drain_file
+from pilot.monitor.drain_file import DrainFiles, reason_in
 
 
 def test_a_file_that_is_not_there_means_nothing(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pilot import backoff, enrolment
+from pilot import backoff
 from pilot.errors import InvalidInput, Refusal, TransportError
+from pilot.monitor import enrolment
 from pilot.protocol import EnrolReply, EnrolRequest, Settings
 
 REPLY = EnrolReply(1, "token", 3600, 0.0, Settings())

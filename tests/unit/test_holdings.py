@@ -7,7 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from pilot.holdings import Holdings
+from pilot.monitor.holdings import Holdings
 from pilot.protocol import (
     Acknowledgement,
     Fact,

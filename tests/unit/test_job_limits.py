@@ -8,8 +8,8 @@ import pytest
 
 from pilot.errors import InvalidJob
 from pilot.jobfile import fill_spec, parse
+from pilot.payloads.user_traces import system_v
 from pilot.protocol import JobSpec, StopSignal
-from pilot.user_traces import system_v
 
 
 def spec(**keys: Any) -> JobSpec:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pilot.errors import Refusal, TransportError
-from pilot.holdings import Holdings
-from pilot.matching import PATIENCE, Matching
 from pilot.messages import Answer, AskMatch, Release
+from pilot.monitor.holdings import Holdings
+from pilot.monitor.matching import PATIENCE, Matching
 from pilot.protocol import AttemptId, JobSpec, Lease, MatchReply, MatchRequest, Offer, Spool
 
 OFFER = Offer("site", "queue", cores=2)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pilot.holdings import Holdings
-from pilot.obedience import Obedience
+from pilot.monitor.holdings import Holdings
+from pilot.monitor.obedience import Obedience
 from pilot.protocol import Acknowledgement, JobSpec, Lease, Order, Spool
 from pilot.states import OrderVerb
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pilot import outputs
-from pilot.outputs import TooManyOutputs, collect, digest_of
+from pilot.attempts import outputs
+from pilot.attempts.outputs import TooManyOutputs, collect, digest_of
 from pilot.protocol import OutputRule
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from commands.context import GpuDevice
 from pilot import procfs
-from pilot.directory import AttemptDirectory, last_lines
-from pilot.environment import payload_environment
-from pilot.payload import CannotStart
+from pilot.attempts.directory import AttemptDirectory, last_lines
+from pilot.attempts.environment import payload_environment
+from pilot.attempts.slots import Slot
+from pilot.payloads.payload import CannotStart
+from pilot.payloads.program import check_program, interpreter_of
+from pilot.payloads.sharing import best, by_proc
 from pilot.procfs import parse_stat
-from pilot.program import check_program, interpreter_of
-from pilot.sharing import best, by_proc
-from pilot.slots import Slot
 from tests.pilot_fakes import shell
 
 HOST = {

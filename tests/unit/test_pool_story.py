@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 
 from pilot import codec
-from pilot.payload import Ended
+from pilot.attempts.slots import NoRoom, Slots
+from pilot.attempts.verdict import judge
+from pilot.attempts.watchdog import Limits
+from pilot.payloads.payload import Ended
 from pilot.protocol import LeaseReport, Needs, Usage
-from pilot.slots import NoRoom, Slots
 from pilot.states import Outcome, Phase
-from pilot.verdict import judge
-from pilot.watchdog import Limits
 from tests.unit.test_run_jobs import Scene, leases
 from tests.unit.test_slots import Capacity
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from pilot.central_client import LogChunk
 from pilot.errors import Refusal, TransportError
 from pilot.masking import Secrets
+from pilot.monitor.central_client import LogChunk
+from pilot.monitor.shipper import CHUNK, MAX_STREAMS, Shipper
 from pilot.protocol import LogReply
-from pilot.shipper import CHUNK, MAX_STREAMS, Shipper
 
 
 class Scene:

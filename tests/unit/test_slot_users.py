@@ -8,11 +8,11 @@ import pwd
 import pytest
 
 from commands.context import GpuDevice
+from pilot.attempts.grant import grant_text
+from pilot.attempts.slots import Slot
+from pilot.attempts.watchdog import Limits
 from pilot.errors import InvalidInput
-from pilot.grant import grant_text
-from pilot.slot_users import SlotUser, SlotUsers, lock_file, parse_users
-from pilot.slots import Slot
-from pilot.watchdog import Limits
+from pilot.payloads.slot_users import SlotUser, SlotUsers, lock_file, parse_users
 from tests.pilot_fakes import shell
 
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from central.matcher import Free, room
 from central.matcher import granted as cores
 from commands.context import Capacity, GpuDevice
+from pilot.attempts.slots import NoRoom, Slot, Slots, scratch
 from pilot.protocol import UNLIMITED, Amount, Needs, Offer
-from pilot.slots import NoRoom, Slot, Slots, scratch
 
 MB = 1_000_000
 NODE = Capacity(cores=16, memory=32_000 * MB, disk=100_000 * MB)

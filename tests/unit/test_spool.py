@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from pilot.messages import Release, Report, Step
+from pilot.monitor.spool import Spool
 from pilot.protocol import AttemptId, AttemptReport, StepReport
-from pilot.spool import Spool
 from pilot.states import Outcome, Phase
 
 

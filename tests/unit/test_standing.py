@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pilot.standing import Standing
+from pilot.monitor.standing import Standing
 
 
 def test_how_far_the_machines_clock_is_off() -> None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from commands.asking import Asking
-from pilot import pilot_log
 from pilot.errors import TransportError
 from pilot.messages import AskMatch
-from pilot.pilot_log import PilotLog
+from pilot.monitor import pilot_log
+from pilot.monitor.pilot_log import PilotLog
+from pilot.monitor.steadfast import REST, steadfast
 from pilot.protocol import HeartbeatReply
-from pilot.steadfast import REST, steadfast
 from tests.pilot_fakes import FakeCentral
 from tests.unit.test_beat import Scene as BeatScene
 from tests.unit.test_courier import Scene as CourierScene
@@ -49,8 +49,8 @@ def test_beats_go_on_after_one_that_could_not_be_made(monkeypatch: pytest.Monkey
     """A heartbeat that met no memory is followed by the next."""
     scene, stop = BeatScene(), threading.Event()
     scene.client.answers = [MemoryError(), HeartbeatReply(2)]
-    monkeypatch.setattr("pilot.beat.LEAST", 0.0)
-    monkeypatch.setattr("pilot.steadfast.REST", 0.0)
+    monkeypatch.setattr("pilot.monitor.beat.LEAST", 0.0)
+    monkeypatch.setattr("pilot.monitor.steadfast.REST", 0.0)
 
     def stop_at_the_second(heard: object) -> None:
         stop.set()

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from pilot import messages
-from pilot.control import Control
-from pilot.holdings import Holdings
+from pilot.monitor.control import Control
+from pilot.monitor.holdings import Holdings
 from pilot.notices.notice import FILES, GRACE, Notice, divide
 from pilot.states import PilotReason
 

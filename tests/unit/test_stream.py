@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pilot.stream import LEAST_BOUND, MARKER, LogStream, marker, total
+from pilot.monitor.stream import LEAST_BOUND, MARKER, LogStream, marker, total
 
 SECRET = b"the-secret-word"
 

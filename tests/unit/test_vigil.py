@@ -1,6 +1,6 @@
 """When an agent counts as hung."""
 
-from pilot.vigil import EXIT_PATIENCE, HUNG, Vigil
+from pilot.monitor.vigil import EXIT_PATIENCE, HUNG, Vigil
 
 
 def looked(vigil: Vigil, start: float, end: float) -> str:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from pilot.diskmeter import DiskMeter, sizes
-from pilot.payload import Ended, Sample
-from pilot.progress import Progress
+from pilot.attempts.diskmeter import DiskMeter, sizes
+from pilot.attempts.progress import Progress
+from pilot.attempts.verdict import Verdict, beyond, judge
+from pilot.attempts.watchdog import INTERVAL, MACHINE, SOON, Exceeded, Limits, Watch, Watchdog, exceeded, next_look
+from pilot.payloads.payload import Ended, Sample
 from pilot.protocol import StopSignal, Usage
 from pilot.states import Outcome
-from pilot.verdict import Verdict, beyond, judge
-from pilot.watchdog import INTERVAL, MACHINE, SOON, Exceeded, Limits, Watch, Watchdog, exceeded, next_look
 
 MB = 1_000_000
 LIMITS = Limits(wall_time=100, memory=200 * MB, disk=50 * MB)
@@ -256,7 +256,7 @@ def test_appointments_are_kept() -> None:
 
 def test_a_directory_is_measured_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large directory is walked a portion at a time; what was seen so far counts already."""
-    monkeypatch.setattr("pilot.diskmeter.PORTION", 0.0)
+    monkeypatch.setattr("pilot.attempts.diskmeter.PORTION", 0.0)
     for folder in range(4):
         (tmp_path / str(folder)).mkdir()
         for file in range(300):

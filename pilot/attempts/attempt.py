@@ -1,0 +1,389 @@
+"""One attempt from lease to report: its files in, its payload, its files out. Runs in a thread of its own.
+
+Whatever goes wrong here costs this attempt alone: a fault of ours is reported as the node's, with its sentence.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Callable, Optional
+
+from commands.context import Central, Sandboxes
+from pilot.attempts.checkpoints import Checkpoint
+from pilot.attempts.containers import Contained, Containers, NoContainer, inputs_of, prepare, start
+from pilot.attempts.containment import Containment
+from pilot.attempts.delivery import Delivery
+from pilot.attempts.directory import AttemptDirectory, last_lines, remove, size_of
+from pilot.attempts.grant import grant_text
+from pilot.attempts.launching import bounds_of, launch_of
+from pilot.attempts.slots import Slot
+from pilot.attempts.verdict import GONE, Verdict, beyond, judge, perhaps_told
+from pilot.attempts.watchdog import Limits, Watch, Watchdog
+from pilot.enclosures.ports import Enclosure
+from pilot.errors import InvalidInput, PilotageError, Refusal
+from pilot.jobfile import relative_path
+from pilot.masking import mask
+from pilot.payloads.payload import CannotStart, InnerElement, Launch, Payload
+from pilot.payloads.user_traces import remove_all_of
+from pilot.persist import Stopped, persist
+from pilot.policy import SitesWord
+from pilot.protocol import MAX_TAIL, AttemptReport, InputFile, Lease, LeaseReport, Usage, attempt_stream
+from pilot.states import Outcome, Phase
+
+#: Seconds that an input is tried for. Longer, and another node may be nearer to it.
+INPUT_PATIENCE = 1800.0
+#: Seconds that the processes of a payload get to vanish after SIGKILL; one that hangs in the kernel never does.
+KILL_PATIENCE = 10.0
+#: Seconds by which the word that all must end may reach the payload before it reaches us.
+LATE = 1.0
+_POLL = 0.05
+
+
+@dataclass(frozen=True)
+class Services:
+    """What every attempt of a pilot uses."""
+
+    central: Central
+    sandboxes: Sandboxes
+    element: InnerElement
+    watchdog: Watchdog
+    host: Mapping[str, str]  # the pilot's own environment
+    random: Callable[[], float]
+    say: Callable[[str], None]
+    keep_work: bool = False
+    word: SitesWord = field(default_factory=SitesWord)  # what the site lets in
+    containment: Containment = field(default_factory=Containment)
+    containers: Optional[Containers] = None
+
+
+class Attempt:
+    """`end` and `lease_report` may be called from any thread; `run` is the thread.
+
+    `freed` is called when the payload has ended, `ended` when the attempt has.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        slot: Slot,
+        limits: Limits,
+        place: AttemptDirectory,
+        prepared: Mapping[str, str],
+        services: Services,
+    ) -> None:
+        self.lease = lease
+        self.slot = slot
+        self.limits = limits
+        self.place = place
+        self.prepared = prepared
+        self.services = services
+        self.freed: Callable[[], None] = lambda: None
+        self.ended: Callable[[], None] = lambda: None
+        self.phase = Phase.MATCHED
+        self.outcome: Optional[Outcome] = None  # these two once it has ended
+        self.told = ""
+        self.verdict: Optional[Verdict] = None
+        self.payload: Optional[Payload] = None
+        self.watch: Optional[Watch] = None
+        self.container: Optional[Contained] = None  # what it runs in
+        self.note = ""  # a sentence for the report of its end
+        self.kill_at = float("inf")  # of the monotonic clock: when what is left of the payload is killed
+        self.deliver_until = float("inf")
+        self._changed = threading.Condition()
+        self._cleared = True  # nothing of the payload is left that could be ended
+        self.left = 0  # processes that could not
+        self._streaming = threading.Lock()
+        self._streamed: set[str] = set()
+        self._streams_closed = False
+
+    @property
+    def name(self) -> str:
+        return f"job {self.lease.job} attempt {self.lease.attempt}"
+
+    def lease_report(self) -> LeaseReport:
+        """How far it is."""
+        usage = self.watch.usage if self.watch is not None else Usage()
+        return LeaseReport(self.lease.job, self.lease.attempt, self.phase, usage)
+
+    # -- from outside -------------------------------------------------------------------------------------------------
+
+    def end(self, verdict: Verdict) -> None:
+        """Have it end. The first verdict stands, unless the lease is gone; a later one may only shorten the grace."""
+        with self._changed:
+            if self.phase is Phase.ENDED:
+                return
+            if verdict.outcome is Outcome.PREEMPTED:
+                until = time.monotonic() + verdict.grace + verdict.files
+                self.deliver_until = min(self.deliver_until, until)
+                self._changed.notify_all()
+                if self.phase is Phase.COMPLETING:
+                    return  # the payload is done: what is left of the time is for its outputs
+            again = self.verdict is not None
+            if not again or verdict.outcome is None:
+                self.verdict = verdict
+            self._changed.notify_all()
+            payload = self.payload
+        if payload is not None:
+            self._press(payload, verdict, again)
+
+    def _press(self, payload: Payload, verdict: Verdict, again: bool) -> None:
+        """Ask the payload to end, and see to it that it does."""
+        kill_at = time.monotonic() + verdict.grace
+        if kill_at >= self.kill_at:
+            return  # it was told, and has less time already
+        self.kill_at = kill_at
+        if verdict.grace <= 0:
+            payload.kill()
+            return
+        self.services.watchdog.at(self.kill_at, lambda: None if self._cleared else payload.kill())
+        try:
+            self.place.tell(self.place.deadline, f"{time.time() + verdict.grace:.0f}\n")
+        except OSError as error:  # a payload that has filled the disk ends all the same
+            self.services.say(f"{self.name}: its deadline could not be written: {error}")
+        if not again:
+            payload.terminate()
+
+    # -- the thread ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            report = self._carry_out()
+        except Stopped as stopped:
+            report = self._stopped(str(stopped))
+        except Exception as fault:  # noqa: BLE001 - a dead worker costs its own attempt, never the pilot
+            self.services.say(f"{self.name}: {traceback.format_exc()}")
+            report = self._node_fault(f"a fault of the pilot or its node: {type(fault).__name__}: {fault}")
+        self.outcome, self.told = report.outcome, report.message
+        try:
+            self._leave(report)
+        except PilotageError as error:
+            self.services.say(f"{self.name}: its end could not be told: {error}")
+        finally:
+            self.ended()
+
+    def _carry_out(self) -> AttemptReport:
+        lease = self.lease
+        self.place.create(lease.job_token)
+        problem = self._stage_in()
+        if problem:
+            return AttemptReport(Phase.ENDED, Outcome.INPUT_ERROR, message=problem)
+        try:
+            pause = self._pausing(time.monotonic() + INPUT_PATIENCE)
+            self.container = prepare(self.services.containers, lease, self.slot, self.place, pause)
+            report = self._run_payload()
+        except NoContainer as problem_here:
+            return AttemptReport(Phase.ENDED, problem_here.outcome, message=str(problem_here))
+        except CannotStart as problem_at_start:
+            return AttemptReport(
+                Phase.ENDED,
+                Outcome.PAYLOAD_ERROR,
+                exit_code=problem_at_start.exit_code,
+                message=str(problem_at_start),
+            )
+        finally:
+            self.freed()
+        return self._bring_home(report)
+
+    def _stage_in(self) -> str:
+        """Bring the inputs; returns why one cannot be had. Raises `Stopped` on a verdict."""
+        deadline = time.monotonic() + INPUT_PATIENCE
+        problems = (self._stage(file, deadline) for file in inputs_of(self.lease.spec))
+        problem = next(filter(None, problems), "")
+        if not problem:
+            self.note = self._checkpoint().restore(self.place.root / "checkpoint", self._pausing(deadline))
+        return problem
+
+    def _stage(self, file: InputFile, deadline: float) -> str:
+        try:
+            persist(lambda: self._fetch(file), self._pausing(deadline), self.services.random)
+        except (Refusal, InvalidInput) as refusal:
+            return f"the input {file.name!r} cannot be had: {refusal}"
+        except Stopped as stopped:
+            if self.verdict is not None:
+                raise
+            return f"the input {file.name!r} could not be had within {INPUT_PATIENCE:.0f} s: {stopped}"
+        return ""
+
+    def _fetch(self, file: InputFile) -> None:
+        target = self.place.job / relative_path(file.name, "inputs")
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.services.sandboxes.fetch(self.lease, file.sha256, file.size, target)
+        if file.executable:
+            target.chmod(0o700)
+
+    def _run_payload(self) -> AttemptReport:
+        self._advance(Phase.RUNNING)
+        started = time.monotonic()
+        payload = self._begin()
+        watch = self.watch = Watch(
+            payload,
+            self.limits,
+            self.place.root,
+            started,
+            lambda problem: self.end(beyond(problem, self.lease.spec.grace)),
+            self._follow_output,
+            self.lease.spec.stop_signal,
+        )
+        self.services.watchdog.watch(watch)
+        ended = payload.wait()
+        wall = time.monotonic() - started
+        if perhaps_told(ended):
+            with self._changed:  # whoever told the payload may be about to tell us
+                self._changed.wait_for(lambda: self.verdict is not None, LATE)
+        self.services.watchdog.unwatch(watch)
+        self._clear(payload)
+        return judge(ended, self.verdict, watch.close(ended, wall), self.limits)
+
+    def _begin(self) -> Payload:
+        with self._changed:
+            if self.verdict is not None:
+                raise Stopped(None)
+            self._cleared = False
+            self.place.tell(self.place.grant, grant_text(self.lease, self.slot, self.limits))
+            self.place.hand_over()
+            self.payload = start(self.services.element, self.services.containers, self.container, self._launch())
+            return self.payload
+
+    def _clear(self, payload: Payload) -> None:
+        """End what the payload has left behind; once it was asked to end, within the time that it was given."""
+        while self.verdict is not None and time.monotonic() < self.kill_at and payload.living():
+            time.sleep(_POLL)
+        self.left = payload.clear(KILL_PATIENCE)
+        self._cleared = True
+        if self.left:
+            self.services.say(f"{self.name}: {self.left} processes of it cannot be ended")
+
+    def _launch(self) -> Launch:
+        return launch_of(
+            self.lease, self.slot, self.limits, self.place, self.services.host, self.prepared, self._enclose()
+        )
+
+    def _enclose(self) -> Optional[Enclosure]:
+        makes = self.services.containment.enclosures
+        return makes.enclose(self.place.root.name, bounds_of(self.slot, self.limits)) if makes else None
+
+    def _bring_home(self, report: AttemptReport) -> AttemptReport:
+        """Deliver the outputs of a payload that ended by itself, or was over a limit that leaves them usable."""
+        if report.outcome is Outcome.PREEMPTED and self.lease.spec.checkpoint:
+            saved, problem = self._checkpoint().save(self._hurrying)
+            return replace(report, checkpoint=saved, message="; ".join(filter(None, (report.message, problem))))
+        if self.verdict is not None and report.outcome is not Outcome.LIMIT_EXCEEDED:
+            return report
+        if report.limit == "disk" or not self.lease.spec.outputs:
+            return report
+        self._advance(Phase.COMPLETING)
+        delivery = Delivery(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
+        report = delivery.add_to(report, self._pausing(None))
+        verdict = self.verdict
+        if verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED:
+            return report
+        return replace(report, outcome=verdict.outcome, message=verdict.message)  # killed while its files went home
+
+    def _checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
+
+    # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _advance(self, phase: Phase) -> None:
+        self.phase = phase
+        usage = self.watch.usage if self.watch is not None else Usage()
+        self.services.central.report(self.lease.job, self.lease.attempt, AttemptReport(phase, usage=usage))
+
+    def _pausing(self, deadline: Optional[float]) -> Callable[[float], bool]:
+        """Waits between tries; says whether to stop: there is a verdict, or no time."""
+
+        def pause(seconds: float) -> bool:
+            end = time.monotonic() + seconds
+            with self._changed:
+                while True:
+                    now = time.monotonic()
+                    last = min(self.deliver_until, float("inf") if deadline is None else deadline)
+                    if self.verdict is not None or now >= last:
+                        return True
+                    if now >= end:
+                        return False
+                    self._changed.wait(min(end, last) - now)
+
+        return pause
+
+    def _hurrying(self, seconds: float) -> bool:
+        """The same once it is preempted: says whether the time is over, or the lease gone."""
+        end = min(time.monotonic() + seconds, self.deliver_until)
+        with self._changed:
+            while time.monotonic() < end and self.verdict != GONE:
+                self._changed.wait(end - time.monotonic())
+            return self.verdict == GONE or time.monotonic() >= self.deliver_until
+
+    def _follow_output(self) -> None:
+        """Have what is printed pushed, from the first byte on."""
+        with self._streaming:
+            if self._streams_closed:
+                return  # a last look of the watchdog, when all is over
+            for name, path in self._logs():
+                if name not in self._streamed and size_of(path):
+                    self._streamed.add(name)
+                    self.services.central.stream(name, path)
+
+    def _close_streams(self) -> None:
+        """Nothing more is printed."""
+        self._follow_output()
+        with self._streaming:
+            self._streams_closed = True
+            for name in self._streamed:
+                self.services.central.close_stream(name)
+
+    def _logs(self) -> tuple[tuple[str, Path], ...]:
+        """Its log streams and their files."""
+        job, attempt = self.lease.job, self.lease.attempt
+        return (
+            (attempt_stream(job, attempt, "stdout"), self.place.stdout),
+            (attempt_stream(job, attempt, "stderr"), self.place.stderr),
+        )
+
+    def _stopped(self, why: str) -> AttemptReport:
+        """There was a verdict before the payload ran."""
+        verdict = self.verdict
+        if verdict is None:
+            return self._node_fault(why)
+        return AttemptReport(Phase.ENDED, verdict.outcome, limit=verdict.limit, message=verdict.message)
+
+    def _node_fault(self, message: str) -> AttemptReport:
+        usage = self.watch.usage if self.watch is not None else Usage()
+        return AttemptReport(Phase.ENDED, Outcome.NODE_FAULT, message=message, usage=usage)
+
+    def _leave(self, report: AttemptReport) -> None:
+        """Say how it ended, and leave nothing behind."""
+        if self.payload is not None and not self._cleared:
+            self.payload.kill()  # the thread met a fault while it ran
+            self._clear(self.payload)
+        if self.container is not None:
+            self.container.release()
+        with self._changed:
+            self.phase = Phase.ENDED
+            gone = self.verdict is not None and self.verdict.outcome is None
+        self._close_streams()
+        if not gone:
+            self.services.central.report(self.lease.job, self.lease.attempt, self._completed(report))
+        if not self.services.keep_work:
+            remove(self.place.root)
+        if self.place.owner is not None and not self.left:
+            remove_all_of(self.place.owner.uid)
+
+    def _completed(self, report: AttemptReport) -> AttemptReport:
+        """The report with its last lines, and how much was printed."""
+        place = self.place
+        text = last_lines(place.stderr) or last_lines(place.stdout)
+        secrets = [self.lease.job_token.encode(), *(value.encode() for value in self.lease.credentials.values())]
+        tail = mask(text.encode("utf-8", "replace"), [secret for secret in secrets if secret])[-MAX_TAIL:]
+        sizes = {name: size_of(path) for name, path in self._logs()}
+        return replace(
+            report,
+            message="; ".join(filter(None, (report.message, self.note))),
+            tail=tail.decode("utf-8", "replace"),
+            log_sizes={name: size for name, size in sizes.items() if size},
+        )

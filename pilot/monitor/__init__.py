@@ -1,0 +1,1 @@
+"""The monitor: small, started first, alone speaks to the central, and survives what happens to agents and payloads."""

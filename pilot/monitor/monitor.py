@@ -1,0 +1,305 @@
+"""The monitor: the pilot's small process that speaks to the central, watches the agent, and outlives it.
+
+Its main thread reads what the agent says, carries out orders and looks after the child; heartbeats, match requests,
+deliveries and log pushes have a thread each, and none of them waits for another.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import selectors
+import threading
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+from typing import Any, Optional
+
+import pilot
+from pilot import messages, processes
+from pilot.config import Config
+from pilot.endings import Ending, forsaken
+from pilot.errors import ExitCode, Refusal
+from pilot.masking import Secrets
+from pilot.monitor import enrolment
+from pilot.monitor.agent_process import AgentProcess
+from pilot.monitor.beat import Beat
+from pilot.monitor.central_client import CentralClient
+from pilot.monitor.control import Control
+from pilot.monitor.courier import Courier
+from pilot.monitor.crew import Crew, Member, ending_of
+from pilot.monitor.desk import Desk
+from pilot.monitor.drain_file import DrainFiles
+from pilot.monitor.holdings import Heard, Holdings
+from pilot.monitor.leftovers import settle
+from pilot.monitor.matching import Matching
+from pilot.monitor.obedience import Obedience
+from pilot.monitor.pilot_log import PilotLog
+from pilot.monitor.shipper import Shipper
+from pilot.monitor.spool import Item, Spool
+from pilot.monitor.standing import Standing
+from pilot.monitor.stillborn import cannot_begin
+from pilot.monitor.waking import Waking
+from pilot.monitor.winding_up import WindingUp
+from pilot.notices import places
+from pilot.notices.lookout import Lookout
+from pilot.notices.notice import Notice
+from pilot.protocol import EnrolReply, Fact, Offer
+from pilot.states import Phase, PilotReason
+from pilot.transport import Https
+
+#: Seconds between two looks at the agent, when nothing happens.
+LOOK = 1.0
+#: Seconds that a thread may need to notice that it is to end.
+JOIN_PATIENCE = 5.0
+#: Open files: two for each attempt whose logs are on their way, and some.
+OPEN_FILES = 2048
+#: Seconds for the processes of an agent that has died to be gone, while other agents wait to be served.
+PARTING = 3.0
+
+
+def run(config: Config, archive: Optional[Path]) -> ExitCode:
+    """Be the monitor of one pilot, from its secret to its goodbye.
+
+    Raises `InvalidInput` without a secret, `Refusal` and `TransportError` when it could not be enrolled.
+    """
+    processes.become_subreaper()
+    processes.protect_from_oom()
+    processes.forbid_dumps()
+    waking = Waking()
+    waking.catch()
+    log = PilotLog(config.log)
+    secret = enrolment.read_secret(config.secret_file)
+    standing = Standing(config.stamp, os.urandom(enrolment.KEY_SIZE), time.monotonic)
+    client = CentralClient(config.central, Https(config.ca), standing, os.urandom)
+    what = enrolment.request(secret, standing.key, pilot.__version__)
+    try:
+        reply = enrolment.enrol(
+            client, what, patience=config.patience, wait=waking.signalled_within, rng=random.random, say=log.say
+        )
+    except enrolment.Interrupted:
+        log.say(f"signal {waking.signalled} came before the pilot was enrolled")
+        return ExitCode.PREEMPTED
+    enrolment.leave_traces(config)
+    log.say(f"enrolled as {config.stamp}, epoch {reply.epoch}, pilot {pilot.__version__}")
+    secrets = Secrets()
+    secrets.add(None, [secret, what.session_key, reply.token, enrolment.ticket(config)])
+    try:
+        return Monitor(config, reply, client, log, waking, secrets).run(archive)
+    except RuntimeError as problem:  # a thread that the heart of this pilot would need was not to be had
+        return cannot_begin(client, log, problem)
+
+
+class Monitor:
+    """One enrolled pilot. What threads call is marked so; everything else happens in the main thread."""
+
+    def __init__(
+        self, config: Config, reply: EnrolReply, client: CentralClient, log: PilotLog, waking: Waking, secrets: Secrets
+    ) -> None:
+        self.config = config
+        self.reply = reply
+        self.client = client
+        self.log = log
+        self.waking = waking
+        self.secrets = secrets
+        self.steady = client.standing.steady
+        self.started = self.steady()
+        settings = self.settings = reply.settings
+        about: dict[str, Any] = {"rng": random.random, "say": log.say}
+        timed: dict[str, Any] = {**about, "steady": self.steady}
+        self.holdings = Holdings(lambda: self.beat.hurry())
+        self.spool = Spool(config.spool, log.say)
+        self.beat = Beat(
+            client, self.holdings, self.spool.content,
+            interval=settings.beat, heard=self._heard, refused=self._beat_refused, **about,
+        )  # fmt: skip
+        self.shipper = Shipper(client.log, secrets, interval=settings.log_interval, bound=settings.log_bound, **timed)
+        self.courier = Courier(self.spool, client, settled=self._settled, refused=self._refused, **timed)
+        self.crew = Crew()
+        self.control = Control(
+            self.crew.tell, self.holdings, self.crew.take_no_more, self.shipper, self.beat, log.say, self.steady,
+            settings.margin,
+        )  # fmt: skip
+        self.obedience = Obedience(reply.epoch, self.holdings, self.control)
+        self.crew.members = [self._member(number, timed) for number in range(1, config.agents + 1)]
+
+    def _member(self, number: int, timed: dict[str, Any]) -> Member:
+        name = "the agent" if self.config.agents == 1 else f"agent {number}"
+        member = Member(number, name, self.started, self.log.say)
+        member.matching = Matching(
+            self.client, self.holdings, agent=number, answer=member.answer,
+            leased=lambda leases: member.desk.leased(leases), give_back=self.spool.put, refused=self._refused, **timed,
+        )  # fmt: skip
+        member.desk = Desk(
+            number, member.tell, self.holdings, member.matching, self.obedience, self.spool, self.shipper, self.secrets
+        )
+        return member
+
+    def run(self, archive: Optional[Path]) -> ExitCode:
+        """Start the agents, watch until they have ended, and wind up."""
+        self.spool.open()
+        if self.config.boot_log is not None:
+            self.shipper.add("boot", self.config.boot_log)
+        self.shipper.add("pilot", self.config.log)
+        ahead = self.client.standing.ahead(time.time())
+        self.holdings.found([Fact("clock_offset", ahead, "seconds ahead of the central's clock, by its last answer")])
+        beating, working = threading.Event(), threading.Event()
+        site = DrainFiles(self.config.policy, self.config.drain_file, self._site_drains)
+        threading.Thread(target=site.run, args=(working,), name="site", daemon=True).start()
+        self.crew.start(lambda: AgentProcess.start(archive, self.config.work, self.log.file), self.log.say)
+        processes.lift_file_limit(OPEN_FILES)
+        for member in self.crew.members:
+            member.tell(messages.Hello(self.config, self.settings, self.reply.epoch, member.number))
+        if isinstance(self.settings.end_of_life, int):
+            self.control.expect(self.started + self.settings.end_of_life, PilotReason.NO_TIME, "the pilot's time is up")
+        notices = threading.Thread(target=self._lookout().run, args=(working,), name="notices", daemon=True)
+        beats = threading.Thread(target=self.beat.run, args=(beating,), name="beat", daemon=True)
+        reports = threading.Thread(target=self.courier.run, args=(working,), name="reports", daemon=True)
+        logs = threading.Thread(target=self.shipper.run, args=(working,), name="logs", daemon=True)
+        for thread in (beats, reports, logs, notices):
+            thread.start()
+        try:
+            ending = self._watch()
+        except Exception:  # noqa: BLE001 - whatever it is: jobs must be reported, and nothing left running
+            self.log.say(f"a fault of the monitor itself:\n{traceback.format_exc()}")
+            ending = Ending(PilotReason.INTERNAL, "a fault of the monitor itself, see the pilot's log")
+        for member in self.crew.members:
+            member.process.link.shut()
+
+        def stop_beating() -> None:
+            beating.set()
+            self.beat.hurry()
+            beats.join(JOIN_PATIENCE)
+
+        code = self._winding_up().run(ending, self._patience(), stop_beating)
+        stop_beating()
+        working.set()
+        self.spool.changed.set()
+        self.shipper.wake()
+        for thread in (reports, logs):
+            thread.join(JOIN_PATIENCE)
+        self.spool.close()
+        self._clean_up()
+        return code
+
+    def _clean_up(self) -> None:
+        """What agents remove themselves, unless they were killed."""
+        from pilot.attempts.containment import remove_groups  # more than a monitor should carry for all its life
+
+        remove_groups(self.config.stamp, self.config.agents)
+
+    def _winding_up(self) -> WindingUp:
+        return WindingUp(
+            self.holdings, self.crew.take_no_more, self.spool, self.shipper, self.client, self.log, self.waking,
+            self.steady, random.random,
+        )  # fmt: skip
+
+    def _patience(self) -> float:
+        """Seconds for results to be delivered."""
+        return min(float(self.config.finish), self.control.left)
+
+    def _lookout(self) -> Lookout:
+        cloud = self.config.cloud or places.cloud_of(places.read_dmi(Path("/sys")))
+        sources = places.sources(os.environ, cloud, self.config.metadata, places.fetch)
+        return Lookout(sources, noticed=self._noticed, clock=time.time, say=self.log.say)
+
+    # -- the main loop ----------------------------------------------------------------------------------------------
+
+    def _watch(self) -> Ending:
+        """Serve the agents until all have ended, one way or another."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.waking.read_end, selectors.EVENT_READ, self.waking.run_posted)
+            for member in self.crew.members:
+                selector.register(member.process.link.end, selectors.EVENT_READ, partial(self._listen, member))
+            ended: list[Ending] = []
+            while True:
+                for key, _ in selector.select(LOOK):
+                    key.data()
+                processes.reap(self.crew.pids())
+                for member in self.crew.living():
+                    how = member.process.ended()
+                    if (member.silent or how) and member.process.link.end in selector.get_map():
+                        selector.unregister(member.process.link.end)
+                    if how:
+                        ended.append(self._part(member, how))
+                if not self.crew.living():
+                    return ending_of(ended)
+                self._look(self.steady())
+
+    def _listen(self, member: Member) -> None:
+        member.listen(self.steady())
+
+    def _part(self, member: Member, how: str) -> Ending:
+        """An agent has ended. While others go on, what it held is settled and no jobs come for it."""
+        ending = member.part(how, self.control.stopping, self.steady)
+        if self.crew.living():
+            processes.end_all_children(PARTING, self.crew.pids())
+            # What it held goes back only then: a request of its that is still held would be given it again.
+            member.matching.retire(
+                Offer(self.config.site, self.config.queue), lambda: self.waking.post(partial(self._settle, member))
+            )
+        return ending
+
+    def _settle(self, member: Member) -> None:
+        if member.ending is not None:
+            settle(member.ending, self.holdings, self.spool, self.shipper, self.log, member.number)
+
+    def _look(self, now: float) -> None:
+        """Whatever time alone brings about."""
+        for member in self.crew.living():
+            member.look(now)
+        if self.waking.signalled is not None:
+            message = f"signal {self.waking.signalled} came from outside"
+            self.control.stop(PilotReason.SIGNAL, message, self.settings.notice or None)
+        self.control.look()
+        silent = now - self.client.standing.heard
+        if forsaken(silent, self.settings.lease, bool(self.holdings.running()), bool(self.spool.results)):
+            self.control.drain(f"no central has answered for {silent:.0f} s", PilotReason.LOST_CONTACT)
+        for member in self.crew.living():
+            member.vigil.stop_by = self.control.agent_by
+
+    # -- called by threads --------------------------------------------------------------------------------------------
+
+    def _heard(self, heard: Heard) -> None:
+        self.shipper.follow(heard.followed)
+        self.secrets.add(None, [self.client.standing.token])
+        if heard.gone or heard.orders:
+            self.waking.post(lambda: self._obey(heard))
+
+    def _obey(self, heard: Heard) -> None:
+        for job, attempt in heard.gone:
+            self.log.say(f"job {job} attempt {attempt} is not ours any more")
+            self.crew.tell(messages.Gone(job, attempt))
+            self.crew.over(job, attempt)
+        for order in heard.orders:
+            self.obedience.take(order)
+
+    def _noticed(self, notice: Notice) -> None:
+        self.waking.post(lambda: self.control.notice(notice))
+
+    def _site_drains(self, file: Path, reason: str) -> None:
+        why = f"the site drains this computer ({file})" + (f": {reason}" if reason else "")
+        self.holdings.found([Fact("drain", why, f"{file} is there")])
+        self.waking.post(lambda: self.control.drain(why))
+
+    def _settled(self, item: Item, refusal: Optional[Refusal]) -> None:
+        if not isinstance(item, messages.Report):
+            return
+        if refusal is not None and refusal.type in ("stale-attempt", "not-yours"):
+            self.waking.post(lambda: self.crew.tell(messages.Gone(item.job, item.attempt)))
+        elif item.report.phase is not Phase.ENDED:
+            return
+        self.crew.over(item.job, item.attempt)
+
+    def _refused(self, refusal: Refusal) -> None:
+        if refusal.type == "revoked":
+            self._right_is_lost(f"the central took the pilot's right back: {refusal}")
+
+    def _beat_refused(self, refusal: Refusal) -> None:
+        self._refused(refusal)
+        if refusal.type == "superseded":
+            self._right_is_lost(f"another has taken this pilot's place: {refusal}")
+
+    def _right_is_lost(self, why: str) -> None:
+        self.waking.post(lambda: self.control.stop(PilotReason.REFUSED, why))
