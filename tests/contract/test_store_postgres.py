@@ -39,6 +39,15 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 
+#: What schema 2 changed, undone; without the function, which is in the first script.
+BACK_TO_SCHEMA_1 = """
+DELETE FROM schema_version WHERE version > 1;
+ALTER TABLE pilots DROP COLUMN answered;
+CREATE INDEX attempts_by_request ON attempts (pilot, epoch, agent, request);
+DROP FUNCTION claim_jobs(jsonb, text[], integer, bigint[], integer[], integer[], integer[], integer[], integer[],
+                         text[], jsonb, text[], double precision);
+"""
+
 
 @asynccontextmanager
 async def opened(store: PostgresStore) -> AsyncIterator[PostgresStore]:
@@ -483,6 +492,22 @@ async def test_a_newer_schema_is_refused(one: PostgresStore) -> None:
     cluster().execute(one.url, "INSERT INTO schema_version VALUES (99, 0)")
     with pytest.raises(PilotageError, match="has schema 99, and this program knows schemas up to"):
         await PostgresStore(one.url).open()
+
+
+async def test_a_database_of_schema_1(one: PostgresStore) -> None:
+    """It is brought to the present schema, where a number that was answered before still gets that answer."""
+    jobs = await submit(one, 4)
+    worker = await enrol(one)
+    leased = (await worker.claim(await queue_of(one, jobs[0]), 2)).leases
+    await one.close()
+    first, _ = steps()
+    old_claim = first[first.index("CREATE FUNCTION claim_jobs") :]
+    cluster().execute(one.url, f"{BACK_TO_SCHEMA_1}{old_claim}")
+    async with opened(PostgresStore(one.url)) as store:
+        assert await store.answered(worker.stamp, 1, worker.number) == leased
+        worker.store = store
+        assert [lease.job for lease in (await worker.claim(leased[0].queue, 9)).leases] == jobs[2:]
+    assert cluster().execute(one.url, "SELECT max(version) FROM schema_version") == str(len(steps()))
 
 
 async def test_somebody_elses_database() -> None:

@@ -54,10 +54,9 @@ CREATE TABLE jobs (
     reason         text NOT NULL DEFAULT '',
     parameters     text,                        -- JSON of this member of the sweep
     inputs         text                         -- JSON; NULL: those of the document
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.04, autovacuum_vacuum_cost_delay = 0);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- For the claim: the next job of a queue is the first row, behind those of which vacuum has not cleared the index yet.
--- So it comes early; each time it reads all indexes, so not earlier.
+-- For the claim: the next job of a queue is the first row.
 CREATE INDEX jobs_waiting ON jobs (queue, priority DESC, id) WHERE stage = 'waiting';
 -- For pages, newest first, and for counts. The minus keeps the planner from taking the primary key instead, which has
 -- what is wanted in the right order among all else.
@@ -128,7 +127,6 @@ CREATE TABLE pilots (
     reference      text NOT NULL DEFAULT '',
     alarm          text NOT NULL DEFAULT '',
     leases         bigint NOT NULL DEFAULT 0,       -- ever given
-    answered       jsonb NOT NULL DEFAULT '{}',     -- agent → its last request of this epoch that was given jobs
     ledger         text NOT NULL DEFAULT '{}'       -- JSON: cause → core-seconds, as the pilot said at its end
 ) WITH (fillfactor = 50);
 CREATE INDEX pilots_by_state ON pilots (state, (-id));
@@ -182,9 +180,11 @@ CREATE TABLE attempts (
     PRIMARY KEY (job, attempt),
     CHECK ((phase = 'ended') = (closed IS NOT NULL)),
     CHECK ((phase = 'ended') = (ended IS NOT NULL))
-) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
+) WITH (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 -- What a pilot holds. Not `phase <> 'ended'`: the phase changes on the way.
 CREATE INDEX attempts_out ON attempts (pilot) WHERE ended IS NULL;
+-- What a match request was answered with.
+CREATE INDEX attempts_by_request ON attempts (pilot, epoch, agent, request);
 
 CREATE TABLE orders (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -341,150 +341,183 @@ WHERE orders.received IS NULL
            ELSE attempts.ended IS NULL AND attempts.job IS NOT NULL
       END;
 
--- A batch of claims in one statement and one commit: all of it, or nothing.
---   calls      stamp → its calls, objects {place, agent, request, communities}; the latter are those of its queues
---   stamps     the keys of `calls`; `many`: how many calls that makes
---   queues     what is taken from; for each queue how many jobs, and how many from those before it
---   slots      queue by queue, for each job that is asked for, the number of the pick that it is for
---   picks_     of each pick, by number: the place of its call, the cores of a job, its limits (JSON, or NULL)
---   needed     limit → {attempts, cores} that all of it counts there; `names` are the keys
---   clock      the time, NULL for this server's
--- When calls take more thought nothing is done, and the rows have no job but say whose fault it is: `place` for a call
--- of a pilot that may have nothing, or whose machine is suspect, or of a number that was answered before; `short` for
--- a limit that is unknown or has not room for all. claims.py decides on these.
--- It locks as everybody does: pilots, limits, and waiting jobs without waiting for them. Whether a pilot may have jobs,
--- and whether a number was answered, is in the rows that are locked, so that it is the newest.
-CREATE FUNCTION claim_jobs(calls jsonb, stamps text[], many integer,
-                           queues bigint[], counts integer[], befores integer[], slots integer[],
-                           picks_call integer[], picks_cores integer[], picks_limits text[],
-                           needed jsonb, names text[], clock double precision)
-RETURNS TABLE (job bigint, attempt integer, queue bigint, priority smallint, document bigint, parameters text,
-               inputs text, pick integer, place integer, short text)
+-- A batch of claims in one statement and one commit. `calls` are objects {number, stamp, agent, request, communities},
+-- the latter those of its queues; `picks` {number, call, queue, count, cores, limits}, in the order of the calls; `names` all
+-- limits that these name; `clock` the time, NULL for this server's. Returns what each call gets. Those that take more
+-- thought (of a pilot that may have nothing, or whose machine is suspect, of a number that was answered before, or under
+-- a limit that has not room for all) come back with no job: for them nothing was done, and claims.py decides.
+-- It locks as everybody does: pilots, limits, and waiting jobs without waiting for them. Each statement sees what was
+-- committed before it, so the answers to a number are looked up when nobody else can be giving one.
+CREATE FUNCTION claim_jobs(calls json, picks json, names text[], clock double precision)
+RETURNS TABLE (call integer, job bigint, attempt integer, queue bigint, priority smallint, document bigint,
+               parameters text, inputs text, pick integer)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     moment   double precision;
-    usual    integer[];  -- the places of the calls that may be served
+    usual    integer[];  -- the calls that are served
     pilots_  bigint[];   -- and of each of them what its leases say
     epochs   integer[];
     agents   bigint[];
     requests bigint[];
     sites    text[];
-    roomy    text[];     -- limits
+    short    text[];     -- limits
+    calls_   integer[];  -- of each pick, in their order
+    cores_   integer[];
+    limits_  text[];
+    slots    integer[];  -- queue by queue, for each job that is asked for, whose pick it is
     ids      bigint[];   -- the jobs, and of each whose pick it is
     owners   integer[];
 BEGIN
-    -- The offsets keep the planner from looking at more than what is asked for, whatever it thinks of a new table.
-    SELECT array_agg(place), array_agg(pilot), array_agg(epoch), array_agg(agent), array_agg(request), array_agg(site)
-    INTO usual, pilots_, epochs, agents, requests, sites
-    FROM (
-        SELECT call.place, pilots.id AS pilot, pilots.epoch, call.agent, call.request, pilots.site
-        FROM (
-            SELECT * FROM pilots WHERE stamp = ANY (stamps) ORDER BY id FOR NO KEY UPDATE
-        ) AS pilots
-        CROSS JOIN LATERAL jsonb_to_recordset(calls -> pilots.stamp)
-          AS call (place integer, agent bigint, request bigint, communities jsonb)
-        LEFT JOIN LATERAL (
-            SELECT suspected FROM hosts WHERE hosts.site = pilots.site AND hosts.host = pilots.host OFFSET 0
-        ) AS hosts ON true
-        WHERE pilots.state IN ('running', 'silent') AND NOT pilots.draining AND pilots.alarm = ''
-          AND pilots.communities::jsonb @> call.communities AND hosts.suspected IS NULL
-          AND call.request > coalesce((pilots.answered ->> call.agent::text)::bigint, -1)
-        ORDER BY call.place
-    ) AS served;
-    IF coalesce(cardinality(usual), 0) < many THEN
-        RETURN QUERY
-        SELECT NULL::bigint, NULL::integer, NULL::bigint, NULL::smallint, NULL::bigint, NULL, NULL, NULL::integer,
-               (call ->> 'place')::integer, NULL
-        FROM jsonb_each(calls) AS each, jsonb_array_elements(each.value) AS call
-        WHERE usual IS NULL OR (call ->> 'place')::integer <> ALL (usual);
-        RETURN;
-    END IF;
+    PERFORM FROM pilots
+    WHERE stamp = ANY (ARRAY(SELECT asked.stamp FROM json_to_recordset(calls) AS asked (stamp text)))
+    ORDER BY id FOR NO KEY UPDATE;
     moment := coalesce(clock, extract(epoch FROM clock_timestamp()));
+
+    -- The offsets keep the planner from looking at more than what is asked for, whatever it thinks of a new table.
+    SELECT array_agg(asked.number), array_agg(pilots.id), array_agg(pilots.epoch), array_agg(asked.agent),
+           array_agg(asked.request), array_agg(pilots.site)
+    INTO usual, pilots_, epochs, agents, requests, sites
+    FROM json_to_recordset(calls)
+      AS asked (number integer, stamp text, agent bigint, request bigint, communities jsonb)
+    CROSS JOIN LATERAL (SELECT * FROM pilots WHERE stamp = asked.stamp OFFSET 0) AS pilots
+    LEFT JOIN LATERAL (
+        SELECT suspected FROM hosts WHERE hosts.site = pilots.site AND hosts.host = pilots.host OFFSET 0
+    ) AS hosts ON true
+    LEFT JOIN LATERAL (
+        SELECT job FROM attempts
+        WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch
+          AND attempts.agent = asked.agent AND attempts.request = asked.request
+        LIMIT 1
+    ) AS answered ON true
+    WHERE pilots.state IN ('running', 'silent') AND NOT pilots.draining AND pilots.alarm = ''
+      AND pilots.communities::jsonb @> asked.communities
+      AND hosts.suspected IS NULL AND answered.job IS NULL;
 
     IF cardinality(names) > 0 THEN
         LOCK TABLE attempts IN ROW EXCLUSIVE MODE;  -- before the limits, as every end of an attempt does
-        SELECT array_agg(limits.name) INTO roomy
-        FROM (SELECT * FROM limits WHERE name = ANY (names) ORDER BY name FOR NO KEY UPDATE) AS limits
-        WHERE (limits.attempts + (needed -> limits.name ->> 'attempts')::bigint
-               > (limits.definition::json ->> 'attempts')::bigint
-            OR limits.cores + (needed -> limits.name ->> 'cores')::bigint
-               > (limits.definition::json ->> 'cores')::bigint) IS NOT TRUE;
-        IF coalesce(cardinality(roomy), 0) < cardinality(names) THEN
-            RETURN QUERY
-            SELECT NULL::bigint, NULL::integer, NULL::bigint, NULL::smallint, NULL::bigint, NULL, NULL, NULL::integer,
-                   NULL::integer, name
-            FROM unnest(names) AS name WHERE roomy IS NULL OR name <> ALL (roomy);
-            RETURN;
+        PERFORM FROM limits WHERE name = ANY (names) ORDER BY name FOR NO KEY UPDATE;
+        SELECT array_agg(asked.name) INTO short
+        FROM (
+            SELECT name, sum(pick.count) AS attempts, sum(pick.count * pick.cores) AS cores
+            FROM json_to_recordset(picks) AS pick (call integer, count bigint, cores bigint, limits json)
+            CROSS JOIN json_array_elements_text(pick.limits) AS name
+            WHERE pick.call = ANY (usual)
+            GROUP BY name
+        ) AS asked
+        LEFT JOIN limits ON limits.name = asked.name
+        WHERE limits.name IS NULL
+           OR limits.attempts + asked.attempts > (limits.definition::json ->> 'attempts')::bigint
+           OR limits.cores + asked.cores > (limits.definition::json ->> 'cores')::bigint;
+        IF short IS NOT NULL THEN
+            SELECT array_agg(asking.call), array_agg(asking.pilot), array_agg(asking.epoch), array_agg(asking.agent),
+                   array_agg(asking.request), array_agg(asking.site)
+            INTO usual, pilots_, epochs, agents, requests, sites
+            FROM unnest(usual, pilots_, epochs, agents, requests, sites)
+              AS asking (call, pilot, epoch, agent, request, site)
+            WHERE asking.call NOT IN (
+                SELECT pick.call FROM json_to_recordset(picks) AS pick (call integer, limits jsonb)
+                WHERE pick.limits ?| short
+            );
         END IF;
     END IF;
 
-    FOR turn IN 1..2 LOOP
-        SELECT array_agg(first.id), array_agg(slots[asked.before + first.place]) INTO ids, owners
-        FROM unnest(queues, counts, befores) AS asked (queue, count, before)
-        CROSS JOIN LATERAL (
-            SELECT id, row_number() OVER (ORDER BY priority DESC, id)::integer AS place
+    IF usual IS NOT NULL THEN
+        SELECT array_agg(pick.call), array_agg(pick.cores), array_agg(pick.limits::text) INTO calls_, cores_, limits_
+        FROM json_to_recordset(picks) AS pick (call integer, cores integer, limits json);
+        IF json_array_length(picks) > 1 THEN
+            SELECT array_agg(pick.number ORDER BY pick.queue, pick.number) INTO slots
+            FROM json_to_recordset(picks) AS pick (number integer, call integer, queue bigint, count bigint)
+            CROSS JOIN generate_series(1, pick.count)
+            WHERE pick.call = ANY (usual);
+        ELSE
+            slots := array_fill(0, ARRAY[coalesce((picks -> 0 ->> 'count')::integer, 0)]);
+        END IF;
+        FOR turn IN 1..2 LOOP
+            SELECT array_agg(first.id), array_agg(slots[asked.before + first.place]) INTO ids, owners
             FROM (
-                SELECT id, priority FROM jobs WHERE jobs.queue = asked.queue AND stage = 'waiting'
-                ORDER BY priority DESC, id LIMIT asked.count
-                FOR NO KEY UPDATE SKIP LOCKED
-            ) AS locked
-        ) AS first;
-        EXIT WHEN turn = 2 OR coalesce(cardinality(ids), 0) = cardinality(slots)
-            OR coalesce(cardinality(ids), 0) = (
-                SELECT count(*)
-                FROM unnest(queues, counts) AS asked (queue, count)
-                CROSS JOIN LATERAL (
-                    SELECT FROM jobs WHERE jobs.queue = asked.queue AND stage = 'waiting' LIMIT asked.count
-                ) AS there
-            );
-        PERFORM pg_sleep(0.005);  -- others are just taking some, or giving them back
-    END LOOP;
+                SELECT pick.queue, sum(pick.count) AS count,
+                       (sum(sum(pick.count)) OVER (ORDER BY pick.queue) - sum(pick.count))::integer AS before
+                FROM json_to_recordset(picks) AS pick (call integer, queue bigint, count bigint)
+                WHERE pick.call = ANY (usual)
+                GROUP BY pick.queue
+            ) AS asked
+            CROSS JOIN LATERAL (
+                SELECT id, row_number() OVER (ORDER BY priority DESC, id)::integer AS place
+                FROM (
+                    SELECT id, priority FROM jobs WHERE jobs.queue = asked.queue AND stage = 'waiting'
+                    ORDER BY priority DESC, id LIMIT asked.count
+                    FOR NO KEY UPDATE SKIP LOCKED
+                ) AS locked
+            ) AS first;
+            EXIT WHEN turn = 2 OR coalesce(cardinality(ids), 0) = coalesce(cardinality(slots), 0)
+                OR coalesce(cardinality(ids), 0) = (
+                    SELECT count(*)
+                    FROM (
+                        SELECT pick.queue, sum(pick.count) AS count
+                        FROM json_to_recordset(picks) AS pick (call integer, queue bigint, count bigint)
+                        WHERE pick.call = ANY (usual)
+                        GROUP BY pick.queue
+                    ) AS asked
+                    CROSS JOIN LATERAL (
+                        SELECT FROM jobs WHERE jobs.queue = asked.queue AND stage = 'waiting' LIMIT asked.count
+                    ) AS there
+                );
+            PERFORM pg_sleep(0.005);  -- others are just taking some, or giving them back
+        END LOOP;
 
-    RETURN QUERY
-    WITH given AS (
-        UPDATE jobs SET state = 'matched', attempt = jobs.attempt + 1, changed = moment, reason = ''
-        FROM unnest(ids, owners) AS chosen (id, pick)
-        WHERE jobs.id = chosen.id
-        RETURNING jobs.id, jobs.attempt, jobs.queue, jobs.priority, jobs.document, jobs.parameters, jobs.inputs,
-                  jobs.community, chosen.pick, picks_call[chosen.pick] AS call
-    ), leased AS (
-        INSERT INTO attempts (job, attempt, pilot, epoch, agent, request, cores, started, phase, community, site,
-                              limits)
-        SELECT id, attempt, pilots_[call], epochs[call], agents[call], requests[call], picks_cores[pick], moment,
-               'matched', community, sites[call], picks_limits[pick]
-        FROM given
-    ), counted AS (
-        UPDATE limits SET attempts = limits.attempts + more.attempts, cores = limits.cores + more.cores
-        FROM (
-            SELECT name, sum(number) AS attempts, sum(number * picks_cores[pick]) AS cores
+        IF cardinality(names) > 0 THEN
+            UPDATE limits SET attempts = limits.attempts + more.attempts, cores = limits.cores + more.cores
             FROM (
-                SELECT pick, count(*) AS number FROM given WHERE picks_limits[pick] IS NOT NULL GROUP BY pick
-            ) AS limited
-            CROSS JOIN json_array_elements_text(picks_limits[pick]::json) AS name
-            GROUP BY name
-        ) AS more
-        WHERE limits.name = more.name
-    ), heard AS (  -- a claim is a word of the pilot: its leases count from now on
-        UPDATE pilots
-        SET leases = pilots.leases + won.leases, last_seen = greatest(last_seen, moment), state = 'running',
-            answered = pilots.answered || won.answered
-        FROM (
-            SELECT pilot, sum(number) AS leases,
-                   coalesce(jsonb_object_agg(agent, request ORDER BY request) FILTER (WHERE number > 0), '{}')
-                   AS answered
+                SELECT name, sum(number) AS attempts, sum(number * cores_[pick + 1]) AS cores
+                FROM (
+                    SELECT pick, count(*) AS number FROM unnest(owners) AS pick
+                    WHERE limits_[pick + 1] IS NOT NULL GROUP BY pick
+                ) AS limited
+                CROSS JOIN json_array_elements_text(limits_[pick + 1]::json) AS name
+                GROUP BY name
+            ) AS more
+            WHERE limits.name = more.name;
+        END IF;
+
+        RETURN QUERY
+        WITH given AS (
+            UPDATE jobs SET state = 'matched', attempt = jobs.attempt + 1, changed = moment, reason = ''
+            FROM unnest(ids, owners) AS chosen (id, pick)
+            WHERE jobs.id = chosen.id
+            RETURNING jobs.id, jobs.attempt, jobs.queue, jobs.priority, jobs.document, jobs.parameters, jobs.inputs,
+                      jobs.community, chosen.pick, array_position(usual, calls_[chosen.pick + 1]) AS place
+        ), leased AS (
+            INSERT INTO attempts (job, attempt, pilot, epoch, agent, request, cores, started, phase, community, site,
+                                  limits)
+            SELECT id, attempt, pilots_[place], epochs[place], agents[place], requests[place], cores_[pick + 1],
+                   moment, 'matched', community, sites[place], limits_[pick + 1]
+            FROM given
+        ), heard AS (  -- a claim is a word of the pilot: its leases count from now on
+            UPDATE pilots
+            SET leases = pilots.leases + won.leases, last_seen = greatest(last_seen, moment), state = 'running'
             FROM (
-                SELECT pilots_[call] AS pilot, agents[call] AS agent, requests[call] AS request, count(*) AS number
-                FROM given GROUP BY call
-                UNION ALL
-                SELECT unnest(pilots_), 0, 0, 0
-            ) AS each
-            GROUP BY pilot
-        ) AS won
-        WHERE pilots.id = won.pilot
-    )
-    SELECT given.id, given.attempt, given.queue, given.priority, given.document, given.parameters, given.inputs,
-           given.pick, NULL::integer, NULL
-    FROM given;
+                SELECT pilot, sum(number) AS leases
+                FROM (
+                    SELECT pilots_[place] AS pilot, 1 AS number FROM given
+                    UNION ALL
+                    SELECT unnest(pilots_), 0
+                ) AS each
+                GROUP BY pilot
+            ) AS won
+            WHERE pilots.id = won.pilot
+        )
+        SELECT calls_[given.pick + 1], given.id, given.attempt, given.queue, given.priority, given.document,
+               given.parameters, given.inputs, given.pick
+        FROM given;
+    END IF;
+
+    IF coalesce(cardinality(usual), 0) < json_array_length(calls) THEN
+        RETURN QUERY
+        SELECT asked.number, NULL::bigint, NULL::integer, NULL::bigint, NULL::smallint, NULL::bigint, NULL, NULL,
+               NULL::integer
+        FROM json_to_recordset(calls) AS asked (number integer)
+        WHERE usual IS NULL OR asked.number <> ALL (usual);
+    END IF;
 END
 $$;
