@@ -26,7 +26,8 @@ NODE_PYTHONS = ("3.9", "3.11", "3.13")
 
 # What runs on both stores (see tests/chosen_store.py).
 API = ("jobs", "life", "logs", "pilots", "process", "routes", "sandboxes", "use")
-SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in ("bad_days", "cli", "random_kills", "wrapper_tells"))
+WHOLE = ("bad_days", "cli", "preemption", "random_kills", "wrapper_tells")
+SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in WHOLE)
 
 # What needs a real container runtime.
 CONTAINERS = ("apptainer", "container_images", "container_jobs", "container_rights")
