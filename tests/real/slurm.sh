@@ -15,7 +15,7 @@ port=${SLURM_PORT:-26817}
 cpus=${SLURM_CPUS:-$(nproc)}
 memory=${SLURM_MEMORY:-2000}
 user=${SLURM_USER_OF_JOBS:-pilotage-test}
-export SLURM_CONF=$place/etc/slurm.conf DEBIAN_FRONTEND=noninteractive
+export SLURM_CONF="$place/etc/slurm.conf" DEBIAN_FRONTEND=noninteractive
 
 lacks() { echo "$*"; exit 1; }
 
