@@ -13,11 +13,6 @@ FROM (
 WHERE pilots.id = given.pilot;
 DROP INDEX attempts_by_request;
 
--- The next job of a queue is the first row of its index, behind those that vacuum has not cleared away yet. So it comes
--- early; each time it reads all indexes, so not too early.
-ALTER TABLE jobs SET (autovacuum_vacuum_scale_factor = 0.04);
-ALTER TABLE attempts SET (autovacuum_vacuum_scale_factor = 0.05);
-
 DROP FUNCTION claim_jobs(json, json, text[], double precision);
 
 -- A batch of claims in one statement and one commit: all of it, or nothing.
