@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Connections of one central: for the verbs that share transactions, which are under way one batch of each verb at a
 #: time, and for all others.
-HOT_CONNECTIONS = 8
+HOT_CONNECTIONS = 4
 CONNECTIONS = 10
 #: Seconds after which a statement is planned anew: a plan made for an empty table is none for a full one.
 PLAN_SECONDS = 20
