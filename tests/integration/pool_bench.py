@@ -33,20 +33,20 @@ class PoolBench:
         self.work = work
         self.central = FakeCentral()
         self.said: list[str] = []
-        element = ProcessElement(Families(), sharing.best)
-        watchdog = Watchdog(element.tend, lambda: self.pool.progress(), self.said.append)
-        services = Services(
+        self.element = ProcessElement(Families(), sharing.best)
+        self.watchdog = Watchdog(self.element.tend, lambda: self.pool.progress(), self.said.append)
+        self.services = Services(
             central=self.central,
             sandboxes=self.central,
-            element=element,
-            watchdog=watchdog,
+            element=self.element,
+            watchdog=self.watchdog,
             host=dict(os.environ),
             random=lambda: 0.0,
             say=self.said.append,
             containment=containment,
         )
-        self.pool = Pool("here", "test", work, Settings(**settings), FakeNode(), services)
-        watchdog.start()
+        self.pool = Pool("here", "test", work, Settings(**settings), FakeNode(), self.services)
+        self.watchdog.start()
         self.pool.open(capacity, {"PATH": os.environ["PATH"]})
 
     def run(self, job: int, script: str, seconds: float = 30.0, **more: Any) -> AttemptReport:
@@ -61,11 +61,21 @@ class PoolBench:
     def directory(self, job: int) -> Path:
         return self.work / "attempts" / f"{job}.1"
 
+    def job_directory(self, job: int) -> Path:
+        """Where its payload runs."""
+        return self.directory(job) / "job"
+
     def wait_for_file(self, job: int, name: str) -> str:
         """What a payload wrote to a file, once it has written a whole line."""
-        path = self.directory(job) / "job" / name
+        path = self.job_directory(job) / name
         self.central.wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}")
         return path.read_text().strip()
+
+    def wait_for_freed_cores(self, cores: int) -> None:
+        end = time.monotonic() + 30
+        while self.pool.offer().cores < cores:
+            assert time.monotonic() < end, self.said
+            self.pool.wait(0.1)
 
     def wait_until_empty(self) -> None:
         end = time.monotonic() + 30
@@ -76,11 +86,11 @@ class PoolBench:
 
 @contextmanager
 def pool_bench(
-    work: Path, containment: Containment, capacity: Capacity | None = None, **settings: Any
+    work: Path, containment: Containment | None = None, capacity: Capacity | None = None, **settings: Any
 ) -> Iterator[PoolBench]:
-    """Nothing of it is left afterwards."""
+    """A Pool of four cores, unless another capacity is given; nothing of it is left afterwards."""
     whole = capacity or Capacity(cores=4, memory=4_000 * MB, disk=2_000 * MB, seconds_left="unlimited")
-    bench = PoolBench(work, containment, whole, **settings)
+    bench = PoolBench(work, containment or Containment(), whole, **settings)
     try:
         yield bench
     finally:

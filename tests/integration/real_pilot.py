@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-from tests.integration.wire_central import WireCentral
 
 TOP = Path(__file__).parent.parent.parent
 STAMP = "fedcba9876543210" * 2
 
 
 class RealPilot:
-    """One pilot's folder and process."""
+    """One pilot's folder and process. `config` is more of its configuration, or other."""
 
     def __init__(
-        self, folder: Path, central: WireCentral, *, work: Path | None = None, ca: Path | None = None, **config: Any
+        self,
+        folder: Path,
+        url: str,
+        ca: Path | str,
+        secret: str,
+        *,
+        stamp: str = STAMP,
+        work: Path | None = None,
+        **config: Any,
     ) -> None:
-        self.folder = folder / STAMP
+        self.stamp = stamp
+        self.folder = folder / stamp
         self.folder.mkdir()
         self.work = work or self.folder
-        (self.folder / "secret").write_text(central.secret + "\n")
+        (self.folder / "secret").write_text(secret + "\n")
         (self.folder / "secret").chmod(0o600)
         values = {
             "version": 1,
-            "stamp": STAMP,
-            "central": [central.url],
-            "ca": str(ca or central.ca),
+            "stamp": stamp,
+            "central": [url],
+            "ca": str(ca),
             "secret_file": "secret",
             "site": "here",
             "queue": "local",
@@ -52,12 +60,16 @@ class RealPilot:
         command: Sequence[str] = (sys.executable, "-m", "pilot"),
         user: int | None = None,
         before: Callable[[], None] | None = None,
+        more: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> RealPilot:
-        """`command` runs the pilot's command line, as that user; `before` is called in the new process."""
+        """`command` runs the pilot's command line and `more`, as that user, with `environment` besides our own. `before` is
+        called in the new process."""
         with (self.folder / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
-                [*command, "run", "--config", str(self.config)],
+                [*command, "run", "--config", str(self.config), *more],
                 cwd=TOP if user is None else "/",
+                env={**os.environ, **(environment or {})},
                 user=user,
                 group=user,
                 extra_groups=None if user is None else [],

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,63 +14,17 @@ from pilot import procfs
 from pilot.errors import ExitCode
 from pilot.protocol import Order, Settings
 from pilot.states import OrderVerb, Outcome, PilotReason
+from tests.integration.real_pilot import RealPilot
 from tests.integration.wire_central import WireCentral
 from tests.system import wait_for
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parent.parent.parent
-STAMP = "0123456789abcdef" * 2
 SECRET = "one-time-secret-of-the-test"
 
 
-class Pilot:
-    """One pilot's folder and process."""
-
-    def __init__(self, folder: Path, central: WireCentral) -> None:
-        self.work = folder / STAMP
-        self.work.mkdir()
-        (self.work / "secret").write_text(SECRET + "\n")
-        (self.work / "secret").chmod(0o600)
-        values = {
-            "version": 1,
-            "stamp": STAMP,
-            "central": [central.url],
-            "ca": str(central.ca),
-            "site": "here",
-            "queue": "local",
-            "work": str(self.work),
-            "cores": 2,
-            "memory": 3_000_000_001,
-            "wall_time": "unlimited",
-            "finish": 10,
-            "patience": 20,
-        }
-        (self.work / "pilot.json").write_text(json.dumps(values))
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *more: str) -> None:
-        with (self.work / "stderr").open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pilot", "run", "--config", str(self.work / "pilot.json"), *more],
-                cwd=ROOT,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
-
-    def wait(self) -> int:
-        assert self.process is not None
-        return self.process.wait(60)
-
-    def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-
-    @property
-    def log(self) -> str:
-        said = [self.work / "pilot.log", self.work / "stderr"]
-        return "".join(path.read_text() for path in said if path.exists())
+class Pilot(RealPilot):
+    """One whose payloads tell where they are."""
 
     def agent_of(self, payload: int) -> int:
         """The process of the agent whose payload that is."""
@@ -97,7 +48,7 @@ def central(tmp_path: Path) -> Iterator[WireCentral]:
 
 @pytest.fixture
 def pilot(tmp_path: Path, central: WireCentral) -> Iterator[Pilot]:
-    pilot = Pilot(tmp_path, central)
+    pilot = Pilot(tmp_path, central.url, central.ca, central.secret, memory=3_000_000_001)
     yield pilot
     pilot.end()
     print(pilot.log)
@@ -115,7 +66,7 @@ LONG = ("sh", "-c", "echo $$ > pid; exec sleep 1000")
 def test_agents_share_the_node(central: WireCentral, pilot: Pilot) -> None:
     """Each agent offers its share, jobs run under any of them, and when all are idle the pilot says goodbye once."""
     jobs = [central.submit("sh", "-c", f"echo {number}; sleep 0.5") for number in range(4)]
-    pilot.start("--agents", "2")
+    pilot.start(more=("--agents", "2"))
     assert pilot.wait() == ExitCode.DONE
     assert {central.ended()[job, 1].outcome for job in jobs} == {Outcome.SUCCESS}
     first = {match.agent: match.offer for match in reversed(central.matches)}
@@ -132,7 +83,7 @@ def test_agents_share_the_node(central: WireCentral, pilot: Pilot) -> None:
 
 def test_an_agent_that_dies_costs_its_own_attempts(central: WireCentral, pilot: Pilot) -> None:
     """After kill -9 of one agent its payloads are gone and reported as node faults; the others work on, and say so."""
-    pilot.start("--agents", "2")
+    pilot.start(more=("--agents", "2"))
     jobs = [central.submit(*LONG) for _ in range(2)]
     pids = {job: pilot.pid_in(job) for job in jobs}
     agents = {job: pilot.agent_of(pids[job]) for job in jobs}
@@ -156,7 +107,7 @@ def test_an_agent_that_dies_costs_its_own_attempts(central: WireCentral, pilot: 
 
 def test_orders_reach_whom_they_concern(central: WireCentral, pilot: Pilot) -> None:
     """A kill ends the one attempt, whichever agent has it; a drain lets the others finish, and then all end."""
-    pilot.start("--agents", "2")
+    pilot.start(more=("--agents", "2"))
     doomed, spared = central.submit(*LONG), central.submit("sh", "-c", UNTIL_TOLD)
     pids = pilot.pid_in(doomed), pilot.pid_in(spared)
     central.orders = [Order(1, OrderVerb.KILL, job=doomed, attempt=1, reason="enough", who="anna")]
@@ -174,7 +125,7 @@ def test_orders_reach_whom_they_concern(central: WireCentral, pilot: Pilot) -> N
 
 def test_a_kill_order_is_over_in_ten_seconds(central: WireCentral, pilot: Pilot) -> None:
     """From the heartbeat that brings a kill order until a payload that ignores every request is gone: ten seconds."""
-    pilot.start("--agents", "2")
+    pilot.start(more=("--agents", "2"))
     deaf = central.submit("sh", "-c", "trap '' TERM INT HUP; echo $$ > pid; while :; do sleep 1; done", grace=3600)
     pid = pilot.pid_in(deaf)
     central.orders = [Order(1, OrderVerb.KILL, job=deaf, attempt=1, reason="enough", who="anna")]
@@ -188,7 +139,7 @@ def test_a_kill_order_is_over_in_ten_seconds(central: WireCentral, pilot: Pilot)
 
 def test_a_signal_ends_all_agents(central: WireCentral, pilot: Pilot) -> None:
     """When the batch system ends the pilot, what runs under every agent is preempted."""
-    pilot.start("--agents", "2")
+    pilot.start(more=("--agents", "2"))
     jobs = [central.submit(*LONG) for _ in range(2)]
     pids = [pilot.pid_in(job) for job in jobs]
     assert pilot.process is not None
@@ -201,7 +152,7 @@ def test_a_signal_ends_all_agents(central: WireCentral, pilot: Pilot) -> None:
 def test_more_agents_than_cores(central: WireCentral, pilot: Pilot) -> None:
     """Agents for which there is no core end and say why; the others run the jobs, and the pilot ends as they do."""
     job = central.submit("true")
-    pilot.start("--agents", "3")
+    pilot.start(more=("--agents", "3"))
     assert pilot.wait() == ExitCode.DONE
     assert central.ended()[job, 1].outcome is Outcome.SUCCESS
     [step] = [step for step in central.steps if step.outcome == "failed"]

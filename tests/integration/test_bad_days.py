@@ -72,18 +72,6 @@ def check_log(client: Client, job: int, expected: bytes) -> None:
         assert client.logs(job) == expected
 
 
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
-    with running_system(tmp_path / "central") as system:
-        yield system
-
-
-@pytest.fixture
-def client(system: System) -> Iterator[Client]:
-    with system.client() as client:
-        yield client
-
-
 # -- processes die ----------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import pytest
 from pilot.errors import Refusal, TransportError
 from pilot.protocol import AttemptReport, InputFile, Lease
 from pilot.states import Outcome, PilotReason
-from tests.integration.test_pool import Bench
+from tests.integration.pool_bench import PoolBench, pool_bench
 from tests.pilot_fakes import shell
 
 #: Counts in a file until it is told to stop, and then saves where it is.
@@ -24,14 +24,12 @@ COUNT = (
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.pool.stop(PilotReason.HALTED, "the test ends", 0)
-    bench.pool.close()
+def bench(tmp_path: Path) -> Iterator[PoolBench]:
+    with pool_bench(tmp_path) as bench:
+        yield bench
 
 
-def preempted(bench: Bench, lease: Lease, grace: float = 5.0, files: float = 5.0) -> AttemptReport:
+def preempted(bench: PoolBench, lease: Lease, grace: float = 5.0, files: float = 5.0) -> AttemptReport:
     """Start it, and stop the pool once it has begun."""
     bench.pool.start(lease)
     bench.wait_for_file(lease.job, "up")
@@ -39,11 +37,11 @@ def preempted(bench: Bench, lease: Lease, grace: float = 5.0, files: float = 5.0
     return bench.central.end_of(lease.job)
 
 
-def stored(bench: Bench, report: AttemptReport) -> dict[str, bytes]:
+def stored(bench: PoolBench, report: AttemptReport) -> dict[str, bytes]:
     return {file.name: bench.central.files[file.sha256] for file in report.checkpoint}
 
 
-def test_saved_when_preempted(bench: Bench) -> None:
+def test_saved_when_preempted(bench: PoolBench) -> None:
     """A payload that is preempted is told, saves its state, and the files that its job lists are brought home."""
     report = preempted(bench, shell(1, f"mkdir d; echo x > d/part.ckpt; {COUNT}", checkpoint=("*.ckpt", "d/*.ckpt")))
     assert report.outcome is Outcome.PREEMPTED
@@ -53,7 +51,7 @@ def test_saved_when_preempted(bench: Bench) -> None:
     assert report.outputs == ()
 
 
-def test_the_next_attempt_goes_on(bench: Bench) -> None:
+def test_the_next_attempt_goes_on(bench: PoolBench) -> None:
     """What the lease says was saved is in the payload's directory when it begins, over an input of the same name."""
     begun = bench.central.add("state.ckpt", b"0\n")
     saved = bench.central.add("state.ckpt", b"41\n")
@@ -65,7 +63,7 @@ def test_the_next_attempt_goes_on(bench: Bench) -> None:
     assert bench.central.outputs(report) == {"out": b"41\ndeep\n"}
 
 
-def test_killed_at_its_deadline_keeps_what_it_wrote(bench: Bench) -> None:
+def test_killed_at_its_deadline_keeps_what_it_wrote(bench: PoolBench) -> None:
     """A payload that does not end by itself is killed at the deadline that it can read; what it wrote is saved."""
     script = (
         "trap '' TERM; echo ready > up; "
@@ -77,7 +75,7 @@ def test_killed_at_its_deadline_keeps_what_it_wrote(bench: Bench) -> None:
     assert stored(bench, report)["told.ckpt"].strip().isdigit()
 
 
-def test_half_a_checkpoint_is_none(bench: Bench) -> None:
+def test_half_a_checkpoint_is_none(bench: PoolBench) -> None:
     """When one of the files cannot be brought home none counts, and the report says why."""
     script = f"echo 1 > a.ckpt; {COUNT}"
     lease = shell(1, script, checkpoint=("a.ckpt", "state.ckpt"))
@@ -90,7 +88,7 @@ def test_half_a_checkpoint_is_none(bench: Bench) -> None:
     assert "no checkpoint was saved: more than the bound" in report.message
 
 
-def test_tried_until_the_time_is_over(bench: Bench) -> None:
+def test_tried_until_the_time_is_over(bench: PoolBench) -> None:
     """A central that is away is tried again for as long as there is time, and no longer."""
     bench.pool.start(shell(1, COUNT, checkpoint=("*.ckpt",)))
     bench.wait_for_file(1, "up")
@@ -102,14 +100,14 @@ def test_tried_until_the_time_is_over(bench: Bench) -> None:
     assert "away" in report.message
 
 
-def test_nothing_listed_nothing_saved(bench: Bench) -> None:
+def test_nothing_listed_nothing_saved(bench: PoolBench) -> None:
     """A job without `checkpoint` is preempted without a file going anywhere."""
     report = preempted(bench, shell(1, COUNT, outputs=["*"]))
     assert (report.outcome, report.checkpoint, report.outputs) == (Outcome.PREEMPTED, (), ())
     assert bench.central.files == {}
 
 
-def test_a_person_who_kills_saves_nothing(bench: Bench) -> None:
+def test_a_person_who_kills_saves_nothing(bench: PoolBench) -> None:
     """A job that is killed by a person has no next attempt: its checkpoint is not brought home."""
     bench.pool.start(shell(1, COUNT, checkpoint=("*.ckpt",)))
     bench.wait_for_file(1, "up")
@@ -119,7 +117,7 @@ def test_a_person_who_kills_saves_nothing(bench: Bench) -> None:
     assert bench.central.files == {}
 
 
-def test_a_checkpoint_that_is_gone_is_no_error(bench: Bench) -> None:
+def test_a_checkpoint_that_is_gone_is_no_error(bench: PoolBench) -> None:
     """A checkpoint that nobody has any more costs the progress and not the job: it begins anew, and says so."""
     gone = InputFile("state.ckpt", hashlib.sha256(b"gone").hexdigest(), 4)
     here = bench.central.add("other.ckpt", b"1")
@@ -131,7 +129,7 @@ def test_a_checkpoint_that_is_gone_is_no_error(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/evil", "d/../../evil"])
-def test_a_checkpoint_may_not_leave_its_directory(bench: Bench, name: str) -> None:
+def test_a_checkpoint_may_not_leave_its_directory(bench: PoolBench, name: str) -> None:
     """A checkpoint with a name that leads elsewhere is refused by the pilot itself."""
     bench.pool.start(replace(shell(1, "true"), checkpoint=(bench.central.add(name, b"x"),)))
     report = bench.central.end_of(1)
@@ -141,7 +139,7 @@ def test_a_checkpoint_may_not_leave_its_directory(bench: Bench, name: str) -> No
     assert not list(bench.work.rglob("evil"))
 
 
-def test_a_link_out_of_the_directory_is_not_saved(bench: Bench, tmp_path: Path) -> None:
+def test_a_link_out_of_the_directory_is_not_saved(bench: PoolBench, tmp_path: Path) -> None:
     """A payload cannot have a file of somebody else saved by way of a link."""
     secret = tmp_path / "secret"
     secret.write_text("of somebody else")
@@ -151,7 +149,7 @@ def test_a_link_out_of_the_directory_is_not_saved(bench: Bench, tmp_path: Path) 
     assert bench.central.files == {}
 
 
-def test_told_by_the_batch_system_first(bench: Bench) -> None:
+def test_told_by_the_batch_system_first(bench: PoolBench) -> None:
     """A payload that hears of its end before the pilot does was preempted, and has not failed."""
     bench.pool.start(shell(1, "echo 7 > state.ckpt; echo ready > up; kill -TERM $$", checkpoint=("*.ckpt",)))
     bench.wait_for_file(1, "up")
@@ -161,7 +159,7 @@ def test_told_by_the_batch_system_first(bench: Bench) -> None:
     assert stored(bench, report) == {"state.ckpt": b"7\n"}
 
 
-def test_less_time_than_was_said(bench: Bench) -> None:
+def test_less_time_than_was_said(bench: PoolBench) -> None:
     """When there is less time than the payload was told, its deadline is written anew; it is asked to end once."""
     script = (
         "trap 'echo asked >> asked' TERM; echo ready > up; "

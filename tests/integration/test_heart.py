@@ -70,8 +70,8 @@ def pilots(tmp_path: Path, central: WireCentral, able: ExitStack) -> Iterator[Pi
     made: list[RealPilot] = []
 
     def make(**config: Any) -> RealPilot:
-        folder = config.pop("folder", tmp_path)
-        made.append(RealPilot(folder, central, **config))
+        folder, ca = config.pop("folder", tmp_path), config.pop("ca", central.ca)
+        made.append(RealPilot(folder, central.url, ca, central.secret, **config))
         return made[-1]
 
     yield make

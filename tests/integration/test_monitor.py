@@ -3,24 +3,24 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pilot.errors import ExitCode, Refusal
 from pilot.protocol import Order, Settings, attempt_stream
 from pilot.states import OrderVerb, Outcome, PilotReason, PilotState
+from tests.integration.real_pilot import RealPilot
 from tests.integration.wire_central import WireCentral, certificates
 
 ROOT = Path(__file__).parent.parent.parent
 STAND_IN = Path(__file__).parent / "stand_in_agent.py"
-STAMP = "0123456789abcdef" * 2
 SECRET = "one-time-secret-of-the-test"
 #: The monitor as `pilot.pyz run --config` starts it, but with the stand-in, and with less patience for a hung agent.
 RUN = """
@@ -29,75 +29,31 @@ from pathlib import Path
 from pilot import __main__, bootstrap
 from pilot.monitor import vigil
 vigil.HUNG = 2.0
-bootstrap.own_archive = lambda: Path(sys.argv[2])
+bootstrap.own_archive = lambda: Path(sys.argv[1])
 bootstrap.prepare = lambda archive, work: None
-sys.exit(__main__.main(["run", "--config", sys.argv[1]]))
+sys.exit(__main__.main(sys.argv[2:]))
 """
 
 
-class Pilot:
-    """One pilot's folder and process."""
+class Pilot(RealPilot):
+    """One with a stand-in for its agent."""
 
-    def __init__(self, folder: Path, central: WireCentral, **config: object) -> None:
-        self.work = folder / STAMP
-        self.work.mkdir()
+    def __init__(self, folder: Path, central: WireCentral, **config: Any) -> None:
+        ca = config.pop("ca", central.ca)
+        super().__init__(folder, central.url, ca, central.secret, boot_log="boot.log", finish=10, **config)
         self.secret = self.work / "secret"
-        self.secret.write_text(SECRET + "\n")
-        self.secret.chmod(0o600)
         (self.work / "boot.log").write_text("the wrapper was here\n")
-        values = {
-            "version": 1,
-            "stamp": STAMP,
-            "central": [central.url],
-            "ca": str(central.ca),
-            "secret_file": "secret",
-            "site": "here",
-            "queue": "local",
-            "work": str(self.work),
-            "boot_log": "boot.log",
-            "finish": 10,
-            "patience": 20,
-            **config,
-        }
-        (self.work / "pilot.json").write_text(json.dumps(values))
-        self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, fault: str = "") -> "Pilot":
-        with (self.work / "stderr").open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN, str(self.work / "pilot.json"), str(STAND_IN)],
-                cwd=ROOT,
-                env={**os.environ, "STAND_IN": fault},
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
+    def begin(self, fault: str = "") -> "Pilot":
+        """Start it; `fault` is what its agent does wrong."""
+        self.start((sys.executable, "-c", RUN, str(STAND_IN)), environment={"STAND_IN": fault})
         return self
 
-    @property
-    def pid(self) -> int:
-        assert self.process is not None
-        return self.process.pid
-
-    @property
-    def agent(self) -> int:
-        """The process id of the agent."""
-        (pid,) = (int(child) for child in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split())
-        return pid
-
-    def wait(self, seconds: float = 30.0) -> int:
-        assert self.process is not None
-        return self.process.wait(seconds)
-
     def end(self) -> None:
+        """Kill it."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-    @property
-    def log(self) -> str:
-        """What monitor and agent said, wherever."""
-        said = [self.work / "pilot.log", self.work / "stderr"]
-        return "".join(path.read_text() for path in said if path.exists())
 
 
 @pytest.fixture
@@ -118,7 +74,7 @@ def pilot(tmp_path: Path, central: WireCentral) -> Iterator[Pilot]:
 def test_runs_jobs_to_their_end(central: WireCentral, pilot: Pilot) -> None:
     """Jobs that wait are run, each is reported once, its log arrives, and the pilot ends idle."""
     jobs = [central.submit("sh", "-c", f"echo out {number}; echo err {number} >&2") for number in range(3)]
-    assert pilot.start().wait() == ExitCode.DONE
+    assert pilot.begin().wait() == ExitCode.DONE
     assert {attempt: report.outcome for attempt, report in central.ended().items()} == {
         (job, 1): Outcome.SUCCESS for job in jobs
     }
@@ -139,7 +95,7 @@ def test_a_lost_reply_changes_nothing(central: WireCentral, pilot: Pilot, tmp_pa
     central.lose[route] = 2
     ran = tmp_path / "ran"
     jobs = [central.submit("sh", "-c", f"echo {number}; echo ran >> {ran}; sleep 1") for number in range(2)]
-    assert pilot.start().wait() == ExitCode.DONE
+    assert pilot.begin().wait() == ExitCode.DONE
     assert central.lose[route] == 0
     assert ran.read_text() == "ran\n" * len(jobs)
     assert {attempt: report.outcome for attempt, report in central.ended().items()} == {
@@ -154,7 +110,7 @@ def test_a_lost_reply_changes_nothing(central: WireCentral, pilot: Pilot, tmp_pa
 def test_agent_killed(central: WireCentral, pilot: Pilot) -> None:
     """An agent that dies under its job: a node-fault with the agent's last words, and nothing is left running."""
     job = central.submit("sh", "-c", "echo begun; setsid sleep 1000 & sleep 1000")
-    pilot.start()
+    pilot.begin()
     stdout = attempt_stream(job, 1, "stdout")
     central.until(lambda: central.log(stdout) == b"begun\n")
     left = descendants(pilot.pid)
@@ -175,7 +131,7 @@ def test_agent_killed(central: WireCentral, pilot: Pilot) -> None:
 def test_agent_dies_or_hangs(central: WireCentral, pilot: Pilot, fault: str, said: str) -> None:
     """An agent that exits under its job, or says nothing any more, is ended, and its job is a node-fault."""
     job = central.submit("sleep", "1000")
-    assert pilot.start(fault).wait() == ExitCode.AGENT_DIED
+    assert pilot.begin(fault).wait() == ExitCode.AGENT_DIED
     report = central.ended()[job, 1]
     assert report.outcome is Outcome.NODE_FAULT
     assert said in report.message
@@ -184,7 +140,7 @@ def test_agent_dies_or_hangs(central: WireCentral, pilot: Pilot, fault: str, sai
 
 def test_agent_that_cannot_start(central: WireCentral, pilot: Pilot) -> None:
     """An agent that crashes before its first word is said goodbye for, and its traceback is in the pilot's log."""
-    assert pilot.start("crash").wait() == ExitCode.AGENT_DIED
+    assert pilot.begin("crash").wait() == ExitCode.AGENT_DIED
     assert b"the stand-in crashes at its start" in central.log("pilot")
     assert central.goodbyes[0].reason is PilotReason.AGENT_DIED
 
@@ -192,7 +148,7 @@ def test_agent_that_cannot_start(central: WireCentral, pilot: Pilot) -> None:
 def test_a_stopped_pilot_is_not_hung(central: WireCentral, pilot: Pilot) -> None:
     """A pilot whose processes are all stopped for longer than an agent may be silent goes on where it was."""
     job = central.submit("sleep", "0.5")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: (job, 1) in central.leases)
     agent = pilot.agent
     for pid in (agent, pilot.pid):
@@ -210,7 +166,7 @@ def test_a_stopped_pilot_is_not_hung(central: WireCentral, pilot: Pilot) -> None
 def test_batch_system_ends_the_pilot(central: WireCentral, pilot: Pilot, number: signal.Signals) -> None:
     """A signal of the batch system: the payload is stopped and preempted, and the pilot says goodbye."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     os.kill(pilot.pid, number)
     assert pilot.wait() == ExitCode.PREEMPTED
@@ -221,7 +177,7 @@ def test_batch_system_ends_the_pilot(central: WireCentral, pilot: Pilot, number:
 def test_signal_before_enrolment(central: WireCentral, pilot: Pilot) -> None:
     """A signal ends a pilot that no central has answered yet."""
     central.away = True
-    pilot.start()
+    pilot.begin()
     wait_for(lambda: "enrolment is tried again" in pilot.log)
     os.kill(pilot.pid, signal.SIGTERM)
     assert pilot.wait() == ExitCode.PREEMPTED
@@ -231,7 +187,7 @@ def test_signal_before_enrolment(central: WireCentral, pilot: Pilot) -> None:
 def test_central_is_away_for_a_while(central: WireCentral, pilot: Pilot) -> None:
     """While no central answers the payload goes on; its result, its log and its end arrive afterwards, once."""
     job = central.submit("sh", "-c", "echo one; sleep 2; echo two")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     port = central.port
     central.away = True
@@ -250,7 +206,7 @@ def test_central_comes_late(central: WireCentral, pilot: Pilot) -> None:
     """A pilot that is there before its central enrols when it comes, always with the same key."""
     central.lose["enrol"] = 1
     central.away = True
-    pilot.start()
+    pilot.begin()
     wait_for(lambda: "enrolment is tried again" in pilot.log)
     central.away = False
     assert pilot.wait() == ExitCode.DONE
@@ -260,7 +216,7 @@ def test_central_comes_late(central: WireCentral, pilot: Pilot) -> None:
 def test_undelivered(central: WireCentral, pilot: Pilot) -> None:
     """What cannot be delivered in the time there is stays in the spool, and the exit code says so."""
     job = central.submit("sleep", "1")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     central.away = True
     central.close()
@@ -275,7 +231,7 @@ def test_undelivered(central: WireCentral, pilot: Pilot) -> None:
 def test_nothing_to_deliver_and_nobody_there(central: WireCentral, pilot: Pilot) -> None:
     """A pilot that has nothing to bring home does not wait long for a central that is gone."""
     central.settings = replace(central.settings, idle=600)
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.heartbeats)
     central.away = True
     central.close()
@@ -289,7 +245,7 @@ def test_nothing_to_deliver_and_nobody_there(central: WireCentral, pilot: Pilot)
 def test_secrets_stay_secret(central: WireCentral, pilot: Pilot) -> None:
     """Secret and session key are in no file, argument or environment, and the job's token in no log."""
     job = central.submit("sh", "-c", "printf token-of-; sleep 1; echo job-1-is-secret; echo $TOKEN; sleep 2")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: b"\n" in central.log(attempt_stream(job, 1, "stdout")))
     (key,) = {request.session_key for request in central.enrolments}
     assert not pilot.secret.exists()
@@ -315,7 +271,7 @@ def test_secrets_stay_secret(central: WireCentral, pilot: Pilot) -> None:
 def test_refused_at_enrolment(central: WireCentral, pilot: Pilot, refusal: str) -> None:
     """A pilot that the central will not have exits at once and says why."""
     central.refuse["enrol"] = [Refusal(refusal, "no")]
-    assert pilot.start().wait() == ExitCode.REFUSED
+    assert pilot.begin().wait() == ExitCode.REFUSED
     assert refusal in pilot.log
     assert not (pilot.work / "enrolled").exists()
 
@@ -323,7 +279,7 @@ def test_refused_at_enrolment(central: WireCentral, pilot: Pilot, refusal: str) 
 def test_revoked(central: WireCentral, pilot: Pilot) -> None:
     """A pilot whose right is taken back stops its payloads and exits."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     central.refuse["heartbeat"] = [Refusal("revoked", "somebody stole it")] * 100
     central.refuse["report"] = [Refusal("revoked", "somebody stole it")] * 100
@@ -335,7 +291,7 @@ def test_clock_is_off(central: WireCentral, pilot: Pilot) -> None:
     """A node whose clock is an hour off is told at enrolment; when the central's clock is set it learns it again."""
     central.clock = 3600.0
     central.submit("true")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.heartbeats)
     central.clock = -1800.0
     central.until(lambda: central.ended())
@@ -346,7 +302,7 @@ def test_clock_is_off(central: WireCentral, pilot: Pilot) -> None:
 def test_token_ages(central: WireCentral, pilot: Pilot) -> None:
     """A pilot whose token has aged out renews it and goes on."""
     central.submit("sleep", "1")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.heartbeats)
     for token in central.tokens:
         central.tokens[token] = False
@@ -359,7 +315,7 @@ def test_token_ages(central: WireCentral, pilot: Pilot) -> None:
 def test_orders(central: WireCentral, pilot: Pilot) -> None:
     """Orders are received, carried out once, and done with a result; those of another epoch are not carried out."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     central.orders = [
         Order(1, OrderVerb.HALT, epoch=2),
@@ -386,7 +342,7 @@ def test_orders(central: WireCentral, pilot: Pilot) -> None:
 def test_drain(central: WireCentral, pilot: Pilot) -> None:
     """A draining pilot says so, finishes what runs, takes nothing more, and ends."""
     job = central.submit("sleep", "1.5")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     central.orders = [Order(1, OrderVerb.DRAIN, epoch=3, reason="maintenance", who="otto")]
     central.until(lambda: central.heartbeats[-1].state is PilotState.DRAINING)
@@ -401,7 +357,7 @@ def test_drain(central: WireCentral, pilot: Pilot) -> None:
 def test_halt(central: WireCentral, pilot: Pilot) -> None:
     """A halted pilot stops what runs, and ends; the order is done by then."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     central.orders = [Order(1, OrderVerb.HALT, epoch=3)]
     assert pilot.wait() == ExitCode.DONE
@@ -413,7 +369,7 @@ def test_halt(central: WireCentral, pilot: Pilot) -> None:
 def test_lease_is_gone(central: WireCentral, pilot: Pilot) -> None:
     """An attempt that belongs to somebody else now is stopped, and nothing more is said of it."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     with central.changed:
         del central.leases[job, 1]
@@ -425,7 +381,7 @@ def test_report_is_stale(central: WireCentral, pilot: Pilot) -> None:
     """A report that comes too late is refused and dropped, and the pilot goes on to the next job."""
     first = central.submit("sleep", "1")
     second = central.submit("true")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((first, 1)) == "running")
     central.refuse["report"] = [Refusal("stale-attempt", "the job is elsewhere now")]
     assert pilot.wait() == ExitCode.DONE
@@ -437,7 +393,7 @@ def test_report_is_stale(central: WireCentral, pilot: Pilot) -> None:
 def test_monitor_killed(central: WireCentral, pilot: Pilot) -> None:
     """Without its monitor the agent stops its payload and exits."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     left = descendants(pilot.pid)
     os.kill(pilot.pid, signal.SIGKILL)
@@ -449,7 +405,7 @@ def test_long_log(central: WireCentral, pilot: Pilot) -> None:
     """Of a log beyond its bound the head comes at once and the tail at its end, with a line between them."""
     program = "for number in range(40000): print('line', number)"
     job = central.submit(sys.executable, "-c", program)
-    assert pilot.start().wait() == ExitCode.DONE
+    assert pilot.begin().wait() == ExitCode.DONE
     stream = attempt_stream(job, 1, "stdout")
     content = central.log(stream)
     assert len(content) == central.settings.log_bound == central.ended()[job, 1].log_sizes[stream]
@@ -464,7 +420,7 @@ def test_central_forgot_log_bytes(central: WireCentral, pilot: Pilot) -> None:
     """A central that lacks bytes of a log, as after a restore, gets them again."""
     job = central.submit("sh", "-c", "echo one; sleep 2; echo two")
     stream = attempt_stream(job, 1, "stdout")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.log(stream) == b"one\n")
     with central.changed:
         central.logs[stream].clear()
@@ -474,7 +430,7 @@ def test_central_forgot_log_bytes(central: WireCentral, pilot: Pilot) -> None:
 
 def test_boot_log(central: WireCentral, pilot: Pilot) -> None:
     """What the wrapper wrote before is pushed as the stream boot, with what the pilot says as the stream pilot."""
-    assert pilot.start().wait() == ExitCode.DONE
+    assert pilot.begin().wait() == ExitCode.DONE
     assert central.log("boot") == b"the wrapper was here\n"
     assert b"enrolled as" in central.log("pilot")
     assert {"boot", "pilot"} <= central.closed_logs
@@ -485,7 +441,7 @@ def test_is_small(central: WireCentral, pilot: Pilot) -> None:
     central.submit("sleep", "3")
     for number in range(10):
         central.submit("echo", str(number))
-    pilot.start()
+    pilot.begin()
     central.until(lambda: len(central.ended()) == 11)
     status = Path(f"/proc/{pilot.pid}/status").read_text()
     (memory,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
@@ -500,14 +456,14 @@ def test_no_contact(central: WireCentral, tmp_path: Path) -> None:
     """A pilot that no central ever answers gives up after its patience, and says so."""
     central.away = True
     pilot = Pilot(tmp_path, central, patience=1)
-    assert pilot.start().wait() == ExitCode.NO_CONTACT
+    assert pilot.begin().wait() == ExitCode.NO_CONTACT
     assert "no central enrolled this pilot within 1 s" in pilot.log
 
 
 def test_wrong_configuration(central: WireCentral, tmp_path: Path) -> None:
     """A configuration that is wrong is named, and nothing is sent."""
     pilot = Pilot(tmp_path, central, cores="many")
-    assert pilot.start().wait() == ExitCode.USAGE
+    assert pilot.begin().wait() == ExitCode.USAGE
     assert "cores: expected a whole number" in pilot.log
     assert not central.connections
 
@@ -518,7 +474,7 @@ def test_an_impostor_is_not_trusted(central: WireCentral, tmp_path: Path) -> Non
     folder.mkdir()
     other, _ = certificates(folder)
     pilot = Pilot(tmp_path, central, patience=1, ca=str(other))
-    assert pilot.start().wait() == ExitCode.NO_CONTACT
+    assert pilot.begin().wait() == ExitCode.NO_CONTACT
     assert not central.enrolments
 
 

@@ -42,7 +42,7 @@ def central(tmp_path: Path) -> Iterator[WireCentral]:
 def running(central: WireCentral, pilot: Pilot) -> int:
     """A job whose payload runs, and which would run for long."""
     job = central.submit("sleep", "1000")
-    pilot.start()
+    pilot.begin()
     central.until(lambda: central.leases.get((job, 1)) == "running")
     return job
 
@@ -82,7 +82,7 @@ def test_no_cloud_is_asked_where_there_is_none(central: WireCentral, tmp_path: P
     pilot = Pilot(tmp_path, central, cloud="none", metadata=service.url)
     job = central.submit("true")
     try:
-        assert pilot.start().wait() == ExitCode.DONE
+        assert pilot.begin().wait() == ExitCode.DONE
     finally:
         pilot.end()
     assert central.ended()[job, 1].outcome is Outcome.SUCCESS
@@ -94,7 +94,7 @@ def test_a_metadata_service_that_never_answers(central: WireCentral, tmp_path: P
     pilot = Pilot(tmp_path, central, cloud="ec2", metadata="http://192.0.2.1")
     job = central.submit("sh", "-c", "sleep 3")
     try:
-        assert pilot.start().wait() == ExitCode.DONE
+        assert pilot.begin().wait() == ExitCode.DONE
     finally:
         pilot.end()
     assert central.ended()[job, 1].outcome is Outcome.SUCCESS

@@ -15,82 +15,24 @@ from typing import Any
 import pytest
 
 from commands.context import Capacity
-from pilot import processes, procfs
-from pilot.attempts.attempt import Services
-from pilot.attempts.pool import Pool
-from pilot.attempts.watchdog import Watchdog
+from pilot import procfs
 from pilot.errors import PilotageError, Refusal, TransportError
-from pilot.payloads import sharing
-from pilot.payloads.families import Families
 from pilot.payloads.payload import Launch, Payload
-from pilot.payloads.process import ProcessElement
-from pilot.protocol import AttemptReport, Needs, Settings
+from pilot.protocol import Needs
 from pilot.states import Outcome, Phase, PilotReason
-from tests.pilot_fakes import FakeCentral, FakeNode, make_lease, shell
+from tests.integration.pool_bench import MB, PoolBench, pool_bench
+from tests.pilot_fakes import make_lease, shell
 
 PYTHON = sys.executable
-MB = 1_000_000
-
-
-class Bench:
-    """A Pool on this machine, and the central that it talks to."""
-
-    def __init__(self, work: Path, **settings: Any) -> None:
-        processes.become_subreaper()
-        self.work = work
-        self.central = FakeCentral()
-        self.said: list[str] = []
-        self.element = ProcessElement(Families(), sharing.best)
-        self.watchdog = Watchdog(self.element.tend, lambda: self.pool.progress(), self.said.append)
-        self.services = Services(
-            central=self.central,
-            sandboxes=self.central,
-            element=self.element,
-            watchdog=self.watchdog,
-            host=dict(os.environ),
-            random=lambda: 0.0,
-            say=self.said.append,
-        )
-        self.pool = Pool("here", "test", work, Settings(**settings), FakeNode(), self.services)
-        self.watchdog.start()
-        self.pool.open(Capacity(cores=4, memory=4_000 * MB, disk=2_000 * MB, seconds_left="unlimited"), {"PATH": PATH})
-
-    def run(self, job: int, script: str, seconds: float = 30.0, **more: Any) -> AttemptReport:
-        """Run a line of shell to its end."""
-        self.pool.start(shell(job, script, **more))
-        return self.central.end_of(job, seconds)
-
-    def job_directory(self, job: int) -> Path:
-        return self.work / "attempts" / f"{job}.1" / "job"
-
-    def wait_for_file(self, job: int, name: str) -> str:
-        """What a payload wrote to a file, once it has."""
-        path = self.job_directory(job) / name
-        self.central.wait_for(lambda: path.exists() and path.read_text().endswith("\n"), f"{path}")
-        return path.read_text().strip()
-
-    def wait_for_freed_cores(self, cores: int) -> None:
-        end = time.monotonic() + 30
-        while self.pool.offer().cores < cores:
-            assert time.monotonic() < end, self.said
-            self.pool.wait(0.1)
-
-    def wait_until_empty(self) -> None:
-        end = time.monotonic() + 30
-        while self.pool.running():
-            assert time.monotonic() < end, self.said
-            self.pool.wait(0.1)
 
 
 PATH = os.environ["PATH"]
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.pool.stop(PilotReason.HALTED, "the test ends", 0)
-    bench.pool.close()
+def bench(tmp_path: Path) -> Iterator[PoolBench]:
+    with pool_bench(tmp_path) as bench:
+        yield bench
 
 
 def gone(pid: int) -> bool:
@@ -101,7 +43,7 @@ def gone(pid: int) -> bool:
 # -- a good day -------------------------------------------------------------------------------------------------------
 
 
-def test_inputs_come_and_outputs_go(bench: Bench) -> None:
+def test_inputs_come_and_outputs_go(bench: PoolBench) -> None:
     """A payload finds its inputs, and its files, directories and globs are brought home file by file."""
     script = (
         "./tool.sh < data/in.txt > out.txt; mkdir -p plots/deep; echo 1 > plots/a; echo 2 > plots/deep/b; echo x > n"
@@ -124,7 +66,7 @@ def test_inputs_come_and_outputs_go(bench: Bench) -> None:
     assert not (bench.work / "attempts" / "1.1").exists()
 
 
-def test_the_payload_knows_who_it_is_and_little_else(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_payload_knows_who_it_is_and_little_else(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment holds what was granted and what the job says, and nothing of the pilot's that is not allowed."""
     bench.services.host["SECRET_OF_THE_HOST"] = "x"  # type: ignore[index]
     monkeypatch.setenv("SECRET_OF_THE_HOST", "x")
@@ -152,7 +94,7 @@ def test_the_payload_knows_who_it_is_and_little_else(bench: Bench, monkeypatch: 
     assert bench.central.outputs(report) == {"copy": b"token-of-7-1"}
 
 
-def test_a_payload_begins_with_a_clean_slate(bench: Bench) -> None:
+def test_a_payload_begins_with_a_clean_slate(bench: PoolBench) -> None:
     """No signal is blocked or ignored, no core is dumped, and the kernel takes a payload first when memory runs out."""
     script = (
         "grep -E '^Sig(Blk|Ign)' /proc/self/status; cat /proc/self/oom_score_adj; ulimit -c; ps -o sid= -p $$; echo $$"
@@ -170,7 +112,7 @@ def test_a_payload_begins_with_a_clean_slate(bench: Bench) -> None:
     assert session.strip() == pid
 
 
-def test_attempts_are_bound_to_their_own_cpus(bench: Bench) -> None:
+def test_attempts_are_bound_to_their_own_cpus(bench: PoolBench) -> None:
     """Where CPUs were set aside for the pilot, each attempt may use those of its slot alone."""
     cpus = sorted(os.sched_getaffinity(0))[:2]
     if len(cpus) < 2:
@@ -189,7 +131,7 @@ def test_attempts_are_bound_to_their_own_cpus(bench: Bench) -> None:
     assert sorted(os.sched_getaffinity(0))[:2] == cpus
 
 
-def test_usage_is_measured(bench: Bench) -> None:
+def test_usage_is_measured(bench: PoolBench) -> None:
     """The report tells wall time, CPU, the peak of memory and what was written."""
     code = "import time; a = bytearray(120_000_000)\nwhile time.process_time() < 0.6: pass"
     lease = make_lease(1, PYTHON, "-c", code + "\nopen('f', 'wb').write(bytes(3_000_000))")
@@ -203,7 +145,7 @@ def test_usage_is_measured(bench: Bench) -> None:
     assert 3 * MB <= usage.disk <= 5 * MB
 
 
-def test_progress_names_what_runs(bench: Bench) -> None:
+def test_progress_names_what_runs(bench: PoolBench) -> None:
     """While a payload runs the central hears of its phase and usage again and again."""
     bench.pool.start(shell(1, "sleep 60"))
     bench.central.wait_for(lambda: bool(bench.central.progressed), "progress")
@@ -215,7 +157,7 @@ def test_progress_names_what_runs(bench: Bench) -> None:
 # -- how payloads end -------------------------------------------------------------------------------------------------
 
 
-def test_an_exit_code_is_the_payloads(bench: Bench) -> None:
+def test_an_exit_code_is_the_payloads(bench: PoolBench) -> None:
     """A payload that fails is reported with its code and last lines, and its outputs are brought home all the same."""
     report = bench.run(1, "echo why >&2; echo log > log; exit 5", outputs=["log"])
     assert (report.outcome, report.exit_code, report.signal) == (Outcome.PAYLOAD_ERROR, 5, None)
@@ -223,14 +165,14 @@ def test_an_exit_code_is_the_payloads(bench: Bench) -> None:
     assert bench.central.outputs(report) == {"log": b"log\n"}
 
 
-def test_a_signal_of_its_own_is_named(bench: Bench) -> None:
+def test_a_signal_of_its_own_is_named(bench: PoolBench) -> None:
     """A payload that ends by a signal is reported with it."""
     report = bench.run(1, "kill -SEGV $$")
     assert (report.outcome, report.exit_code, report.signal) == (Outcome.PAYLOAD_ERROR, None, signal.SIGSEGV)
     assert "SIGSEGV" in report.message
 
 
-def test_bytes_that_are_no_text_do_no_harm(bench: Bench) -> None:
+def test_bytes_that_are_no_text_do_no_harm(bench: PoolBench) -> None:
     """What a payload prints need not be UTF-8: the log has its bytes, the last lines stand-ins."""
     report = bench.run(1, r"printf 'a\377\376z\n'; exit 1")
     assert bench.central.logs["job-1-1-stdout"] == b"a\xff\xfez\n"
@@ -238,7 +180,7 @@ def test_bytes_that_are_no_text_do_no_harm(bench: Bench) -> None:
     assert report.log_sizes == {"job-1-1-stdout": 5}
 
 
-def test_the_token_does_not_show_in_the_last_lines(bench: Bench) -> None:
+def test_the_token_does_not_show_in_the_last_lines(bench: PoolBench) -> None:
     """A payload that prints its token does not thereby publish it in the report."""
     report = bench.run(1, "cat $PILOTAGE_JOB_TOKEN_FILE; exit 1")
     assert report.tail == "*" * len("token-of-1-1")
@@ -256,7 +198,7 @@ def test_the_token_does_not_show_in_the_last_lines(bench: Bench) -> None:
     ],
 )
 def test_a_program_that_cannot_run_is_explained(
-    bench: Bench, words: tuple[str, ...], mode: Any, code: int, saying: str
+    bench: PoolBench, words: tuple[str, ...], mode: Any, code: int, saying: str
 ) -> None:
     """A missing, not executable or headless program is told as such, with the code that a shell would give."""
     inputs = (bench.central.add("tool", mode, executable=code == 127),) if mode else ()
@@ -278,7 +220,7 @@ def test_a_program_that_cannot_run_is_explained(
         "env -i /usr/bin/setsid /bin/sh -c '/bin/sleep 600 & echo $! > pid; exit'; sleep 0.2",
     ],
 )
-def test_what_a_payload_leaves_behind_is_ended(bench: Bench, launcher: str) -> None:
+def test_what_a_payload_leaves_behind_is_ended(bench: PoolBench, launcher: str) -> None:
     """Whatever a payload started, in its session or far away from it, ends with it."""
     lease = shell(1, f"{launcher}; while [ ! -e go ]; do sleep 0.05; done")
     bench.pool.start(lease)
@@ -289,14 +231,14 @@ def test_what_a_payload_leaves_behind_is_ended(bench: Bench, launcher: str) -> N
     assert gone(pid)
 
 
-def test_strays_are_found_on_any_kernel(bench: Bench) -> None:
+def test_strays_are_found_on_any_kernel(bench: PoolBench) -> None:
     """Where the kernel does not list children, they are found by looking at every process."""
     bench.element.families.lists_children = False
     report = bench.run(1, "setsid sleep 600 & echo $! > pid", outputs=["pid"])
     assert gone(int(bench.central.outputs(report)["pid"]))
 
 
-def test_a_stray_of_one_payload_is_not_taken_for_anothers(bench: Bench) -> None:
+def test_a_stray_of_one_payload_is_not_taken_for_anothers(bench: PoolBench) -> None:
     """The end of one attempt ends its own strays, not those of an attempt that runs on."""
     away = "setsid sh -c 'sleep 600 & echo $! > pid; exit'; while [ ! -e go ]; do sleep 0.05; done"
     bench.pool.start(shell(1, away))
@@ -311,7 +253,7 @@ def test_a_stray_of_one_payload_is_not_taken_for_anothers(bench: Bench) -> None:
     assert gone(second)
 
 
-def test_who_ignores_the_request_is_killed(bench: Bench) -> None:
+def test_who_ignores_the_request_is_killed(bench: PoolBench) -> None:
     """A kill order ends a payload that ignores SIGTERM, strays included, after its grace; others are untouched."""
     deaf = "trap '' TERM; setsid sh -c \"trap '' TERM; sleep 600\" & echo $! > pid; while :; do sleep 1; done"
     bench.pool.start(shell(1, deaf, grace=1))
@@ -332,14 +274,14 @@ def test_who_ignores_the_request_is_killed(bench: Bench) -> None:
 # -- limits -----------------------------------------------------------------------------------------------------------
 
 
-def test_wall_time_is_enforced_and_named(bench: Bench) -> None:
+def test_wall_time_is_enforced_and_named(bench: PoolBench) -> None:
     """A payload that runs for longer than it said is stopped, and the limit is named."""
     report = bench.run(1, "sleep 600", needs=Needs(wall_time=1))
     assert (report.outcome, report.limit) == (Outcome.LIMIT_EXCEEDED, "wall_time")
     assert 1 <= report.usage.wall < 5
 
 
-def test_memory_is_enforced_and_named(bench: Bench) -> None:
+def test_memory_is_enforced_and_named(bench: PoolBench) -> None:
     """A payload that takes more memory than it said is killed, and the limit is named."""
     code = "import time\na = []\nwhile True: a.append(bytearray(10_000_000)); time.sleep(0.02)"
     bench.pool.start(make_lease(1, PYTHON, "-c", code, needs=Needs(memory=200 * MB, wall_time=60)))
@@ -349,7 +291,7 @@ def test_memory_is_enforced_and_named(bench: Bench) -> None:
     assert (report.usage.memory_peak or 0) > 200 * MB
 
 
-def test_shared_memory_counts_once(bench: Bench) -> None:
+def test_shared_memory_counts_once(bench: PoolBench) -> None:
     """Processes that share their memory are not charged for it each."""
     code = (
         "import os, time\na = bytearray(os.urandom(1) * 150_000_000)\n"
@@ -362,7 +304,7 @@ def test_shared_memory_counts_once(bench: Bench) -> None:
     assert 150 * MB <= (report.usage.memory_peak or 0) <= 400 * MB
 
 
-def test_disk_is_enforced_and_named(bench: Bench) -> None:
+def test_disk_is_enforced_and_named(bench: PoolBench) -> None:
     """A payload that writes more than it said is killed, and the limit is named."""
     script = "i=0; while :; do head -c 5000000 /dev/zero > f$i; i=$((i+1)); sleep 0.02; done"
     report = bench.run(1, script, needs=Needs(disk=50 * MB, wall_time=60), outputs=["f*"])
@@ -370,14 +312,14 @@ def test_disk_is_enforced_and_named(bench: Bench) -> None:
     assert report.outputs == ()
 
 
-def test_what_is_printed_counts_as_disk(bench: Bench) -> None:
+def test_what_is_printed_counts_as_disk(bench: PoolBench) -> None:
     """A payload that prints without end is stopped by its limit of disk, before the disk is full."""
     report = bench.run(1, "yes 0123456789012345678901234567890123456789", needs=Needs(disk=100 * MB, wall_time=60))
     assert (report.outcome, report.limit) == (Outcome.LIMIT_EXCEEDED, "disk")
     assert report.log_sizes["job-1-1-stdout"] < 2_000 * MB
 
 
-def test_a_single_file_cannot_outrun_the_watchdog(bench: Bench) -> None:
+def test_a_single_file_cannot_outrun_the_watchdog(bench: PoolBench) -> None:
     """However fast a file grows, the kernel stops it a little above the limit of disk, and the limit is named."""
     script = "fallocate -l 1500MB big || truncate -s 1500MB big"
     report = bench.run(1, script, needs=Needs(disk=50 * MB, wall_time=60))
@@ -386,13 +328,12 @@ def test_a_single_file_cannot_outrun_the_watchdog(bench: Bench) -> None:
 
 def test_who_asks_for_no_disk_is_bounded_too(tmp_path: Path) -> None:
     """Without a need of disk the default of the settings is the limit."""
-    bench = Bench(tmp_path, default_disk=30 * MB, min_disk=1)
-    report = bench.run(1, "yes", needs=Needs(wall_time=60))
-    assert (report.outcome, report.limit) == (Outcome.LIMIT_EXCEEDED, "disk")
-    bench.pool.close()
+    with pool_bench(tmp_path, default_disk=30 * MB, min_disk=1) as bench:
+        report = bench.run(1, "yes", needs=Needs(wall_time=60))
+        assert (report.outcome, report.limit) == (Outcome.LIMIT_EXCEEDED, "disk")
 
 
-def test_a_hundred_megabytes_of_output_are_fine(bench: Bench) -> None:
+def test_a_hundred_megabytes_of_output_are_fine(bench: PoolBench) -> None:
     """Printing a hundred megabytes within the limits is no reason to fail."""
     report = bench.run(1, "head -c 100000000 /dev/zero")
     assert report.outcome is Outcome.SUCCESS
@@ -402,7 +343,7 @@ def test_a_hundred_megabytes_of_output_are_fine(bench: Bench) -> None:
 # -- files that do not travel -----------------------------------------------------------------------------------------
 
 
-def test_a_missing_input_is_an_input_error(bench: Bench) -> None:
+def test_a_missing_input_is_an_input_error(bench: PoolBench) -> None:
     """An input that nobody has ends the attempt before its payload ran, and is named."""
     lost = bench.central.add("lost.dat", b"lost")
     bench.central.files.clear()
@@ -412,7 +353,7 @@ def test_a_missing_input_is_an_input_error(bench: Bench) -> None:
     assert bench.central.phases(1) == [Phase.ENDED]
 
 
-def test_trouble_that_passes_costs_nothing(bench: Bench) -> None:
+def test_trouble_that_passes_costs_nothing(bench: PoolBench) -> None:
     """A central that is away for a moment, busy or garbling is asked again, for inputs and for outputs."""
     bench.central.problems = [
         TransportError("away"),
@@ -429,14 +370,14 @@ def test_trouble_that_passes_costs_nothing(bench: Bench) -> None:
     assert bench.central.outputs(report) == {"out": b"in\n"}
 
 
-def test_an_input_may_not_leave_its_directory(bench: Bench) -> None:
+def test_an_input_may_not_leave_its_directory(bench: PoolBench) -> None:
     """An input with a name that leads elsewhere is refused by the pilot itself."""
     report = bench.run(1, "true", inputs=(bench.central.add("../../evil", b"x"),))
     assert report.outcome is Outcome.INPUT_ERROR
     assert not (bench.work / "attempts" / "evil").exists()
 
 
-def test_an_output_that_is_refused_is_an_output_error(bench: Bench) -> None:
+def test_an_output_that_is_refused_is_an_output_error(bench: PoolBench) -> None:
     """What the central will not take is named, and the job has not succeeded."""
     bench.central.problems = [Refusal("too-large", "more than the bound")]
     report = bench.run(1, "echo 1 > a; echo 2 > b", outputs=["*"])
@@ -446,7 +387,7 @@ def test_an_output_that_is_refused_is_an_output_error(bench: Bench) -> None:
     assert "more than the bound" in report.message
 
 
-def test_outputs_are_tried_until_the_pilot_must_end(bench: Bench) -> None:
+def test_outputs_are_tried_until_the_pilot_must_end(bench: PoolBench) -> None:
     """While the central is away outputs wait; when the pilot must end, what was not delivered is named."""
     bench.central.problems = [TransportError("away")] * 1000
     bench.pool.start(shell(1, "echo 1 > a", outputs=["a"]))
@@ -457,14 +398,14 @@ def test_outputs_are_tried_until_the_pilot_must_end(bench: Bench) -> None:
     assert "away" in report.message
 
 
-def test_a_missing_output_is_told(bench: Bench) -> None:
+def test_a_missing_output_is_told(bench: PoolBench) -> None:
     """A named output that is not there is told in the message; a glob that finds nothing is not worth a word."""
     report = bench.run(1, "true", outputs=["result.root", "*.log"])
     assert report.outcome is Outcome.SUCCESS
     assert report.message == "the output result.root is not there"
 
 
-def test_links_do_not_lead_out(bench: Bench, tmp_path: Path) -> None:
+def test_links_do_not_lead_out(bench: PoolBench, tmp_path: Path) -> None:
     """Outputs that are links out of the job's directory are left out, and told; links within it are followed."""
     secret = tmp_path / "secret"
     secret.write_text("of somebody else")
@@ -478,7 +419,7 @@ def test_links_do_not_lead_out(bench: Bench, tmp_path: Path) -> None:
     assert "p is no plain file" in report.message
 
 
-def test_what_cannot_be_entered_is_removed_all_the_same(bench: Bench) -> None:
+def test_what_cannot_be_entered_is_removed_all_the_same(bench: PoolBench) -> None:
     """Directories that the payload has closed up, or nested without end, do not stay on the node."""
     script = "mkdir -p a/b; touch a/b/c; chmod 000 a; exec " + PYTHON + " -c "
     script += '\'import os\nfor _ in range(1100): os.mkdir("d"); os.chdir("d")\''
@@ -492,7 +433,7 @@ def test_what_cannot_be_entered_is_removed_all_the_same(bench: Bench) -> None:
 # -- orders and faults ------------------------------------------------------------------------------------------------
 
 
-def test_a_lost_lease_leaves_no_word(bench: Bench) -> None:
+def test_a_lost_lease_leaves_no_word(bench: PoolBench) -> None:
     """When the lease is gone the payload is killed at once, nothing more is reported, nothing is kept."""
     bench.pool.start(shell(1, "trap '' TERM; echo $$ > pid; while :; do sleep 1; done", grace=30))
     pid = int(bench.wait_for_file(1, "pid"))
@@ -503,7 +444,7 @@ def test_a_lost_lease_leaves_no_word(bench: Bench) -> None:
     assert not (bench.work / "attempts" / "1.1").exists()
 
 
-def test_preempted_payloads_may_save_their_work(bench: Bench) -> None:
+def test_preempted_payloads_may_save_their_work(bench: PoolBench) -> None:
     """At the end of a pilot payloads are asked to end, find the deadline in a file, and are reported as preempted."""
     script = (
         "trap 'read d < $PILOTAGE_DEADLINE_FILE; echo \"until $d\"; exit 0' TERM; "
@@ -524,7 +465,7 @@ def test_preempted_payloads_may_save_their_work(bench: Bench) -> None:
     assert bench.pool.stopping() == (PilotReason.SIGNAL, "the node is wanted")
 
 
-def test_a_draining_pool_starts_nothing(bench: Bench) -> None:
+def test_a_draining_pool_starts_nothing(bench: PoolBench) -> None:
     """A drained Pool finishes what runs and refuses what is new."""
     bench.pool.start(shell(1, "sleep 0.3"))
     bench.pool.drain(PilotReason.DRAINED, "ordered by the operator")
@@ -533,7 +474,7 @@ def test_a_draining_pool_starts_nothing(bench: Bench) -> None:
     assert bench.central.end_of(1).outcome is Outcome.SUCCESS
 
 
-def test_what_does_not_fit_is_refused_and_takes_nothing(bench: Bench) -> None:
+def test_what_does_not_fit_is_refused_and_takes_nothing(bench: PoolBench) -> None:
     """A lease without room is refused with the reason, and the offer is what it was before."""
     before = bench.pool.offer()
     with pytest.raises(PilotageError, match="it needs 5 cores, and 4 of 4 are free"):
@@ -544,7 +485,7 @@ def test_what_does_not_fit_is_refused_and_takes_nothing(bench: Bench) -> None:
     assert bench.pool.running() == 0
 
 
-def test_the_offer_shrinks_and_grows(bench: Bench) -> None:
+def test_the_offer_shrinks_and_grows(bench: PoolBench) -> None:
     """What an attempt was granted is missing from the offer while it runs, and is back afterwards."""
     bench.pool.start(shell(1, "while [ ! -e go ]; do sleep 0.05; done", needs=Needs(cores=3, max_cores=3, memory=MB)))
     offer = bench.pool.offer()
@@ -557,7 +498,7 @@ def test_the_offer_shrinks_and_grows(bench: Bench) -> None:
     assert (offer.cores, offer.memory, offer.empty) == (4, 4_000 * MB, True)
 
 
-def test_a_dead_worker_costs_its_own_attempt(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_worker_costs_its_own_attempt(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of ours in one attempt is reported as the node's; its payload is ended, the others never notice."""
     bench.pool.start(shell(2, "echo > ready; while [ ! -e go ]; do sleep 0.05; done"))
     bench.wait_for_file(2, "ready")
@@ -581,14 +522,14 @@ def test_a_dead_worker_costs_its_own_attempt(bench: Bench, monkeypatch: pytest.M
     assert bench.central.end_of(2).outcome is Outcome.SUCCESS
 
 
-def test_a_container_is_refused_honestly(bench: Bench) -> None:
+def test_a_container_is_refused_honestly(bench: PoolBench) -> None:
     """A pilot without a container runtime does not run a job outside of the container that it asked for."""
     report = bench.run(1, "touch ran", container="image.sif")
     assert report.outcome is Outcome.NODE_FAULT
     assert "container" in report.message
 
 
-def test_many_at_once_end_once_each(bench: Bench) -> None:
+def test_many_at_once_end_once_each(bench: PoolBench) -> None:
     """Forty short jobs through four slots: each ends once, and nothing is left of them."""
     threads_before = threading.active_count()
     for job in range(1, 41):

@@ -17,7 +17,8 @@ from pilot.health import MOST_FAULTS
 from pilot.payloads.payload import Launch, Payload
 from pilot.protocol import UNLIMITED, Lease, Needs
 from pilot.states import Outcome, PilotReason
-from tests.integration.test_pool import MB, PATH, Bench, gone
+from tests.integration.pool_bench import MB, PoolBench, pool_bench
+from tests.integration.test_pool import PATH, gone
 from tests.pilot_fakes import FakeNode, shell
 
 pytestmark = pytest.mark.integration
@@ -27,33 +28,31 @@ WAIT = "echo here > ready; while [ ! -e go ]; do sleep 0.05; done"
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path)
-    yield bench
-    bench.pool.stop(PilotReason.HALTED, "the test ends", 0)
-    bench.pool.close()
+def bench(tmp_path: Path) -> Iterator[PoolBench]:
+    with pool_bench(tmp_path) as bench:
+        yield bench
 
 
-def begin(bench: Bench, lease: Lease) -> None:
+def begin(bench: PoolBench, lease: Lease) -> None:
     """Start a payload that prints a line to `ready`, and wait until it has."""
     bench.pool.start(lease)
     bench.wait_for_file(lease.job, "ready")
 
 
-def finish(bench: Bench, *jobs: int) -> None:
+def finish(bench: PoolBench, *jobs: int) -> None:
     for job in jobs:
         (bench.job_directory(job) / "go").touch()
         assert bench.central.end_of(job).outcome is Outcome.SUCCESS
     bench.wait_until_empty()
 
 
-def told(bench: Bench, job: int) -> dict[str, str]:
+def told(bench: PoolBench, job: int) -> dict[str, str]:
     """What a payload that ran `env` found in its environment."""
     lines = bench.central.logs[f"job-{job}-1-stdout"].decode().splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def test_jobs_share_a_node_as_far_as_it_goes(bench: Bench) -> None:
+def test_jobs_share_a_node_as_far_as_it_goes(bench: PoolBench) -> None:
     """Each start takes its cores and memory from the offer; what is too much is refused and takes nothing."""
     bench.pool.open(Capacity(cores=4, memory=16_000 * MB, disk=UNLIMITED), {"PATH": PATH})
     begin(bench, shell(1, WAIT))
@@ -71,7 +70,7 @@ def test_jobs_share_a_node_as_far_as_it_goes(bench: Bench) -> None:
     assert (bench.pool.offer().cores, bench.pool.offer().empty) == (4, True)
 
 
-def test_a_range_is_told_what_it_got(bench: Bench) -> None:
+def test_a_range_is_told_what_it_got(bench: PoolBench) -> None:
     """A job that can use 2 to 8 cores gets the free ones, all where its lease does not say, and knows how many."""
     begin(bench, shell(1, WAIT))
     bench.pool.start(shell(2, "env", needs=Needs(2, 8, wall_time=60, memory_per_core=10 * MB)))
@@ -88,7 +87,7 @@ def test_a_range_is_told_what_it_got(bench: Bench) -> None:
     finish(bench, 1)
 
 
-def test_gpus_are_shown_to_who_was_granted_them(bench: Bench) -> None:
+def test_gpus_are_shown_to_who_was_granted_them(bench: PoolBench) -> None:
     """Payloads side by side see GPUs of their own, by uuid or index, and who asked for none sees none."""
     gpus = (GpuDevice(0, "GPU-aa", "A100", 40_000 * MB), GpuDevice(1, "GPU-bb", "A100", 80_000 * MB))
     old = GpuDevice(2, None, "K80", 12_000 * MB)
@@ -116,7 +115,7 @@ class SmallDisk(FakeNode):
         return self.free
 
 
-def test_scratch_that_was_promised_is_kept(bench: Bench) -> None:
+def test_scratch_that_was_promised_is_kept(bench: PoolBench) -> None:
     """What a job was promised and has not written yet is not offered again, though the disk still has it."""
     node = bench.pool.node = SmallDisk()
     bench.pool.settings = replace(bench.pool.settings, min_disk=1_000 * MB)
@@ -133,7 +132,7 @@ def test_scratch_that_was_promised_is_kept(bench: Bench) -> None:
     finish(bench, 1)
 
 
-def test_a_kill_is_over_in_ten_seconds(bench: Bench) -> None:
+def test_a_kill_is_over_in_ten_seconds(bench: PoolBench) -> None:
     """A payload that asked for an hour's grace and ignores SIGTERM, strays included, is gone ten seconds after a kill.
 
     Its cores and memory are free then, and other payloads have not noticed.
@@ -154,7 +153,7 @@ def test_a_kill_is_over_in_ten_seconds(bench: Bench) -> None:
     finish(bench, 2)
 
 
-def test_a_payload_that_somebody_kills_costs_itself_alone(bench: Bench) -> None:
+def test_a_payload_that_somebody_kills_costs_itself_alone(bench: PoolBench) -> None:
     """SIGKILL from outside ends one attempt as its own, named with the signal; others go on and new ones start."""
     begin(bench, shell(1, "echo $$ > ready; sleep 600"))
     begin(bench, shell(2, WAIT))
@@ -165,14 +164,14 @@ def test_a_payload_that_somebody_kills_costs_itself_alone(bench: Bench) -> None:
     finish(bench, 2)
 
 
-def failing(bench: Bench, problem: Exception) -> Callable[[Launch], Payload]:
+def failing(bench: PoolBench, problem: Exception) -> Callable[[Launch], Payload]:
     def start(launch: Launch) -> Payload:
         raise problem
 
     return start
 
 
-def test_a_node_on_which_nothing_runs_takes_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_on_which_nothing_runs_takes_no_more(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many faults of the node in a row the Pool starts nothing more and says why, with a code of its own."""
     monkeypatch.setattr(bench.element, "start", failing(bench, OSError(5, "Input/output error")))
     for job in range(1, MOST_FAULTS + 1):
@@ -187,7 +186,7 @@ def test_a_node_on_which_nothing_runs_takes_no_more(bench: Bench, monkeypatch: p
         bench.pool.start(shell(99, "true"))
 
 
-def test_directories_of_ended_attempts_are_gone(bench: Bench) -> None:
+def test_directories_of_ended_attempts_are_gone(bench: PoolBench) -> None:
     """However an attempt ends, nothing of it is left on the node."""
     begin(bench, shell(1, WAIT))
     bench.pool.kill(1, 1, "")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from pilot.states import JobState, Outcome, PilotReason, PilotState
 from pilot.views import AttemptView
 from pilotage import Client
-from tests.system import System, deliver, running_system, wait_for
+from tests.system import System, deliver, wait_for
 
 #: Counts, and begins where its checkpoint says. Told to stop it saves where it is, and leaves.
 COUNTING = """
@@ -33,18 +31,6 @@ while count < 30 or not begun:
     time.sleep(0.05)
 pathlib.Path("result.txt").write_text(f"{begun} {count}")
 """
-
-
-@pytest.fixture
-def system(tmp_path: Path) -> Iterator[System]:
-    with running_system(tmp_path / "central") as system:
-        yield system
-
-
-@pytest.fixture
-def client(system: System) -> Iterator[Client]:
-    with system.client() as client:
-        yield client
 
 
 def submit_counting(client: Client) -> int:

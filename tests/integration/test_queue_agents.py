@@ -25,12 +25,6 @@ def system(tmp_path: Path) -> Iterator[System]:
         yield system
 
 
-@pytest.fixture
-def client(system: System) -> Iterator[Client]:
-    with system.client() as client:
-        yield client
-
-
 def both_running(client: Client) -> list[int]:
     """Two jobs, one under each agent."""
     jobs = list(client.submit([LONG] * 2).ids)

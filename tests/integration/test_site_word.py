@@ -34,7 +34,7 @@ def start(tmp_path: Path, central: WireCentral) -> Iterator[PilotMaker]:
         path = tmp_path / "policy.yaml"
         path.write_text(policy)
         path.chmod(0o644)
-        pilot = RealPilot(tmp_path, central, policy=str(path), **config)
+        pilot = RealPilot(tmp_path, central.url, central.ca, central.secret, policy=str(path), **config)
         made.append(pilot)
         return pilot.start()
 
