@@ -239,5 +239,5 @@ class Watchdog:
         """What goes wrong with one attempt must not leave the others unwatched."""
         try:
             act()
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - one attempt's fault leaves the others watched
             self.say(f"the watchdog met {type(error).__name__}: {error}")

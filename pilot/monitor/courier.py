@@ -69,8 +69,8 @@ class Courier:
             self._away.succeeded()
             self._refused(entry, refusal)
             return 0.0
-        except Exception:
-            self.spool.again(entry, self.steady())  # whatever it was, the report is still to be delivered
+        except Exception:  # whatever it was, the report is still to be delivered
+            self.spool.again(entry, self.steady())
             raise
         self._away.succeeded()
         self.spool.done(entry)

@@ -12,7 +12,7 @@ def steadfast(what: str, turn: Callable[[], float], say: Callable[[str], None]) 
     """Take a turn. Returns the seconds until the next; never raises an `Exception`."""
     try:
         return turn()
-    except Exception as error:  # noqa: BLE001 - see above
+    except Exception as error:  # noqa: BLE001 - the loop must not end, whatever it was
         try:
             say(f"{what} went wrong and goes on in {REST:.0f} s: {type(error).__name__}: {error}")
         except Exception:  # noqa: BLE001, S110 - not even that could be said: there may be no memory for a sentence

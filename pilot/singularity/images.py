@@ -63,7 +63,7 @@ class ImageCache:
                 self._fetch(path, fetch)
             os.utime(self.place / f"{key}.lock", (self.now(), self.now()))  # when it was used
             fcntl.flock(lock, fcntl.LOCK_SH)
-        except BaseException:
+        except BaseException:  # the lock does not outlive a failure, whatever it was
             held.release()
             raise
         self.shrink()

@@ -210,9 +210,9 @@ def run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> s
     ) as process:
         try:
             stdout, stderr = process.communicate(timeout=PATIENCE)
-        except BaseException:
+        except BaseException:  # whatever it was: who is left would hold our ends of its pipes open
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # who is left would hold our ends of its pipes open
+                os.killpg(process.pid, signal.SIGKILL)
             raise
     return subprocess.CompletedProcess(words, process.returncode, stdout, stderr)
 

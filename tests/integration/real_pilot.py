@@ -63,8 +63,10 @@ class RealPilot:
         more: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> RealPilot:
-        """`command` runs the pilot's command line and `more`, as that user, with `environment` besides our own. `before` is
-        called in the new process."""
+        """`command` runs the pilot's command line and `more`, as that user, with `environment` besides our own.
+
+        `before` is called in the new process.
+        """
         with (self.folder / "stderr").open("ab") as stderr:
             self.process = subprocess.Popen(
                 [*command, "run", "--config", str(self.config), *more],
