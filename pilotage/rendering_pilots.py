@@ -63,8 +63,10 @@ def _logs(streams: Mapping[str, int]) -> str:
 
 
 def _fact(name: str, value: str) -> str:
-    """A value and its source, bytes as people read them."""
+    """A value and its source, bytes as people read them; a text without a character is none."""
     amount, _, source = value.partition(" ")
+    if not amount:
+        return f"none {source}"
     return f"{words.size(int(amount))} {source}" if name in ("disk", "memory") and amount.isdigit() else value
 
 

@@ -331,7 +331,7 @@ def test_a_pilot_is_shown_with_its_steps():
     detail = PilotDetail(
         pilot(state=PilotState.FAILED, reason=PilotReason.UNFIT, message="no disk", exit_code=20),
         (StepView(1, "check_node", "failed", 0.2, "no disk"),),
-        {"cores": "4 (affinity)", "disk": "2000000000 (statvfs)"},
+        {"cores": "4 (affinity)", "disk": "2000000000 (statvfs)", "batch": " (no variables are set)"},
         streams={"boot": 1200, "job-1-1-stdout": 7},
     )
 
@@ -344,6 +344,7 @@ def test_a_pilot_is_shown_with_its_steps():
         "check_node",
         "boot (1.2 kB), and 1 stream of jobs",
         "2.0 GB (statvfs)",
+        "none (no variables are set)",
     ):
         assert text in result.stdout
 
