@@ -34,12 +34,12 @@ def ended(central: Central, stamp: str, communities: Collection[str], ends: Sequ
     central.hub.publish(communities, *(JobChanged(end.job, end.state, end.attempt) for end in ends))
 
 
-async def drained(central: Central, row: PilotRow) -> None:
+async def drained(central: Central, row: PilotRow, why: str = "") -> None:
     """A pilot takes no new jobs any more."""
     await central.store.drain(row.stamp)
     central.roster.stale(row.stamp)
     central.dispatcher.draining(row.stamp)
-    central.hub.publish(row.communities, PilotChanged(row.stamp, PilotState.DRAINING))
+    central.hub.publish(row.communities, PilotChanged(row.stamp, PilotState.DRAINING, why))
 
 
 def gone(central: Central, row: PilotRow, state: PilotState, reason: PilotReason) -> None:

@@ -161,6 +161,11 @@ class Dispatcher:
         for held in self._held.of(stamp):
             held.end(self._barred("draining"))
 
+    def moved(self, stamp: str) -> None:
+        """The pilot is not what it was: it started anew, say. What it asked before is not worth a claim any more."""
+        for held in self._held.of(stamp):
+            held.end(self._barred("superseded"))
+
     def idle_cores(self, stamps: Sequence[str]) -> int:
         """Cores that these pilots have left and that some waiting job could use; others are no supply."""
         free = [free.offer for stamp in stamps for free in self._presence.free(stamp)]
@@ -237,7 +242,7 @@ class Dispatcher:
                     continue
                 if not choice.picks:
                     held.passed = choice
-                    outcome = await self._hold(seat, held)
+                    outcome = await self._hold(seat, request.number, held)
                     if isinstance(outcome, Answer):
                         return outcome
                     choice = outcome
@@ -250,9 +255,11 @@ class Dispatcher:
             seat.held = None
             self._held.leave(held)
 
-    async def _hold(self, seat: _Seat, held: Held) -> Choice | Answer:
+    async def _hold(self, seat: _Seat, number: int, held: Held) -> Choice | Answer:
         if seat.leaving:
             return self._barred("draining")
+        if number < seat.number or self._seats.get((held.stamp, held.agent)) is not seat:
+            return self._barred("superseded")  # a newer one came while the store was asked, and must not wait for this
         if held.deadline <= self._clock.now():
             return self._nothing(held)
         if self._closed:

@@ -106,7 +106,9 @@ class Overheard:
     def _pilot(self, moved: PilotMoved) -> None:
         central = self._central
         central.roster.stale(moved.stamp)
-        if moved.now != "changed":
+        if moved.now == "changed":
+            central.dispatcher.moved(moved.stamp)
+        else:
             central.dispatcher.draining(moved.stamp)
         if moved.now == "over":
             central.orders.forget(moved.stamp)

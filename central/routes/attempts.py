@@ -11,7 +11,7 @@ from central.http import Call, Route
 from central.rules import Who
 from pilot.errors import InvalidInput
 from pilot.protocol import MAX_TAIL, Accepted, AttemptReport
-from pilot.states import JobState, Outcome, Phase, PilotState
+from pilot.states import LIVE_PILOT, JobState, Outcome, Phase, PilotState
 
 _STATES = {Phase.MATCHED: JobState.MATCHED, Phase.RUNNING: JobState.RUNNING, Phase.COMPLETING: JobState.COMPLETING}
 
@@ -23,7 +23,7 @@ async def report(call: Call[AttemptReport]) -> Accepted:
     message = await checkpoints.checked(central.store, central.sandboxes, job, attempt, _checked(message))
     row = await central.roster.row(stamp)
     central.presence.touch(stamp)
-    if message.outcome is Outcome.PREEMPTED and row.state is not PilotState.DRAINING:
+    if message.outcome is Outcome.PREEMPTED and row.state in LIVE_PILOT - {PilotState.DRAINING}:
         # It stops everything, and its heartbeat will say so: until then the job would be given to it once more.
         await aftermath.drained(central, row)
     end = await central.store.report(stamp, job, attempt, message)

@@ -54,6 +54,7 @@ async def resume(call: Call[ResumeRequest]) -> EnrolReply:
     key_hash = hashlib.sha256(token.key).hexdigest()
     row, ended = await central.store.resume(token.stamp, key_hash, call.message.epoch, call.message.instance)
     central.roster.put(row)
+    central.dispatcher.moved(token.stamp)
     central.presence.touch(token.stamp)
     await central.orders.reload(token.stamp)
     aftermath.ended(central, token.stamp, row.communities, ended)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 
-from central import explaining
-from central.events import PilotChanged
+from central import aftermath, explaining
 from central.http import Call, Route
 from central.records import LiveAttempt, PilotRow
 from central.rules import Who, community_of, may_see_pilot
@@ -33,6 +33,7 @@ MAX_PAGE = 1000
 _GIVEN = frozenset({OrderVerb.DRAIN, OrderVerb.HALT, OrderVerb.FLUSH, OrderVerb.SET})
 #: Those that end a pilot; their argument says within how many seconds.
 _ENDING = frozenset({OrderVerb.DRAIN, OrderVerb.HALT})
+_SECONDS = re.compile(r"[0-9]{1,8}")  # as many as a duration has at most
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,13 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     if request.verb not in _GIVEN:
         known = ", ".join(sorted(verb.value for verb in _GIVEN))
         raise InvalidInput("verb", f"expected one of {known}, got {request.verb.value}")
-    if request.verb in _ENDING and request.argument and not request.argument.isdecimal():
+    if request.verb in _ENDING and request.argument and not _SECONDS.fullmatch(request.argument):
         raise InvalidInput("argument", f"expected seconds until it must be over, got {request.argument[:80]!r}")
     number = await central.orders.give(
         row.stamp, request.verb, who=person.user, argument=request.argument, reason=request.reason
     )
     if request.verb in _ENDING:
-        await central.store.drain(row.stamp)
-        central.roster.stale(row.stamp)
-        central.dispatcher.draining(row.stamp)
-        central.hub.publish(row.communities, PilotChanged(row.stamp, PilotState.DRAINING, request.reason))
+        await aftermath.drained(central, row, request.reason)
     return OrderReply(number)
 
 

@@ -68,8 +68,12 @@ def filled(document: str, own_parameters: str | None, own_inputs: str | None) ->
 
 def fill(template: JobSpec, own_parameters: str | None, own_inputs: str | None) -> JobSpec:
     """The same from a document that was decoded before."""
-    files = template.inputs if own_inputs is None else _INPUTS.decode(own_inputs)
+    files = template.inputs if own_inputs is None else inputs(own_inputs)
     return fill_spec(template, parameters(own_parameters), files)
+
+
+def inputs(stored: str) -> tuple[InputFile, ...]:
+    return _INPUTS.decode(stored)
 
 
 def offer(stored: str | None) -> Offer | None:

@@ -102,7 +102,7 @@ class Store(Protocol):
         A job that has saved a checkpoint gets the newest with the lease.
 
         Concurrent claims share a commit. A request number that was answered with leases before gives those of them
-        that are still held (see `answered`), never more.
+        that are still held (see `answered`), never more: when there are none, the claim is ``superseded``.
         """
 
     async def set_limits(self, limits: Sequence[Limit]) -> None:
@@ -112,7 +112,10 @@ class Store(Protocol):
         """Every limit, and how full it is."""
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
-        """The leases that this request number was given and that are still held; None when it was never given any."""
+        """The leases that this request number was given and that are still held; None when it was never given any.
+
+        A number below the agent's last one that was given leases counts as given: a newer has taken its place.
+        """
 
     async def return_unseen(
         self, stamp: str, matched_through: Mapping[int, int], held: Sequence[LeaseReport]

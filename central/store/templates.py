@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import msgspec
-
-from pilot.jobfile import fill, fill_spec
-from pilot.protocol import InputFile, JobSpec
-
-_SPEC = msgspec.json.Decoder(JobSpec)
-_INPUTS = msgspec.json.Decoder(tuple[InputFile, ...])
-_PARAMETERS = msgspec.json.Decoder(dict[str, str])
+from central.store import codec
+from pilot.jobfile import fill
+from pilot.protocol import JobSpec
 
 
 class Template:
@@ -17,7 +12,7 @@ class Template:
 
     def __init__(self, stored: str) -> None:
         self.length = len(stored)
-        self.spec = spec = _SPEC.decode(stored)
+        self.spec = spec = codec.spec(stored)
         self._fields = vars(spec)
         self._open = [place for place, word in enumerate(spec.command) if "{" in word]
         self._named = "{" in spec.name
@@ -27,12 +22,9 @@ class Template:
 
     def filled(self, parameters: str | None, inputs: str | None) -> JobSpec:
         """A job as it runs, from what is its own: JSON of its values, and of its inputs where these differ."""
-        files = self.spec.inputs if inputs is None else _INPUTS.decode(inputs)
-        if parameters is None:
-            return fill_spec(self.spec, {}, files)
-        values = _PARAMETERS.decode(parameters)
-        if not self._usual:
-            return fill_spec(self.spec, values, files)
+        if parameters is None or not self._usual:
+            return codec.fill(self.spec, parameters, inputs)
+        values = codec.parameters(parameters)
         # What has no placeholders is shared with the document. Twelve fields set one by one take four times as long,
         # and this is done for every match.
         job = object.__new__(JobSpec)
@@ -45,5 +37,6 @@ class Template:
             own["command"] = tuple(words)
         if self._named:
             own["name"] = fill(self.spec.name, values)
-        own["inputs"] = files
+        if inputs is not None:
+            own["inputs"] = codec.inputs(inputs)
         return job

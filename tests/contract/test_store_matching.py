@@ -108,7 +108,24 @@ async def test_a_repeated_number_does_not_get_what_another_has_now(store: Store)
     await store.release(worker.stamp, [(job, 1)], "")
     await other.take(job)
     assert await store.answered(worker.stamp, 1, 1) == ()
-    assert (await store.claim(worker.stamp, 1, 1, [])).leases == ()
+    again = await store.claim(worker.stamp, 1, 1, [])
+    assert (again.leases, again.reason) == ((), "superseded")
+
+
+async def test_a_number_that_comes_late(store: Store) -> None:
+    """A number below the agent's last one that was given leases gets nothing more, at once or in the same batch."""
+    jobs = await submit(store, 4)
+    worker = await enrol(store)
+    pick = [Pick(await queue_of(store, jobs[0]), 1, 1)]
+    both = await asyncio.gather(store.claim(worker.stamp, 1, 5, pick), store.claim(worker.stamp, 1, 6, pick))
+    assert sorted(lease.job for claim in both for lease in claim.leases) == jobs[:2]
+    assert await store.answered(worker.stamp, 1, 4) == ()
+    late = await store.claim(worker.stamp, 1, 4, pick)
+    assert (late.leases, late.reason) == ((), "superseded")
+    assert await store.answered(worker.stamp, 1, 5) == both[0].leases
+    assert await store.answered(worker.stamp, 2, 4) is None
+    assert len((await store.claim(worker.stamp, 1, 7, pick)).leases) == 1
+    assert sum((await waiting_jobs(store)).values()) == 1
 
 
 async def test_a_number_that_got_nothing_may_get_something(store: Store) -> None:

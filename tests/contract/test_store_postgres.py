@@ -212,22 +212,6 @@ async def test_batches_of_all_kinds(one: PostgresStore, other: PostgresStore) ->
     assert uses == {"few": (19, 38), "many": (38, 76)}
 
 
-async def test_a_number_that_comes_late(one: PostgresStore) -> None:
-    """A number below the agent's last one that was given leases gets nothing more, at once or in the same batch."""
-    jobs = await submit(one, 4)
-    worker = await enrol(one)
-    pick = [Pick(await queue_of(one, jobs[0]), 1, 1)]
-    both = await asyncio.gather(one.claim(worker.stamp, 1, 5, pick), one.claim(worker.stamp, 1, 6, pick))
-    assert sorted(lease.job for claim in both for lease in claim.leases) == jobs[:2]
-    assert await one.answered(worker.stamp, 1, 4) == ()
-    late = await one.claim(worker.stamp, 1, 4, pick)
-    assert (late.leases, late.reason) == ((), "superseded")
-    assert await one.answered(worker.stamp, 1, 5) == both[0].leases
-    assert await one.answered(worker.stamp, 2, 4) is None
-    assert len((await one.claim(worker.stamp, 1, 7, pick)).leases) == 1
-    assert sum((await waiting_jobs(one)).values()) == 1
-
-
 async def test_claims_share_commits(one: PostgresStore) -> None:
     """Fifty pilots that ask at once are served by far fewer commits than claims."""
     jobs = await submit(one, 50)

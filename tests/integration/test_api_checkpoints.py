@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from contextlib import closing
 
 import pytest
 import requests
@@ -131,13 +133,30 @@ def test_a_pilot_that_was_preempted_gets_nothing_more(central: RunningCentral, a
     assert len(central.pilot().match().leases) == 1
 
 
+def test_the_late_word_of_a_pilot_that_is_over(central: RunningCentral, ann: Person) -> None:
+    """A report of an attempt that ended with its pilot is refused, and nobody is told that the pilot drains."""
+    ann.submit_one()
+    pilot = central.pilot()
+    (first,) = pilot.match().leases
+    pilot.bye()
+    with closing(ann.get("/v1/events", stream=True)) as answer:
+        lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+        assert next(lines) == ": watching"
+        with pytest.raises(Refusal, match="is over"):
+            pilot.report(first, Phase.ENDED, outcome=Outcome.PREEMPTED)
+        job = ann.submit_one()
+        data = next(line for line in lines if line.startswith("data: "))
+    assert json.loads(data[6:])["first"] == job
+
+
 @pytest.mark.parametrize("verb", [OrderVerb.DRAIN, OrderVerb.HALT])
 def test_an_order_with_a_deadline(central: RunningCentral, verb: OrderVerb) -> None:
     """A deadline is seconds, which the pilot hears with the order; anything else is refused."""
     pilot, oli = central.pilot(), central.person("oli")
     path = f"/v1/pilots/{pilot.stamp}/orders"
-    with pytest.raises(Refusal, match="expected seconds until it must be over, got '5 min'"):
-        oli.say(path, OrderRequest(verb, "5 min"), OrderReply)
+    for wrong in ("5 min", "9" * 400):
+        with pytest.raises(Refusal, match=f"expected seconds until it must be over, got '{wrong[:80]}'"):
+            oli.say(path, OrderRequest(verb, wrong), OrderReply)
     oli.say(path, OrderRequest(verb, "300", "the rack is wanted"), OrderReply)
     (order,) = pilot.heartbeat().orders
     assert (order.verb, order.argument, order.reason) == (verb, "300", "the rack is wanted")

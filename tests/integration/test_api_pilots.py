@@ -141,6 +141,21 @@ def test_resume_raises_the_epoch_and_ends_what_ran(central: RunningCentral, ann:
     pilot.succeed(again)
 
 
+def test_what_was_asked_before_a_resume_gets_nothing(central: RunningCentral, ann: Person, pilot: SignedPilot) -> None:
+    """A request that is held for a pilot that died does not get the job that its successor asks for."""
+    old = central.pilot(enrolled=False)
+    old.stamp, old.key, old.token, old.epoch, old.number = pilot.stamp, pilot.key, pilot.token, 1, 7
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(old.match, wait=20.0)
+        oli = central.person("oli")
+        until(lambda: "pilotage_held_requests 1.0" in oli.get("/metrics").text, "the request to be held")
+        assert pilot.resume().epoch == 2
+        assert waiting.result(10).reason == "superseded"
+    job = ann.submit_one()
+    (lease,) = pilot.match().leases
+    assert (lease.job, lease.attempt) == (job, 1)
+
+
 def test_a_resume_whose_reply_was_lost_is_answered_again(pilot: SignedPilot) -> None:
     """Resuming twice from the same epoch gives the same epoch, and the token that came is good."""
     assert pilot.resume(epoch=1).epoch == 2

@@ -414,6 +414,46 @@ def test_a_newer_request_takes_the_place_of_a_held_one() -> None:
     play(scenario)
 
 
+def test_a_request_that_became_old_before_it_is_held_is_not_held() -> None:
+    """While the store is asked about a number a newer one may come: that must not wait until the older one has."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.ask()
+        answered, asked, door = scene.store.answered, asyncio.Event(), asyncio.Event()
+
+        async def slow(stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
+            asked.set()
+            await door.wait()
+            return await answered(stamp, agent, request)
+
+        scene.store.answered = slow  # type: ignore[method-assign]
+        older = scene.ask(wait=30)
+        await asyncio.wait_for(asked.wait(), 5)
+        newer = scene.ask(wait=30)
+        await settled()
+        door.set()
+        assert (await older).reason == "superseded"
+        await settled()
+        scene.submit(task(1))
+        assert jobs(await newer) == [1]
+
+    play(scenario)
+
+
+def test_what_a_pilot_asked_before_it_moved_is_given_nothing() -> None:
+    """A pilot that starts anew counts from 1 again: a request of before gets no job that nobody would look for."""
+
+    async def scenario(scene: Scene) -> None:
+        before, other = scene.ask(number=7, wait=30), scene.ask(OTHER, wait=30, most=1)
+        await settled()
+        scene.dispatcher.moved(STAMP)
+        assert (await before).reason == "superseded"
+        scene.submit(task(1))
+        assert jobs(await other) == [1]
+
+    play(scenario)
+
+
 def test_of_requests_that_pile_up_behind_a_claim_only_the_newest_is_served() -> None:
     """A request that became old while the one before it was claiming gets nothing."""
 

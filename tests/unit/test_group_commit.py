@@ -1,4 +1,4 @@
-"""Group commit: which calls are one batch, and which batches are under way at the same time."""
+"""Group commit: which calls are one batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from central.store.postgres.group import LARGE, Group
+from central.store.postgres.group import BATCH, Group
 
 pytestmark = pytest.mark.anyio
 
@@ -55,40 +55,23 @@ async def test_calls_that_come_together_are_one_batch() -> None:
     assert await asyncio.gather(*asked) == [10, 20, 30]
 
 
-async def test_a_second_lane_does_not_wait_for_the_first() -> None:
-    """With two lanes a call that comes while one batch is under way is done at once, a third one waits for a lane."""
+async def test_a_batch_has_a_bound() -> None:
+    """Of very many calls that wait the first are a batch, and the others the next."""
     server = Server()
-    group = Group(server.work, lanes=2)
-    asked = []
-    for call in (1, 2, 3):
-        asked.append(asyncio.create_task(group.ask(call)))
-        await _turns()
-    assert server.batches == [[1], [2]]
-    server.finish(1)
+    group = Group(server.work)
+    asked = [asyncio.create_task(group.ask(call)) for call in range(BATCH + 1)]
     await _turns()
-    assert server.batches == [[1], [2], [3]]
     server.finish(0)
-    server.finish(2)
-    assert await asyncio.gather(*asked) == [10, 20, 30]
-
-
-@pytest.mark.parametrize("weight", [LARGE, 2 * LARGE])
-async def test_much_work_is_divided(weight: int) -> None:
-    """Calls that come together and are enough for several batches are divided among the lanes."""
-    server = Server()
-    group = Group(server.work, lanes=2, weight=lambda _: weight // 4)
-    asked = [asyncio.create_task(group.ask(call)) for call in range(8)]
     await _turns()
-    assert server.batches == [[0, 1, 2, 3], [4, 5, 6, 7]]
-    server.finish(0)
+    assert server.batches == [list(range(BATCH)), [BATCH]]
     server.finish(1)
-    assert await asyncio.gather(*asked) == [10 * call for call in range(8)]
+    assert await asyncio.gather(*asked) == [10 * call for call in range(BATCH + 1)]
 
 
 async def test_a_group_that_was_idle_works_again() -> None:
-    """After all lanes have closed the next call opens one."""
+    """After everything was answered the next call is done at once."""
     server = Server()
-    group = Group(server.work, lanes=2)
+    group = Group(server.work)
     for number in range(3):
         asked = asyncio.create_task(group.ask(number))
         await _turns()

@@ -261,6 +261,19 @@ def test_a_pilot_that_was_changed_elsewhere_is_read_again(tmp_path: Path) -> Non
     story(tell, tmp_path)
 
 
+def test_what_a_pilot_that_moved_elsewhere_has_asked_here_is_over(tmp_path: Path) -> None:
+    """The matcher hears of a pilot that started anew at another central, and that row is read again."""
+
+    async def tell(one: Scene, two: Scene) -> None:
+        await one.roster.row(STAMP)
+        one.rows.row = pilot(epoch=2)
+        one.hear(PilotMoved(STAMP))
+        assert one.calls.told == [("moved", STAMP)]
+        assert (await one.roster.row(STAMP)).epoch == 2
+
+    story(tell, tmp_path)
+
+
 def test_what_pilots_have_left_is_known_everywhere(tmp_path: Path) -> None:
     """An offer made at one central is seen in explain and by the directors of all; it is not written down twice."""
 

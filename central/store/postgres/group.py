@@ -1,7 +1,6 @@
-"""Group commit: calls of one verb that come while others are under way are the next batch, one transaction together.
+"""Group commit: calls of one verb that come while a batch is under way are the next batch, one transaction together.
 
-Nothing waits for company: a call is done at once while fewer batches are under way than there may be. With two of them
-this process works on the one while the server works on the other.
+Nothing waits for company: when no batch is under way a call is done at once.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 from pilot.errors import Refusal
 
@@ -22,63 +21,33 @@ log = logging.getLogger(__name__)
 #: Calls that share a transaction at most, and calls that may wait before the next is refused.
 BATCH = 256
 QUEUED = 10_000
-#: Work that is enough for a batch when another lane is free; of more each takes its part.
-LARGE = 128
 
 
 class Group(Generic[Call, Answer]):
-    """The calls of one verb. `work` does a batch and gives an answer, or a refusal, for each of its calls.
+    """The calls of one verb. `work` does a batch and gives an answer, or a refusal, for each of its calls."""
 
-    `lanes`: batches that may be under way at the same time. `weight` of a call: how much work it is.
-    """
-
-    def __init__(
-        self,
-        work: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | BaseException]]],
-        lanes: int = 1,
-        weight: Callable[[Call], int] = lambda _: 1,
-    ) -> None:
+    def __init__(self, work: Callable[[Sequence[Call]], Awaitable[Sequence[Answer | BaseException]]]) -> None:
         self._work = work
-        self._lanes = lanes
-        self._weight = weight
         self._waiting: deque[tuple[Call, asyncio.Future[Answer]]] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._called = False  # a lane was opened for what waits, and has not looked yet
+        self._task: asyncio.Task[None] | None = None
 
     async def ask(self, call: Call) -> Answer:
         """The answer to this call, once it is durable."""
         if len(self._waiting) >= QUEUED:
             raise Refusal("busy", f"{QUEUED:,} requests wait for the central's database.", retry_after=1.0)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer] = loop.create_future()
         self._waiting.append((call, future))
-        self._open()
+        if self._task is None:
+            self._task = loop.create_task(self._serve())
         return await future
 
-    def _open(self) -> None:
-        """Have what waits looked at, if one more batch may be under way."""
-        if self._waiting and not self._called and len(self._tasks) < self._lanes:
-            self._called = True
-            self._tasks.add(asyncio.get_running_loop().create_task(self._serve()))
-
     async def _serve(self) -> None:
-        self._called = False
         try:
-            while batch := self._next():
-                self._open()
-                await self._do(batch)
+            while self._waiting:
+                await self._do([self._waiting.popleft() for _ in range(min(len(self._waiting), BATCH))])
         finally:
-            self._tasks.discard(cast("asyncio.Task[None]", asyncio.current_task()))
-
-    def _next(self) -> list[tuple[Call, asyncio.Future[Answer]]]:
-        """Those that came first, as many as make a batch. Callers that are answered together ask together again: were
-        they not divided, one lane would have them all for ever."""
-        batch: list[tuple[Call, asyncio.Future[Answer]]] = []
-        lanes = 1 + self._lanes - len(self._tasks)  # this one, and those that nobody uses
-        enough = max(LARGE, -(-sum(self._weight(call) for call, _ in self._waiting) // lanes))
-        while self._waiting and len(batch) < BATCH and enough > 0:
-            batch.append(self._waiting.popleft())
-            enough -= self._weight(batch[-1][0])
-        return batch
+            self._task = None
 
     async def _do(self, batch: Sequence[tuple[Call, asyncio.Future[Answer]]]) -> None:
         try:

@@ -73,10 +73,6 @@ P = ParamSpec("P")
 Call = TypeVar("Call")
 Answer = TypeVar("Answer")
 
-#: Batches of claims that are under way at the same time. Two give a third more in large batches without HTTP in front,
-#: and make lone requests and heartbeats a half dearer: what would have shared a transaction has two.
-LANES = 1
-
 
 class PostgresStore:
     """The store in one PostgreSQL database, named by a URL without a password. `central.store.port.Store` says what
@@ -107,7 +103,7 @@ class PostgresStore:
         except BaseException:  # connections do not outlive a start that failed
             await self._transactions.close()
             raise
-        self._claims = Group(self._claim, LANES, _jobs)
+        self._claims = Group(self._claim)
         self._odd_claims = self._group(self._claim_odd)
         self._reports = Group(self._report)
         self._releases = self._group(attempts.release)
@@ -184,7 +180,6 @@ class PostgresStore:
         return await self._transactions.look(limits.limits)
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
-        """A number below the agent's last one that was given leases counts as given: a newer has taken its place."""
         return await self._hot.read(claims.answered, self._documents, stamp, agent, request)
 
     async def return_unseen(
@@ -385,7 +380,3 @@ class PostgresStore:
 
     async def _claim_odd(self, db: Database, now: float, calls: Sequence[claims.Call]) -> Sequence[Claim | Refusal]:
         return await claims.claim(db, now, self._documents, self._queues, calls)
-
-
-def _jobs(call: claims.Call) -> int:
-    return sum(pick.count for pick in call.picks)

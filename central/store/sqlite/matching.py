@@ -19,11 +19,11 @@ from pilot.states import LEASED, JobState, Phase, PilotState
 #: The states in which a pilot may be given jobs; one that was silent speaks now.
 _MAY_CLAIM = frozenset({PilotState.RUNNING.value, PilotState.SILENT.value})
 
-# Who asks, and whether this request of its present epoch was answered before.
+# Who asks, and whether this request of its present epoch, or a later one of the agent, was given jobs before.
 PILOT = """
     SELECT id, state, draining, alarm, epoch, pilots.site, pilots.host, communities, hosts.suspected,
            EXISTS (SELECT 1 FROM attempts
-                   WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch AND agent = ? AND request = ?)
+                   WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch AND agent = ? AND request >= ?)
     FROM pilots
     LEFT JOIN hosts ON hosts.site = pilots.site AND hosts.host = pilots.host
     WHERE stamp = ?
@@ -61,6 +61,11 @@ ANSWERED = """
     JOIN jobs ON jobs.id = attempts.job
     WHERE pilots.stamp = ? AND attempts.agent = ? AND attempts.request = ?
     ORDER BY jobs.priority DESC, jobs.id
+"""
+# Whether a later request of the agent was given any.
+LATER = """
+    SELECT 1 FROM pilots JOIN attempts ON attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch
+    WHERE pilots.stamp = ? AND attempts.agent = ? AND attempts.request > ? LIMIT 1
 """
 _LIVE = """
     SELECT attempts.job, attempts.attempt, pilots.stamp, attempts.community, attempts.phase, attempts.request,
@@ -131,7 +136,8 @@ def claim(
     found = db.execute(PILOT, (agent, request, stamp)).fetchone()
     pilot = None if found is None else _Pilot._make(found)
     if pilot and pilot.answered:
-        return _given(db, templates, _still_out(db.execute(ANSWERED, (stamp, agent, request)).fetchall()))
+        still = _still_out(db.execute(ANSWERED, (stamp, agent, request)).fetchall())
+        return _given(db, templates, still, None if still else "superseded")
     if pilot is None or (reason := _barred(pilot)):
         return Given((), {}, {}, reason="banned" if pilot is None else reason)
     wanted = most = sum(pick.count for pick in picks)
@@ -189,7 +195,9 @@ def _lease(db: sqlite3.Connection, now: float, pilot: _Pilot, agent: int, reques
 
 def answered(db: sqlite3.Connection, templates: Templates, stamp: str, agent: int, request: int) -> Given | None:
     rows = db.execute(ANSWERED, (stamp, agent, request)).fetchall()
-    return _given(db, templates, _still_out(rows)) if rows else None
+    if not rows and db.execute(LATER, (stamp, agent, request)).fetchone() is None:
+        return None
+    return _given(db, templates, _still_out(rows))
 
 
 def _still_out(rows: Sequence[sqlite3.Row]) -> list[_Won]:
