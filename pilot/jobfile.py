@@ -65,7 +65,7 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
         inputs = (*inputs, shipped)
     image = _image(fields)
     if image is not None:
-        needs = _where_it_runs(needs, image)
+        needs = _where_it_runs(fields, needs, image)
         if image.kind == "input" and not any(_brings(name, image.text) for name in inputs):
             inputs = (*inputs, image.text)
     spec = JobSpec(
@@ -179,11 +179,15 @@ def _image(fields: Fields) -> Optional[ImageName]:
         return None
 
 
-def _where_it_runs(needs: Needs, image: ImageName) -> Needs:
+def _where_it_runs(fields: Fields, needs: Needs, image: ImageName) -> Needs:
     """A container asks for nodes that proved to run it. Whether others can look into it is proved of containers too."""
     wanted = image.tags + ((imagename.ISOLATES,) if needs.isolation else ())
     expression = " & ".join(filter(None, (needs.tags and f"({needs.tags})", *wanted)))
-    return replace(needs, tags=tags.canonical(expression), isolation=False)
+    try:
+        return replace(needs, tags=tags.canonical(expression), isolation=False)
+    except InvalidInput as problem:  # the tags fill all the room by themselves
+        fields.problem("needs.tags", f"together with those of the container: {problem.problem}")
+        return needs
 
 
 def _brings(name: str, image: str) -> bool:

@@ -22,6 +22,9 @@ from pilot.protocol import Amount, Fact
 #: Seconds for GPUs, whose driver may have to wake each of them first, and for the trial of containers, which is heavy
 #: where many pilots start at once. To lose either to haste would cost the pilot's whole life.
 SLOW = 30.0
+#: Seconds for what waits for batch systems' words: two commands in a row, and the addresses of job features after them,
+#: each within its own bound. What the machine itself says is not to be lost with those that do not answer.
+ASKING = 15.0
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,8 @@ class Discovery:
         elapsed = max(0.0, time.monotonic() - self.started)
         given = once(lambda: allocations(machine, elapsed))
         return (
-            Probe("allocation", ALLOCATION, lambda: allocation(machine, declared, elapsed, given())),
-            Probe("disk", ("disk",), lambda: [disk.disk(self.work, declared.disk, given())]),
+            Probe("allocation", ALLOCATION, lambda: allocation(machine, declared, elapsed, given()), ASKING),
+            Probe("disk", ("disk",), lambda: [disk.disk(self.work, declared.disk, given())], ASKING),
             Probe("gpus", ("gpus",), lambda: self._gpus(given()), SLOW),
             Probe("platform", ("arch", "microarch", "glibc", "os", "kernel"), lambda: build.platform(machine)),
             Probe("cpu", ("cpu", *build.TAGS), lambda: build.cpu(machine)),

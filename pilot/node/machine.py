@@ -46,8 +46,7 @@ class Machine:
 
     def number(self, variable: str) -> Optional[int]:
         """A whole number of the environment that is not negative; None where there is none."""
-        value = self.environment.get(variable, "").strip()
-        return int(value) if value.isascii() and value.isdecimal() and len(value) < 19 else None
+        return whole(self.environment.get(variable, ""))
 
     def read(self, path: str) -> Optional[str]:
         """The text of a file, None where it cannot be read."""
@@ -56,6 +55,12 @@ class Machine:
                 return file.read(MAX_FILE).decode("utf-8", "replace")
         except (OSError, ValueError):  # a path from the environment may be none at all
             return None
+
+
+def whole(text: str) -> Optional[int]:
+    """A whole number that is not negative, of at most 18 digits, as nobody has more; None for anything else."""
+    word = text.strip()
+    return int(word) if word.isascii() and word.isdecimal() and len(word) < 19 else None
 
 
 def this_machine() -> Machine:

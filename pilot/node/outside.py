@@ -100,11 +100,15 @@ def fetch(request: Request, seconds: float = FETCH_SECONDS) -> Optional[str]:
     """Ask once, past any proxy: these services are this machine's own."""
     import http.client  # heavy, and most machines ask nobody
 
-    parts = urlsplit(request.url)
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    try:
+        parts = urlsplit(request.url)
+        port = parts.port
+    except ValueError:  # an address from the environment may be none at all
+        return None
     if parts.scheme not in kinds or not parts.hostname:
         return None
-    connection = kinds[parts.scheme](parts.hostname, parts.port, timeout=seconds)
+    connection = kinds[parts.scheme](parts.hostname, port, timeout=seconds)
     end = time.monotonic() + STEPS * seconds
     try:
         target = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"

@@ -42,7 +42,10 @@ def _ours(event: Any, machine: str) -> bool:
 
 def _notice(event: dict[str, Any], now: float) -> Notice:
     when = str(event.get("NotBefore") or "")
-    left = parsedate_to_datetime(when).timestamp() - now if when else BEGUN
+    try:
+        left = parsedate_to_datetime(when).timestamp() - now if when else BEGUN
+    except (TypeError, OverflowError) as error:  # Python 3.9 raises the first, a year of twenty digits the other
+        raise ValueError(f"expected a time, got {when[:80]!r}") from error
     identity = str(event.get("EventId") or "")[:80]
     return Notice(f"Azure: {event['EventType']} of this machine (event {identity})", left)
 
@@ -55,10 +58,10 @@ class Azure:
     def __init__(self, fetch: Fetch, base: str = BASE) -> None:
         self.fetch = fetch
         self.base = base
-        self._machine: Optional[str] = None
+        self._machine = ""  # not known yet: until then every event may be ours
 
     def look(self, now: float) -> Optional[Notice]:
-        if self._machine is None:
+        if not self._machine:
             named = self.fetch("GET", self.base + NAME, HEADERS)
             self._machine = named.body.decode("utf-8", "replace").strip() if named.status == 200 else ""
         return parse(self.fetch("GET", self.base + EVENTS, HEADERS), self._machine, now)

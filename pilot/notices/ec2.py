@@ -22,7 +22,7 @@ def parse(reply: Reply, now: float) -> Optional[Notice]:
     said = json.loads(reply.body)
     if not isinstance(said, dict) or not isinstance(said.get("action"), str) or not isinstance(said.get("time"), str):
         raise ValueError(f"expected action and time, got {reply.body[:200]!r}")
-    at = datetime.strptime(said["time"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
+    at = datetime.strptime(said["time"][:40], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc).timestamp()
     return Notice(f"EC2 will {said['action'][:40]} this instance at {said['time']}", at - (reply.date or now))
 
 

@@ -55,7 +55,8 @@ class Reply:
     date: Optional[float] = None  # its own time, seconds since the epoch
 
 
-#: Asks by method, URL and headers. Raises OSError when there is no answer within some seconds.
+#: Asks by method, URL and headers. Raises OSError when there is no answer within some seconds, ValueError for what is
+#: no URL.
 Fetch = Callable[[str, str, "dict[str, str]"], Reply]
 
 

@@ -66,10 +66,12 @@ def sources(
 
 
 def fetch(method: str, url: str, headers: dict[str, str]) -> Reply:
-    """Ask directly, whatever proxies there are: a metadata service is behind none. Raises OSError."""
+    """Ask directly, whatever proxies there are: a metadata service is behind none. Raises OSError, ValueError."""
     parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError(f"expected the address of a service, got {url[:200]!r}")
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=TIMEOUT)
+    connection = kind(parts.hostname, parts.port, timeout=TIMEOUT)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""), headers=headers)
         answer = connection.getresponse()
@@ -83,5 +85,5 @@ def fetch(method: str, url: str, headers: dict[str, str]) -> Reply:
 def _time(date: Optional[str]) -> Optional[float]:
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -63,14 +63,16 @@ class ImageCache:
                 self._fetch(path, fetch)
             os.utime(self.place / f"{key}.lock", (self.now(), self.now()))  # when it was used
             fcntl.flock(lock, fcntl.LOCK_SH)
+            self.shrink()
         except BaseException:  # the lock does not outlive a failure, whatever it was
             held.release()
             raise
-        self.shrink()
         return held
 
     def shrink(self) -> None:
         """Remove what nobody holds, the least recently used first, until the bound is kept."""
+        for part in self.place.glob("*.part"):
+            self._remove(part)  # of a pilot that was killed while it fetched; else that pilot holds it
         images = [(path, _size(path)) for path in self.place.glob("*.sif")]
         total = sum(size for _, size in images)
         for path, size in sorted(images, key=lambda image: _used(image[0])):
@@ -80,7 +82,10 @@ class ImageCache:
                 total -= size
 
     def _remove(self, path: Path) -> bool:
-        """Remove an image unless somebody holds it. Its lock stays: whoever waits for it would wait for another."""
+        """Remove an image, or part of one, unless somebody holds it.
+
+        Its lock stays: whoever waits for it would wait for another.
+        """
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,7 +104,7 @@ class ImageCache:
                     return False
             elif _locked(lock, fcntl.LOCK_EX):
                 return not self._usable(path, lasting)
-            elif path.exists() and _locked(lock, fcntl.LOCK_SH):
+            elif _locked(lock, fcntl.LOCK_SH) and path.exists():
                 return False  # stale, and others still run in it
             if pause(_POLL):
                 raise Stopped(None)

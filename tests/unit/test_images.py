@@ -131,6 +131,35 @@ def _until(go: threading.Event, thread: threading.Thread) -> Callable[[float], b
     return pause
 
 
+def test_what_a_killed_pilot_had_begun_to_fetch_goes(cache: ImageCache) -> None:
+    """Half an image that nobody is fetching any more takes no room; one that is being fetched stays."""
+    cache.hold("a", Source(), at_once).release()
+    left = cache.place / f"{'0' * 64}.part"
+    left.write_bytes(b"half")
+
+    def while_another_comes(target: Path) -> None:
+        target.write_bytes(b"half")
+        cache.hold("a", Source(), at_once).release()
+        assert not left.exists()
+        target.write_bytes(target.read_bytes() + b" and half")
+
+    assert cache.hold("b", while_another_comes, at_once).path.read_bytes() == b"half and half"
+
+
+def test_who_cannot_make_room_holds_nothing(cache: ImageCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where images cannot be removed the one that was asked for is not held for ever."""
+
+    def no_room() -> None:
+        raise OSError("too many open files")
+
+    with monkeypatch.context() as here:
+        here.setattr(cache, "shrink", no_room)
+        with pytest.raises(OSError, match="too many"):
+            cache.hold("a", Source(40), at_once)
+    cache.shrink()
+    assert not list(cache.place.glob("*.sif"))
+
+
 def test_a_folder_of_others(cache: ImageCache) -> None:
     """Where others than this user could put an image there is no cache."""
     cache.place.mkdir()

@@ -182,6 +182,12 @@ def test_bad_input_names_the_spot(change: dict[str, Any], problem: str) -> None:
     assert any(text.startswith(problem) for text in found), found
 
 
+def test_no_room_for_the_tags_of_a_container() -> None:
+    """Tags that leave no room for those of the container are a problem of the job like any other."""
+    document = {"command": "x", "container": "/a.sif", "needs": {"tags": " & ".join(f"t{n}" for n in range(1000))}}
+    assert any(text.startswith("jobs[0].needs.tags: together with") for text in problems(document))
+
+
 def test_a_list_of_tags_is_all_of_them() -> None:
     """Each entry is an expression of its own; blank ones ask nothing."""
     document = jobfile.parse({"command": "x", "needs": {"tags": ["b | a", "", "~c"]}})

@@ -15,6 +15,7 @@ import pytest
 from pilot.node import disk
 from pilot.node.cgroups import Mount, ancestry, parse_membership
 from pilot.node.hardware import parse_cpu_list, seconds_left, show_cpu_list
+from pilot.node.outside import Request, fetch
 from pilot.node.probes import Probe, run_probes
 from pilot.protocol import Fact
 from tests.captured import CASES, load
@@ -88,6 +89,12 @@ def test_groups_are_found_below_their_mount() -> None:
     assert list(ancestry(Mount("/c", "/docker/x"), "/docker/x/in")) == ["/c/in", "/c"]
     assert list(ancestry(Mount("/c", "/docker/x"), "/other")) == ["/c"]
     assert list(ancestry(Mount("/c", "/"), "/../../up")) == ["/c"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:bad/x", "http://127.0.0.1:99999/x", "http://[x/y", "file:///x", ""])
+def test_nobody_is_asked_at_an_address_that_is_none(url: str) -> None:
+    """An address that the environment got wrong gives no answer, and breaks no probe."""
+    assert fetch(Request(url)) is None
 
 
 def test_odd_lines_are_passed_over() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from commands.configure import decide
+from pilot.node import Declared, Discovery
 from pilot.node.allocation import Allocation, Said, narrowest
-from pilot.node.batch import allocations, slurm, texts
+from pilot.node.batch import allocations, features, gridengine, oar, slurm, texts
 from pilot.node.hardware import cores, memory, seconds_left
 from pilot.node.machine import Machine, System
+from pilot.node.outside import COMMAND_SECONDS, FETCH_SECONDS
 from pilot.protocol import UNLIMITED, Fact, Settings
 from tests.captured import CASES, load
 
@@ -27,6 +29,11 @@ def machine(environment: Mapping[str, str], printed: Mapping[str, str] | None = 
     return Machine(HERE, NOWHERE, environment, run, now=lambda: 1_790_000_000.0)
 
 
+def short(value: object) -> str:
+    """The name of a case, of which some are thousands of digits."""
+    return str(value)[:20]
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [
@@ -39,7 +46,10 @@ def machine(environment: Mapping[str, str], printed: Mapping[str, str] | None = 
         ("UNLIMITED", None),
         ("", None),
         ("1:2:3:4", None),
+        ("9" * 5000, None),
+        ("9" * 5000 + ":00", None),
     ],
+    ids=short,
 )
 def test_durations_of_batch_systems(text: str, seconds: int | None) -> None:
     """Durations are read as Slurm, PBS and Grid Engine write them."""
@@ -56,7 +66,10 @@ def test_durations_of_batch_systems(text: str, seconds: int | None) -> None:
         ("2000M", "", 2000 * 2**20),
         ("-", "", None),
         ("", "m", None),
+        ("9" * 400, "", None),
+        ("9" * 5000 + "kb", "", None),
     ],
+    ids=short,
 )
 def test_sizes_of_batch_systems(text: str, unit: str, size: int | None) -> None:
     """Sizes are in powers of 1024, with or without a unit."""
@@ -152,6 +165,42 @@ def test_a_job_of_several_parts_is_read_by_its_first_line() -> None:
         slurm.parse_job("JobId=5 TimeLimit=01:00:00 Reason=a b\nJobId=6 TimeLimit=02:00:00\n")["TimeLimit"]
         == "01:00:00"
     )
+
+
+@pytest.mark.parametrize(("task", "left"), [("2", 3000), ("1", 0), ("undefined", 0), ("3", 3600)])
+def test_other_tasks_of_an_array_have_not_used_our_time(task: str, left: int) -> None:
+    """Grid Engine tells the use of every task of an array; only our own is taken off our limit."""
+    printed = """hard resource_list:         h_rt=3600
+usage         1:            wallclock=02:00:00, cpu=00:00:00
+usage         2:            wallclock=00:10:00, cpu=00:00:00
+"""
+    found = gridengine.look(machine({"JOB_ID": "7", "SGE_TASK_ID": task}, {"qstat -j 7": printed}), 0.0)
+    assert found is not None
+    assert found.seconds_left == Said(left, "Grid Engine: h_rt = 3600 of the job")
+
+
+@pytest.mark.parametrize("began", ["1e999", "9" * 400, "-5", '"soon"', "null"], ids=short)
+def test_a_start_that_cannot_be(began: str) -> None:
+    """What OAR says of the beginning of a job is believed only where it is a time."""
+    assert oar.parse_start(f'{{"7": {{"startTime": {began}}}}}', "7") is None
+
+
+def test_a_page_is_no_name_of_a_job(tmp_path: Path) -> None:
+    """What a place of job features holds beyond a name is not told to anybody."""
+    (tmp_path / "job_id").write_text("x" * 100_000)
+    told = Machine(HERE, Path("/"), {"JOBFEATURES": str(tmp_path)})
+    found = features.look(told, 0.0)
+    assert found is not None
+    assert len(found.job) == features.MOST
+
+
+def test_batch_systems_that_do_not_answer_cost_nothing_else() -> None:
+    """Whoever asks batch systems has the time for all of their silence: cores, memory and disk are still found."""
+    silence = 2 * COMMAND_SECONDS + 9 * FETCH_SECONDS  # Grid Engine's commands, then nine job features
+    probes = Discovery(machine({}), NOWHERE, Declared(), 0.0).probes()
+    limits = {probe.name: probe.limit or 0.0 for probe in probes if probe.name in ("allocation", "disk", "gpus")}
+    assert len(limits) == 3
+    assert min(limits.values()) > silence
 
 
 def test_a_slot_of_htcondor_whose_ad_cannot_be_read_is_not_the_whole_machine() -> None:

@@ -130,6 +130,23 @@ def test_azure_the_first_event_counts() -> None:
     assert notice.left == 40.0
 
 
+@pytest.mark.parametrize("when", ["soon", "Mon, 19 Sep 99999999999999999999 18:29:47 GMT"])
+def test_azure_says_no_time(when: str) -> None:
+    """An event at a time that is none is an error of its service, which the lookout tells."""
+    with pytest.raises(ValueError, match="xpected a time|Invalid date"):
+        azure.parse(said({"Events": [event("Preempt", "me", when=when)]}), "me", NOW)
+
+
+def test_azure_asks_for_its_name_until_it_is_told() -> None:
+    """A name that was not told at once is asked for again: events of other machines do not stay taken for ours."""
+    service = Service(
+        scheduledevents=said({"Events": [event("Preempt", "other")]}), name=[Reply(429, b""), Reply(200, b"me")]
+    )
+    source = azure.Azure(service.fetch, "http://there")
+    assert source.look(NOW) is not None
+    assert source.look(NOW) is None
+
+
 def test_azure_asks_for_its_name_once() -> None:
     """The machine's name, by which events are told to it, is asked for once."""
     service = Service(scheduledevents=said({"Events": [event("Preempt", "me")]}), name=Reply(200, b"me"))
@@ -193,6 +210,13 @@ def test_the_firmware_says_which_cloud(dmi: dict[str, str], cloud: str | None) -
     assert places.cloud_of(dmi) == cloud
     found = places.sources({}, cloud, None, Service().fetch)
     assert [source.name.lower() for source in found] == ([] if cloud is None else [cloud])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:bad/x", "http://[x/y", "169.254.169.254/x"])
+def test_an_address_that_is_none(url: str) -> None:
+    """An address that somebody got wrong is an error like a service's, which the lookout tells."""
+    with pytest.raises(ValueError, match=r"[Pp]ort|IPv6|address"):
+        places.fetch("GET", url, {})
 
 
 # -- the lookout

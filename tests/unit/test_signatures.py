@@ -74,6 +74,13 @@ def test_every_header_counts(name: str) -> None:
     assert refused(headers) == "bad-signature"
 
 
+@pytest.mark.parametrize("name", ["Authorization", "Content-Digest", "Signature", "Signature-Input"])
+def test_letters_beyond_ascii_are_a_bad_signature(name: str) -> None:
+    """A header with letters that do not belong in it is refused, and breaks nothing."""
+    headers = signed()
+    assert refused({**headers, name: headers[name] + "é"}) == "bad-signature"
+
+
 def test_fewer_components_are_not_enough() -> None:
     """A signature that leaves a component out is refused though it would verify over what it covers."""
     headers = signed()

@@ -10,10 +10,12 @@ from __future__ import annotations
 from typing import Optional
 
 from pilot.node.allocation import Allocation, Said, narrowest
-from pilot.node.machine import Machine
+from pilot.node.machine import Machine, whole
 from pilot.node.outside import Request
 
 SYSTEM = "job features"
+#: Characters of a job's name: what is longer is a page about something else.
+MOST = 200
 _MACHINE, _JOB = "MACHINEFEATURES", "JOBFEATURES"
 
 
@@ -23,7 +25,7 @@ def look(machine: Machine, elapsed: float) -> Optional[Allocation]:
         return None
     return Allocation(
         SYSTEM,
-        _text(machine, _JOB, "job_id"),
+        _text(machine, _JOB, "job_id")[:MOST],
         f"{_JOB} and {_MACHINE}",
         cores=_amount(machine, "allocated_cpu"),
         memory=_amount(machine, "max_rss_bytes"),
@@ -43,8 +45,7 @@ def _text(machine: Machine, folder: str, key: str) -> str:
 
 
 def _number(machine: Machine, folder: str, key: str) -> Optional[int]:
-    text = _text(machine, folder, key)
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+    return whole(_text(machine, folder, key))
 
 
 def _amount(machine: Machine, key: str) -> Optional[Said]:

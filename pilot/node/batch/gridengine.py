@@ -9,7 +9,7 @@ from typing import Optional
 
 from pilot.node.allocation import Allocation, Said, narrowest
 from pilot.node.batch import texts
-from pilot.node.machine import Machine
+from pilot.node.machine import Machine, whole
 
 SYSTEM = "Grid Engine"
 _TIMES = ("s_rt", "h_rt")
@@ -22,7 +22,7 @@ def look(machine: Machine, elapsed: float) -> Optional[Allocation]:
     job = machine.environment.get("JOB_ID", "")
     if not job.isdecimal() or not {"SGE_TASK_ID", "SGE_CELL", "SGE_JOB_SPOOL_DIR"} & set(machine.environment):
         return None
-    told = parse_job(machine.run(("qstat", "-j", job)) or "")
+    told = parse_job(machine.run(("qstat", "-j", job)) or "", machine.environment.get("SGE_TASK_ID", ""))
     asked = parse_list(told.get("hard resource_list", "")) | parse_list(told.get("hard_resource_list", ""))
     queue = parse_queue(machine.run(("qconf", "-sq", machine.environment.get("QUEUE", ""))) or "")
     used = parse_list(told.get("usage", ""))
@@ -41,13 +41,18 @@ def look(machine: Machine, elapsed: float) -> Optional[Allocation]:
     )
 
 
-def parse_job(text: str) -> dict[str, str]:
-    """`qstat -j`: a name, at times the number of the task, a colon, and a value."""
+def parse_job(text: str, task: str) -> dict[str, str]:
+    """`qstat -j`: a name, at times the number of a task, a colon, and a value. Other tasks of an array are not us.
+
+    `task`: ours, "undefined" where the job is no array; then its number is 1.
+    """
+    ours = task if task.isdecimal() else "1"
     found: dict[str, str] = {}
     for line in text.splitlines():
         name, separator, value = line.partition(":")
-        if separator:
-            found.setdefault(" ".join(word for word in name.split() if not word.isdecimal()), value.strip())
+        words = name.split()
+        if separator and (not words or not words[-1].isdecimal() or words[-1] == ours):
+            found.setdefault(" ".join(word for word in words if not word.isdecimal()), value.strip())
     return found
 
 
@@ -68,8 +73,9 @@ def _cores(machine: Machine) -> Optional[Said]:
     place = machine.environment.get("PE_HOSTFILE")
     for line in (machine.read(place) or "").splitlines() if place else ():
         words = line.split()
-        if len(words) >= 2 and texts.same_host(words[0], machine.system.host) and words[1].isdecimal():
-            return Said(int(words[1]), f"{SYSTEM}: PE_HOSTFILE")
+        here = whole(words[1]) if len(words) >= 2 else None
+        if here is not None and texts.same_host(words[0], machine.system.host):
+            return Said(here, f"{SYSTEM}: PE_HOSTFILE")
     slots = machine.number("NSLOTS")
     return Said(slots, f"{SYSTEM}: NSLOTS") if slots else None
 

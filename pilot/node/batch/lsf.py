@@ -12,11 +12,11 @@ from typing import Optional
 
 from pilot.node.allocation import Allocation, Said
 from pilot.node.batch import texts
-from pilot.node.machine import Machine
+from pilot.node.machine import Machine, whole
 
 SYSTEM = "LSF"
 #: ``11:12 L`` is hours and minutes until the limit; E is an estimate, X an overrun.
-_LEFT = re.compile(r"(\d+):(\d\d) ([LX])")
+_LEFT = re.compile(r"(\d{1,9}):(\d\d) ([LX])")
 
 
 def look(machine: Machine, elapsed: float) -> Optional[Allocation]:
@@ -42,8 +42,9 @@ def _cores(machine: Machine) -> Optional[Said]:
     """``LSB_MCPU_HOSTS`` is "host1 4 host2 8"."""
     words = machine.environment.get("LSB_MCPU_HOSTS", "").split()
     for host, count in zip(words[::2], words[1::2]):
-        if texts.same_host(host, machine.system.host) and count.isdecimal():
-            return Said(int(count), f"{SYSTEM}: LSB_MCPU_HOSTS")
+        here = whole(count)
+        if here is not None and texts.same_host(host, machine.system.host):
+            return Said(here, f"{SYSTEM}: LSB_MCPU_HOSTS")
     hosts = machine.environment.get("LSB_HOSTS", "").split()
     here = sum(1 for host in hosts if texts.same_host(host, machine.system.host))
     return Said(here, f"{SYSTEM}: LSB_HOSTS") if here else None

@@ -48,6 +48,6 @@ def parse_start(text: str, job: str) -> Optional[int]:
     try:
         told = json.loads(text)
         began = told[job]["startTime"]
-        return int(began) if int(began) > 0 else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return int(began) if 0 < int(began) < 2**63 else None
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -10,7 +10,7 @@ from typing import Optional
 
 from pilot.node.allocation import Allocation, Gpus, Said
 from pilot.node.batch import texts
-from pilot.node.machine import Machine
+from pilot.node.machine import Machine, whole
 
 SYSTEM = "PBS"
 _GPU = re.compile(r"(?P<host>[\w.-]+)-gpu(?P<number>\d+)")
@@ -60,8 +60,8 @@ def _cores(machine: Machine, told: dict[str, str]) -> Optional[Said]:
     here = sum(1 for host in hosts if texts.same_host(host, machine.system.host))
     if here:
         return Said(here, f"{SYSTEM}: PBS_NODEFILE")
-    asked = told.get("Resource_List.ncpus", "")
-    return Said(int(asked), f"{SYSTEM}: Resource_List.ncpus") if asked.isdecimal() and int(asked) else None
+    asked = whole(told.get("Resource_List.ncpus", ""))
+    return Said(asked, f"{SYSTEM}: Resource_List.ncpus") if asked else None
 
 
 def _memory(machine: Machine, told: dict[str, str]) -> Optional[Said]:

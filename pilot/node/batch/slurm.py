@@ -6,7 +6,7 @@ from typing import Optional
 
 from pilot.node.allocation import Allocation, Gpus, Said
 from pilot.node.batch import texts
-from pilot.node.machine import Machine
+from pilot.node.machine import Machine, whole
 from pilot.protocol import UNLIMITED
 
 SYSTEM = "Slurm"
@@ -39,11 +39,12 @@ def _tasks_here(machine: Machine) -> int:
     nodes_before = machine.number("SLURM_NODEID") or 0
     for part in machine.environment.get("SLURM_STEP_TASKS_PER_NODE", "").split(","):
         count, _, times = part.partition("(x")
-        if not count.isdecimal():
+        tasks = whole(count)
+        if tasks is None:
             return 1
-        nodes_before -= int(times[:-1]) if times[:-1].isdecimal() else 1
+        nodes_before -= whole(times[:-1]) or 1
         if nodes_before < 0:
-            return max(1, int(count))
+            return max(1, tasks)
     return 1
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 import re
 from typing import Optional
 
-_CLOCK = re.compile(r"(?:(\d+)-)?(\d+):(\d{1,2})(?::(\d{1,2}))?")
-_DAYS_AND_HOURS = re.compile(r"(\d+)-(\d+)")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([bkmgtp]?)(?:i?b|bytes)?", re.IGNORECASE)
+from pilot.node.machine import whole
+
+# Digits are bounded: Python refuses to read thousands of them, and a float has no room for hundreds.
+_CLOCK = re.compile(r"(?:(\d{1,9})-)?(\d{1,9}):(\d{1,2})(?::(\d{1,2}))?")
+_DAYS_AND_HOURS = re.compile(r"(\d{1,9})-(\d{1,9})")
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?)\s*([bkmgtp]?)(?:i?b|bytes)?", re.IGNORECASE)
 _POWERS = {"": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def seconds(text: str) -> Optional[int]:
     """Seconds of ``D-HH:MM:SS``, ``D-HH``, ``HH:MM:SS``, ``MM:SS`` or a bare number; None for anything else."""
     word = text.strip()
-    if word.isascii() and word.isdecimal():
-        return int(word)
+    bare = whole(word)
+    if bare is not None:
+        return bare
     days = _DAYS_AND_HOURS.fullmatch(word)
     if days:
         return int(days[1]) * 86400 + int(days[2]) * 3600
