@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Callable
 
+from pilot import procfs
+
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 #: Looks for processes that are to be stopped before they are killed.
@@ -49,13 +51,7 @@ def protect_from_oom() -> int:
 
 def children(pid: int) -> list[int]:
     """The direct children of a process, those that have ended and were not reaped included."""
-    found: list[int] = []
-    try:
-        for task in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
-        return found
-    except (OSError, ValueError):
-        return [child for child, parent in _parents() if parent == pid]
+    return procfs.children(pid) if procfs.kernel_lists_children() else procfs.all_children().get(pid, [])
 
 
 def reap(spared: Collection[int] = ()) -> list[int]:
@@ -105,9 +101,12 @@ def _stop_all(spared: Collection[int]) -> None:
 
 
 def _below(pid: int, spared: Collection[int]) -> Iterator[int]:
-    for child in set(children(pid)).difference(spared):
-        yield child
-        yield from _below(child, spared)
+    """Everything below a process, however long its chains are, but what is spared and below."""
+    waiting = [pid]
+    while waiting:
+        for child in set(children(waiting.pop())).difference(spared):
+            yield child
+            waiting.append(child)
 
 
 def _send(pid: int, number: int) -> None:
@@ -132,17 +131,3 @@ def _prctl(option: int, value: int) -> bool:
         return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
     except (OSError, AttributeError):
         return False
-
-
-def _parents() -> list[tuple[int, int]]:
-    """Every process with its parent, for kernels without lists of children."""
-    found = []
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                about = Path(f"/proc/{entry}/stat").read_bytes()
-            except OSError:
-                continue
-            # The name, in brackets, may hold anything.
-            found.append((int(entry), int(about.rpartition(b")")[2].split()[1])))
-    return found

@@ -10,29 +10,30 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Callable, Optional
 
 from commands.context import Central, Sandboxes
+from pilot.attempts.carrier import Carrier
 from pilot.attempts.checkpoints import Checkpoint
 from pilot.attempts.containers import Contained, Containers, NoContainer, inputs_of, prepare, start
 from pilot.attempts.containment import Containment
 from pilot.attempts.delivery import Delivery
-from pilot.attempts.directory import AttemptDirectory, last_lines, remove, size_of
+from pilot.attempts.directory import AttemptDirectory, last_lines, remove
 from pilot.attempts.grant import grant_text
 from pilot.attempts.launching import bounds_of, launch_of
+from pilot.attempts.prints import Prints
 from pilot.attempts.slots import Slot
 from pilot.attempts.verdict import GONE, Verdict, beyond, judge, perhaps_told
 from pilot.attempts.watchdog import Limits, Watch, Watchdog
 from pilot.enclosures.ports import Enclosure
-from pilot.errors import InvalidInput, PilotageError, Refusal
+from pilot.errors import InvalidInput, Refusal
 from pilot.jobfile import relative_path
 from pilot.masking import mask
 from pilot.payloads.payload import CannotStart, InnerElement, Launch, Payload
 from pilot.payloads.user_traces import remove_all_of
 from pilot.persist import Stopped, persist
 from pilot.policy import SitesWord
-from pilot.protocol import MAX_TAIL, AttemptReport, InputFile, Lease, LeaseReport, Usage, attempt_stream
+from pilot.protocol import MAX_TAIL, AttemptReport, InputFile, Lease, LeaseReport, Usage
 from pilot.states import Outcome, Phase
 
 #: Seconds that an input is tried for. Longer, and another node may be nearer to it.
@@ -97,9 +98,7 @@ class Attempt:
         self._changed = threading.Condition()
         self._cleared = True  # nothing of the payload is left that could be ended
         self.left = 0  # processes that could not
-        self._streaming = threading.Lock()
-        self._streamed: set[str] = set()
-        self._streams_closed = False
+        self.prints = Prints(lease, place, services.central)
 
     @property
     def name(self) -> str:
@@ -160,9 +159,8 @@ class Attempt:
             report = self._node_fault(f"a fault of the pilot or its node: {type(fault).__name__}: {fault}")
         self.outcome, self.told = report.outcome, report.message
         try:
-            self._leave(report)
-        except PilotageError as error:
-            self.services.say(f"{self.name}: its end could not be told: {error}")
+            for last in (self._stop_payload, lambda: self._tell_end(report), self._leave_nothing):
+                self._try(last)
         finally:
             self.ended()
 
@@ -195,7 +193,7 @@ class Attempt:
         problems = (self._stage(file, deadline) for file in inputs_of(self.lease.spec))
         problem = next(filter(None, problems), "")
         if not problem:
-            self.note = self._checkpoint().restore(self.place.root / "checkpoint", self._pausing(deadline))
+            self.note = Checkpoint(self._carrier()).restore(self.place.root / "checkpoint", self._pausing(deadline))
         return problem
 
     def _stage(self, file: InputFile, deadline: float) -> str:
@@ -226,7 +224,7 @@ class Attempt:
             self.place.root,
             started,
             lambda problem: self.end(beyond(problem, self.lease.spec.grace)),
-            self._follow_output,
+            self.prints.follow,
             self.lease.spec.stop_signal,
         )
         self.services.watchdog.watch(watch)
@@ -237,7 +235,8 @@ class Attempt:
                 self._changed.wait_for(lambda: self.verdict is not None, LATE)
         self.services.watchdog.unwatch(watch)
         self._clear(payload)
-        return judge(ended, self.verdict, watch.close(ended, wall), self.limits)
+        usage = watch.close(ended, wall)  # takes its time, in which a verdict may come
+        return judge(ended, self.verdict, usage, self.limits)
 
     def _begin(self) -> Payload:
         with self._changed:
@@ -246,7 +245,13 @@ class Attempt:
             self._cleared = False
             self.place.tell(self.place.grant, grant_text(self.lease, self.slot, self.limits))
             self.place.hand_over()
-            self.payload = start(self.services.element, self.services.containers, self.container, self._launch())
+            launch = self._launch()
+            try:
+                self.payload = start(self.services.element, self.services.containers, self.container, launch)
+            except BaseException:  # whatever it was: nobody else would remove the enclosure
+                if launch.enclosure is not None:
+                    launch.enclosure.close()
+                raise
             return self.payload
 
     def _clear(self, payload: Payload) -> None:
@@ -270,22 +275,20 @@ class Attempt:
     def _bring_home(self, report: AttemptReport) -> AttemptReport:
         """Deliver the outputs of a payload that ended by itself, or was over a limit that leaves them usable."""
         if report.outcome is Outcome.PREEMPTED and self.lease.spec.checkpoint:
-            saved, problem = self._checkpoint().save(self._hurrying)
+            saved, problem = Checkpoint(self._carrier()).save(self._hurrying)
             return replace(report, checkpoint=saved, message="; ".join(filter(None, (report.message, problem))))
-        if self.verdict is not None and report.outcome is not Outcome.LIMIT_EXCEEDED:
-            return report
-        if report.limit == "disk" or not self.lease.spec.outputs:
-            return report
-        self._advance(Phase.COMPLETING)
-        delivery = Delivery(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
-        report = delivery.add_to(report, self._pausing(None))
+        usable = self.verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED
+        if usable and report.limit != "disk" and self.lease.spec.outputs:
+            self._advance(Phase.COMPLETING)
+            report = Delivery(self._carrier()).add_to(report, self._pausing(None))
         verdict = self.verdict
         if verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED:
             return report
-        return replace(report, outcome=verdict.outcome, message=verdict.message)  # killed while its files went home
+        # It may have come after the payload was judged: then what is not home will not get there.
+        return replace(report, outcome=verdict.outcome, limit=verdict.limit, message=verdict.message)
 
-    def _checkpoint(self) -> Checkpoint:
-        return Checkpoint(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
+    def _carrier(self) -> Carrier:
+        return Carrier(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
 
     # -- small parts --------------------------------------------------------------------------------------------------
 
@@ -319,32 +322,6 @@ class Attempt:
                 self._changed.wait(end - time.monotonic())
             return self.verdict == GONE or time.monotonic() >= self.deliver_until
 
-    def _follow_output(self) -> None:
-        """Have what is printed pushed, from the first byte on."""
-        with self._streaming:
-            if self._streams_closed:
-                return  # a last look of the watchdog, when all is over
-            for name, path in self._logs():
-                if name not in self._streamed and size_of(path):
-                    self._streamed.add(name)
-                    self.services.central.stream(name, path)
-
-    def _close_streams(self) -> None:
-        """Nothing more is printed."""
-        self._follow_output()
-        with self._streaming:
-            self._streams_closed = True
-            for name in self._streamed:
-                self.services.central.close_stream(name)
-
-    def _logs(self) -> tuple[tuple[str, Path], ...]:
-        """Its log streams and their files."""
-        job, attempt = self.lease.job, self.lease.attempt
-        return (
-            (attempt_stream(job, attempt, "stdout"), self.place.stdout),
-            (attempt_stream(job, attempt, "stderr"), self.place.stderr),
-        )
-
     def _stopped(self, why: str) -> AttemptReport:
         """There was a verdict before the payload ran."""
         verdict = self.verdict
@@ -356,19 +333,32 @@ class Attempt:
         usage = self.watch.usage if self.watch is not None else Usage()
         return AttemptReport(Phase.ENDED, Outcome.NODE_FAULT, message=message, usage=usage)
 
-    def _leave(self, report: AttemptReport) -> None:
-        """Say how it ended, and leave nothing behind."""
+    def _try(self, last: Callable[[], None]) -> None:
+        """Do one of the last things; what goes wrong with it must not keep the others from being done."""
+        try:
+            last()
+        except Exception as error:  # noqa: BLE001 - an end that is not told would be waited for until the pilot's
+            self.services.say(f"{self.name}: at its end: {type(error).__name__}: {error}")
+
+    def _stop_payload(self) -> None:
+        """End it where the thread met a fault while it ran."""
         if self.payload is not None and not self._cleared:
-            self.payload.kill()  # the thread met a fault while it ran
+            self.left = 1  # for all that is known, until it has been cleared
+            self.payload.kill()
             self._clear(self.payload)
-        if self.container is not None:
-            self.container.release()
+
+    def _tell_end(self, report: AttemptReport) -> None:
+        """Say how it ended, unless the lease is gone."""
         with self._changed:
             self.phase = Phase.ENDED
             gone = self.verdict is not None and self.verdict.outcome is None
-        self._close_streams()
+        self.prints.close()
         if not gone:
             self.services.central.report(self.lease.job, self.lease.attempt, self._completed(report))
+
+    def _leave_nothing(self) -> None:
+        if self.container is not None:
+            self.container.release()
         if not self.services.keep_work:
             remove(self.place.root)
         if self.place.owner is not None and not self.left:
@@ -380,10 +370,9 @@ class Attempt:
         text = last_lines(place.stderr) or last_lines(place.stdout)
         secrets = [self.lease.job_token.encode(), *(value.encode() for value in self.lease.credentials.values())]
         tail = mask(text.encode("utf-8", "replace"), [secret for secret in secrets if secret])[-MAX_TAIL:]
-        sizes = {name: size_of(path) for name, path in self._logs()}
         return replace(
             report,
             message="; ".join(filter(None, (report.message, self.note))),
             tail=tail.decode("utf-8", "replace"),
-            log_sizes={name: size for name, size in sizes.items() if size},
+            log_sizes=self.prints.sizes(),
         )

@@ -10,69 +10,44 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable, Optional
 
-from commands.context import Sandboxes
-from pilot.attempts.outputs import Output, TooManyOutputs, collect, digest_of
+from pilot.attempts.carrier import Carrier, Pause
+from pilot.attempts.outputs import TooManyOutputs
 from pilot.errors import InvalidInput, Refusal
 from pilot.jobfile import relative_path
-from pilot.payloads.slot_users import SlotUser
 from pilot.persist import Stopped, persist
-from pilot.protocol import InputFile, Lease, OutputFile, OutputRule
-
-#: Where the files of a checkpoint are, and the word that says so in a report.
-SANDBOX = "sandbox"
-
-Pause = Callable[[float], bool]
+from pilot.protocol import InputFile, OutputFile, OutputRule
 
 
 class Checkpoint:
     """Saves and restores for one attempt, in its thread. `pause` waits between tries and says when to stop."""
 
-    def __init__(
-        self,
-        lease: Lease,
-        directory: Path,
-        sandboxes: Sandboxes,
-        random: Callable[[], float],
-        owner: Optional[SlotUser] = None,
-    ) -> None:
-        self.lease = lease
-        self.directory = directory
-        self.sandboxes = sandboxes
-        self.random = random
-        self.owner = owner  # of the files: nothing is saved that this user could not read
+    def __init__(self, carrier: Carrier) -> None:
+        self.carrier = carrier
 
     # -- at the end ---------------------------------------------------------------------------------------------------
 
     def save(self, pause: Pause) -> tuple[tuple[OutputFile, ...], str]:
         """Bring to the sandbox store what the job lists: all files that were saved, or none and a sentence why."""
-        rules = tuple(OutputRule(pattern) for pattern in self.lease.spec.checkpoint)
+        rules = tuple(OutputRule(pattern) for pattern in self.carrier.lease.spec.checkpoint)
         try:
-            collected = collect(rules, self.directory, self.owner)
+            collected = self.carrier.find(rules)
         except TooManyOutputs as problem:
             return (), f"no checkpoint was saved: {problem}"
         if collected.refused:
             return (), f"no checkpoint was saved: {'; '.join(collected.refused)}"
         try:
-            saved = tuple([self._store(output, pause) for output in collected.outputs.values()])
+            saved = tuple([self.carrier.bring(output, pause) for output in collected.outputs.values()])
         except (Refusal, OSError, Stopped) as problem:
             return (), f"no checkpoint was saved: {problem}"
         return saved, "" if saved else "there were no files for a checkpoint"
-
-    def _store(self, output: Output, pause: Pause) -> OutputFile:
-        if pause(0):
-            raise Stopped(None)
-        sha256, size = digest_of(output.path, self.owner)
-        persist(lambda: self.sandboxes.store(self.lease, output.path, sha256, size), pause, self.random)
-        return OutputFile(output.name, size, sha256, (SANDBOX,))
 
     # -- at the beginning ---------------------------------------------------------------------------------------------
 
     def restore(self, aside: Path, pause: Pause) -> str:
         """Put the files of the lease's checkpoint into the directory, over what is there; `aside` is a place to bring
         them to until all are there. Returns why the attempt begins anew instead. Raises `Stopped`."""
-        files = self.lease.checkpoint
+        files = self.carrier.lease.checkpoint
         if not files:
             return ""
         aside.mkdir(mode=0o700)
@@ -80,7 +55,7 @@ class Checkpoint:
             names = [relative_path(file.name, "checkpoint") for file in files]
             places = [self._fetch(file, aside / str(number), pause) for number, file in enumerate(files)]
             for place, name in zip(places, names):
-                _put(place, self.directory, name.split("/"))
+                _put(place, self.carrier.directory, name.split("/"))
         except (Refusal, InvalidInput) as problem:
             return f"it began anew, because its checkpoint cannot be had: {problem}"
         finally:
@@ -88,7 +63,8 @@ class Checkpoint:
         return ""
 
     def _fetch(self, file: InputFile, place: Path, pause: Pause) -> Path:
-        persist(lambda: self.sandboxes.fetch(self.lease, file.sha256, file.size, place), pause, self.random)
+        carrier = self.carrier
+        persist(lambda: carrier.sandboxes.fetch(carrier.lease, file.sha256, file.size, place), pause, carrier.random)
         return place
 
 

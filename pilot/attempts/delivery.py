@@ -4,45 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Callable, Optional
+from typing import Optional
 
-from commands.context import Sandboxes
-from pilot.attempts.outputs import Output, TooManyOutputs, collect, digest_of
+from pilot.attempts.carrier import SANDBOX, Carrier, Pause
+from pilot.attempts.outputs import Output, TooManyOutputs
 from pilot.errors import Refusal
-from pilot.payloads.slot_users import SlotUser
-from pilot.persist import Stopped, persist
-from pilot.protocol import AttemptReport, Lease, OutputFile
+from pilot.persist import Stopped
+from pilot.protocol import AttemptReport, OutputFile
 from pilot.states import Outcome
-
-#: The destination that every pilot can reach; it is meant where a rule names none.
-SANDBOX = "sandbox"
 
 
 class Delivery:
     """Delivers for one attempt, in its thread."""
 
-    def __init__(
-        self,
-        lease: Lease,
-        directory: Path,
-        sandboxes: Sandboxes,
-        random: Callable[[], float],
-        owner: Optional[SlotUser] = None,
-    ) -> None:
-        self.lease = lease
-        self.directory = directory
-        self.sandboxes = sandboxes
-        self.random = random
-        self.owner = owner  # of the files: nothing is read that this user could not read
+    def __init__(self, carrier: Carrier) -> None:
+        self.carrier = carrier
         self.delivered: list[OutputFile] = []
         self.undelivered: list[str] = []
         self.why = ""  # why the first of them was not
 
-    def add_to(self, report: AttemptReport, pause: Callable[[float], bool]) -> AttemptReport:
+    def add_to(self, report: AttemptReport, pause: Pause) -> AttemptReport:
         """Deliver everything; the report says what became of it. `pause` waits between tries and says when to stop."""
         try:
-            collected = collect(self.lease.spec.outputs, self.directory, self.owner)
+            collected = self.carrier.find(self.carrier.lease.spec.outputs)
         except TooManyOutputs as problem:
             return _spoiled(report, (), str(problem))
         stopped: Optional[Stopped] = None
@@ -55,17 +39,14 @@ class Delivery:
         report = replace(report, outputs=tuple(self.delivered), message=_sentences([report.message, *notes]))
         return _spoiled(report, self.undelivered, self.why) if self.undelivered else report
 
-    def _deliver(self, output: Output, pause: Callable[[float], bool]) -> Optional[Stopped]:
+    def _deliver(self, output: Output, pause: Pause) -> Optional[Stopped]:
         """Bring it to the sandbox store. Returns how it was stopped, should it be."""
-        destinations = output.to or (SANDBOX,)
+        destinations = output.to or (SANDBOX,)  # where a rule names none
         if SANDBOX not in destinations:
             self._give_up(output, f"this pilot cannot deliver to {', '.join(destinations)}")
             return None
         try:
-            if pause(0):
-                raise Stopped(None)
-            sha256, size = digest_of(output.path, self.owner)
-            persist(lambda: self.sandboxes.store(self.lease, output.path, sha256, size), pause, self.random)
+            self.delivered.append(self.carrier.bring(output, pause))
         except Refusal as refusal:
             self._give_up(output, str(refusal))
         except OSError as error:
@@ -73,8 +54,6 @@ class Delivery:
         except Stopped as stopped:
             self._give_up(output, str(stopped))
             return stopped
-        else:
-            self.delivered.append(OutputFile(output.name, size, sha256, (SANDBOX,)))
         return None
 
     def _give_up(self, output: Output, why: str) -> None:

@@ -63,11 +63,12 @@ def collect(rules: Sequence[OutputRule], directory: Path, owner: Optional[SlotUs
 
 
 def _apply(rule: OutputRule, root: Path, collected: Collected) -> None:
-    found = list(_matches(root, "", [part for part in rule.pattern.split("/") if part]))
+    found = False
+    for name in _matches(root, "", [part for part in rule.pattern.split("/") if part], set()):
+        found = True
+        _take(collected, root, name, rule)
     if not found and not is_glob(rule.pattern):
         collected.missing.append(rule.pattern)
-    for name in found:
-        _take(collected, root, name, rule)
 
 
 def digest_of(path: Path, owner: Optional[SlotUser] = None) -> tuple[str, int]:
@@ -82,23 +83,29 @@ def digest_of(path: Path, owner: Optional[SlotUser] = None) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def _matches(root: Path, name: str, parts: Sequence[str]) -> Iterator[str]:
-    """Names below `name` that fit the parts of a pattern. ``**`` stands for any number of directories."""
+def _matches(root: Path, name: str, parts: Sequence[str], been: set[tuple[str, int]]) -> Iterator[str]:
+    """Names below `name` that fit the parts of a pattern. ``**`` stands for any number of directories.
+
+    `been`: at which of them each directory was looked through; with several, ways to the same one would be countless.
+    """
     if not parts:
         yield name
         return
     head, rest = parts[0], parts[1:]
     if head == "**":
-        yield from _matches(root, name, rest or ["*"])
+        if (name, len(parts)) in been:
+            return
+        been.add((name, len(parts)))
+        yield from _matches(root, name, rest or ["*"], been)
         for directory in _directories(root, name):
-            yield from _matches(root, directory, parts)
+            yield from _matches(root, directory, parts, been)
     elif not is_glob(head):
         if os.path.lexists(root / name / head):
-            yield from _matches(root, _join(name, head), rest)
+            yield from _matches(root, _join(name, head), rest, been)
     else:
         for entry in _entries(root, name):
             if _fits(entry.name, head) and (not rest or entry.is_dir(follow_symlinks=False)):
-                yield from _matches(root, _join(name, entry.name), rest)
+                yield from _matches(root, _join(name, entry.name), rest, been)
 
 
 def _fits(name: str, pattern: str) -> bool:

@@ -50,28 +50,28 @@ class HttpSandboxes:
 
     def store(self, lease: Lease, source: Path, sha256: str, size: int) -> None:
         # Asked first where it pays: a central that has it answers before the bytes are out, and breaks them off.
-        at = self._arrived(lease, sha256) if size > BLOCK else 0
+        at = self._arrived(lease, sha256, size) if size > BLOCK else 0
         with source.open("rb") as file:
             if at == 0 and size <= PART:
                 self._put(lease, sha256, Piece(file, size))
                 return
-            while at is not None and at < size:
+            while at is not None:  # also when all its bytes are there: the answer to the last part makes it a file
                 file.seek(at)
                 reply = self._put(lease, sha256, Piece(file, min(PART, size - at)), f"?offset={at}&size={size}")
-                at = reply.next if reply.stored else None
+                at = _onwards(reply, at, size)
 
     def _put(self, lease: Lease, sha256: str, piece: Piece, query: str = "") -> SandboxReply:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(piece.size)}
         with self._ask("PUT", lease, sha256, query, headers, piece) as answer:
             return answer.read(SandboxReply)
 
-    def _arrived(self, lease: Lease, sha256: str) -> Optional[int]:
+    def _arrived(self, lease: Lease, sha256: str, size: int) -> Optional[int]:
         """How many bytes of a file in parts are there already, None when all are."""
         with self._ask("HEAD", lease, sha256) as answer:
             if answer.status == 200:
                 return None
             arrived = answer.header("Pilotage-Next")
-            return int(arrived) if arrived.isdigit() else 0
+            return min(int(arrived), size) if arrived.isdigit() and len(arrived) < 20 else 0
 
     def _ask(
         self,
@@ -106,6 +106,15 @@ class HttpSandboxes:
             self._preferred = index
             return Answer(answer, url)
         raise problem
+
+
+def _onwards(reply: SandboxReply, at: int, size: int) -> Optional[int]:
+    """Where the next part begins, None when all of the file is there."""
+    if not reply.stored or reply.next >= size:
+        return None
+    if reply.next <= at:
+        raise TransportError(f"a part from byte {at} was taken, and the central still wants byte {reply.next} next")
+    return reply.next
 
 
 def _common(lease: Lease) -> dict[str, str]:

@@ -18,7 +18,7 @@ from pilot.monitor.shipper import Shipper
 from pilot.notices.notice import Notice, divide
 from pilot.states import PilotReason
 
-#: Seconds that an order may set an interval to, or a deadline.
+#: Seconds that an order may set an interval to.
 LONGEST = 86400.0
 #: Seconds that the end itself has, however late it is: what is lost then would have been lost anyway.
 LEAST = 10.0

@@ -87,7 +87,7 @@ def run(config: Config, archive: Optional[Path]) -> ExitCode:
     secrets.add(None, [secret, what.session_key, reply.token, enrolment.ticket(config)])
     try:
         return Monitor(config, reply, client, log, waking, secrets).run(archive)
-    except RuntimeError as problem:  # a thread that the heart of this pilot would need was not to be had
+    except (RuntimeError, BlockingIOError) as problem:  # a thread, or an agent's process, was not to be had
         return cannot_begin(client, log, problem)
 
 

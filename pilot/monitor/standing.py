@@ -22,7 +22,6 @@ class Standing:
         self.token = ""
         self.epoch = 0
         self.heard = steady()  # when the central last answered anything
-        self.ends = False  # the central took the pilot's right back
         self._offset = 0.0
         self._lock = threading.Lock()
 

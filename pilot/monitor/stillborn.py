@@ -13,7 +13,7 @@ from pilot.states import PilotReason
 PATIENCE = 5.0
 
 
-def cannot_begin(client: CentralClient, log: PilotLog, problem: RuntimeError) -> ExitCode:
+def cannot_begin(client: CentralClient, log: PilotLog, problem: Exception) -> ExitCode:
     """Say so to the central, once, so that nobody waits for this pilot."""
     why = f"this user may have no more processes or threads on this machine: {problem}"
     log.say(why)

@@ -229,11 +229,14 @@ def test_an_agent_that_dies_under_a_fork_bomb(central: WireCentral, able: ExitSt
     whole(central)
 
 
-def test_a_pilot_that_can_start_no_thread_says_so(central: WireCentral, able: ExitStack, pilots: PilotMaker) -> None:
+@pytest.mark.parametrize("processes", [1, 2])  # no thread, or a thread and no agent
+def test_a_pilot_that_can_start_no_thread_says_so(
+    central: WireCentral, able: ExitStack, pilots: PilotMaker, processes: int
+) -> None:
     """A pilot that comes when its user has all the processes it may have ends as unfit, and the central knows why."""
     place = taken(able, stress.anybodys())
     central.submit("true")
-    pilot = place.start(pilots(**place.config(central)), processes=1)
+    pilot = place.start(pilots(**place.config(central)), processes=processes)
     assert pilot.wait() == ExitCode.UNFIT
     [goodbye] = central.goodbyes
     assert goodbye.reason is PilotReason.UNFIT

@@ -16,6 +16,9 @@ import pytest
 
 from commands.context import Capacity
 from pilot import procfs
+from pilot.attempts.containment import Containment
+from pilot.attempts.diskmeter import DiskMeter
+from pilot.enclosures.ports import Bounds
 from pilot.errors import PilotageError, Refusal, TransportError
 from pilot.payloads.payload import Launch, Payload
 from pilot.protocol import Needs
@@ -520,6 +523,69 @@ def test_a_dead_worker_costs_its_own_attempt(bench: PoolBench, monkeypatch: pyte
     assert gone(pids[0])
     (bench.job_directory(2) / "go").touch()
     assert bench.central.end_of(2).outcome is Outcome.SUCCESS
+
+
+def test_an_end_is_told_whatever_else_fails(bench: PoolBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even killing a payload works, the end of its attempt is told, and its slot is free."""
+    start = bench.element.start
+    payloads: list[Payload] = []
+
+    def faulty(launch: Launch) -> Payload:
+        payload = start(launch)
+        payloads.append(payload)
+        monkeypatch.setattr(payload, "wait", lambda: {}["no such thing"])
+        monkeypatch.setattr(payload, "kill", lambda: {}["no way to kill"])
+        return payload
+
+    monkeypatch.setattr(bench.element, "start", faulty)
+    bench.pool.start(shell(1, "sleep 600"))
+    assert bench.central.end_of(1).outcome is Outcome.NODE_FAULT
+    bench.wait_for_freed_cores(4)
+    monkeypatch.undo()
+    payloads[0].clear(5.0)
+    assert any("no way to kill" in line for line in bench.said)
+
+
+@pytest.mark.parametrize("order", ["kill", "stop"])
+def test_a_verdict_that_comes_while_the_end_is_measured(
+    bench: PoolBench, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """A payload that ended well just when its attempt was ended is no success without its outputs."""
+    final = DiskMeter.final
+
+    def late(meter: DiskMeter) -> int:
+        if order == "kill":
+            bench.pool.kill(1, 1, "too late")
+        else:
+            bench.pool.stop(PilotReason.SIGNAL, "too late", 5.0, 5.0)
+        return final(meter)
+
+    monkeypatch.setattr(DiskMeter, "final", late)
+    report = bench.run(1, "echo x > out", outputs=["out"])
+    assert (report.outcome, report.message) == (
+        Outcome.KILLED if order == "kill" else Outcome.PREEMPTED,
+        "too late",
+    )
+
+
+def test_an_enclosure_goes_with_a_payload_that_cannot_start(tmp_path: Path) -> None:
+    """What was made to hold a payload does not stay when there is nothing to hold."""
+    made: list[str] = []
+
+    class Noted:
+        described = "noted"
+
+        def enclose(self, name: str, bounds: Bounds) -> Any:
+            made.append(name)
+            return self
+
+        def close(self) -> None:
+            made.append("closed")
+
+    with pool_bench(tmp_path, Containment(enclosures=Noted())) as bench:
+        bench.pool.start(make_lease(1, "./is-not-there"))
+        assert bench.central.end_of(1).exit_code == 127
+        assert made == ["1.1", "closed"]
 
 
 def test_a_container_is_refused_honestly(bench: PoolBench) -> None:

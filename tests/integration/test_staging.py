@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.server.asked.append(("PUT", self.path, self.headers["Authorization"]))
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.arrived += body
+        self.server.arrived += b"" if self.server.fault == "forgetful" else body
         if self.server.fault == "stale":
             self.problem(409, "stale-attempt")
             return
@@ -180,6 +180,28 @@ def test_what_is_there_is_not_sent(server: Sandboxes, sandboxes: HttpSandboxes, 
     (tmp_path / "out").write_bytes(CONTENT)
     sandboxes.store(LEASE, tmp_path / "out", SHA256, len(CONTENT))
     assert [method for method, _, _ in server.asked] == ["HEAD"]
+
+
+def test_a_file_that_lacks_nothing_but_its_end(server: Sandboxes, sandboxes: HttpSandboxes, tmp_path: Path) -> None:
+    """All bytes are there and the central ended before it made a file of them: it is asked to, and nothing is sent."""
+    server.arrived += CONTENT
+    (tmp_path / "out").write_bytes(CONTENT)
+    sandboxes.store(LEASE, tmp_path / "out", SHA256, len(CONTENT))
+    assert server.files[SHA256] == CONTENT
+    assert [path.partition("?")[2] for method, path, _ in server.asked if method == "PUT"] == [
+        f"offset={len(CONTENT)}&size={len(CONTENT)}"
+    ]
+
+
+def test_parts_that_lead_nowhere(
+    server: Sandboxes, sandboxes: HttpSandboxes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A central that takes parts and does not get on is trouble, and not asked for ever."""
+    monkeypatch.setattr(staging, "PART", 1_000_000)
+    server.fault = "forgetful"
+    (tmp_path / "out").write_bytes(CONTENT)
+    with pytest.raises(TransportError, match="still wants byte 0 next"):
+        sandboxes.store(LEASE, tmp_path / "out", SHA256, len(CONTENT))
 
 
 @pytest.mark.parametrize("arrived", [0, 1_500_000])

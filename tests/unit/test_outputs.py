@@ -118,6 +118,25 @@ def test_too_many(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         collect([OutputRule("**")], job)
 
 
+def test_many_ways_to_the_same_place(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pattern with several `**` looks through each directory a few times, however many ways lead there."""
+    deep = job
+    for _ in range(30):
+        deep = deep / "a"
+    deep.mkdir(parents=True)
+    (deep / "x").write_text("x")
+    looked: list[str] = []
+    entries = outputs._entries
+
+    def counting(root: Path, name: str) -> list[os.DirEntry[str]]:
+        looked.append(name)
+        assert len(looked) < 1000
+        return entries(root, name)
+
+    monkeypatch.setattr(outputs, "_entries", counting)
+    assert list(collect([OutputRule("**/a/**/a/**/a/**/a/**/a/**/x")], job).outputs) == ["a/" * 30 + "x"]
+
+
 def test_a_digest_is_of_the_file_itself(job: Path) -> None:
     """Hashing does not follow a link that has taken a file's place."""
     assert digest_of(job / "x.txt")[1] == 5
