@@ -69,7 +69,7 @@ def _pilot_settings(
     default = protocol.Settings()
     settings = protocol.Settings(
         communities=communities,
-        pipeline=strings(fields, "pipeline", most=100),
+        pipeline=tuple(protocol.Step(name) for name in strings(fields, "pipeline", most=100)),
         lease=lease,
         beat=service.beat,
         idle=idle,

@@ -143,6 +143,17 @@ class JobSpec:
 
 
 @dataclass(frozen=True)
+class Credential:
+    """A secret of a job's owner, on its way to one attempt. It is gone from the node when the attempt has ended."""
+
+    name: str
+    kind: Literal["text", "bearer", "basic", "s3"] = "text"
+    values: dict[str, str] = field(default_factory=dict)  # text: text; bearer: token; basic: user, password; s3: none
+    urls: tuple[str, ...] = ()  # the pilot itself uses it for what lies below these
+    seconds_left: Optional[int] = None  # of its own validity, where the owner said how long
+
+
+@dataclass(frozen=True)
 class Lease:
     """The right to one attempt. `seconds` is how long it lasts from now unless a heartbeat renews it."""
 
@@ -155,8 +166,13 @@ class Lease:
     community: str = ""
     owner: str = ""
     group: str = ""
-    credentials: dict[str, str] = field(default_factory=dict)
+    credentials: tuple[Credential, ...] = ()
     checkpoint: tuple[InputFile, ...] = ()  # what an earlier attempt saved, put over the inputs
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Everything in it that must not be read in a log."""
+        return (self.job_token, *(value for each in self.credentials for value in each.values.values()))
 
 
 @dataclass(frozen=True)
@@ -207,11 +223,22 @@ class EnrolRequest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Commands of a community, named by digest."""
+    """Commands of a community: a zip archive of Python modules, named by its digest."""
 
     name: str
     sha256: str
-    urls: tuple[str, ...]
+    urls: tuple[str, ...]  # absolute, or a path at whichever central answers
+    size: int = 0  # bytes
+    community: str = ""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a pipeline, with what was configured for it. ``module:attribute`` is of a bundle."""
+
+    command: str
+    options: dict[str, str] = field(default_factory=dict)
+    timeout: Optional[int] = None  # seconds; None: the command's own
 
 
 @dataclass(frozen=True)
@@ -219,7 +246,7 @@ class Settings:
     """How this pilot is to behave. Seconds and bytes."""
 
     communities: tuple[str, ...] = ()
-    pipeline: tuple[str, ...] = ()  # empty: the standard one
+    pipeline: tuple[Step, ...] = ()  # empty: the standard one
     bundles: tuple[Bundle, ...] = ()
     lease: int = 600
     beat: float = 60.0

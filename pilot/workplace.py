@@ -108,7 +108,7 @@ def run_pipeline(context: Context) -> Context:
         context.say(context.message)
         return context
     try:
-        steps = assemble(context.settings.pipeline)
+        steps = assemble([step.command for step in context.settings.pipeline])
     except PilotageError as error:
         context.say(str(error))
         return context.evolve(reason=PilotReason.COMMAND_FAILED, message=str(error))

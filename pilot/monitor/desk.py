@@ -68,7 +68,7 @@ class Desk:
     def leased(self, leases: Iterable[Lease]) -> None:
         """Before the agent has them: what is secret about them is known."""
         for lease in leases:
-            self.secrets.add(owner(lease.job, lease.attempt), [lease.job_token, *lease.credentials.values()])
+            self.secrets.add(owner(lease.job, lease.attempt), lease.secrets)
 
     def over(self, job: int, attempt: int) -> None:
         """The lease is no longer ours to speak of."""

@@ -10,6 +10,7 @@ from pilot import codec, messages
 from pilot.errors import InvalidInput
 from pilot.protocol import (
     AttemptReport,
+    Credential,
     Fact,
     HeartbeatReply,
     JobSpec,
@@ -96,7 +97,7 @@ def test_amounts() -> None:
 def test_a_lease_whole() -> None:
     """Nested records, tuples of two and mappings arrive with their types."""
     spec = JobSpec(("true",), environment={"A": "b"})
-    lease = Lease(1, 2, 600, spec, "token", 4, credentials={"key": "value"})
+    lease = Lease(1, 2, 600, spec, "token", 4, credentials=(Credential("key", values={"text": "value"}),))
     read = codec.loads(Lease, codec.dumps(lease))
     assert read == lease
     assert isinstance(read.spec.command, tuple)
