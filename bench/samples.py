@@ -40,11 +40,13 @@ class Cell:
 
 
 class Meter:
-    """Measures a block: wall and CPU time. `database` is the process whose tree is the database; None: no such."""
+    """Measures a block: wall and CPU time. `database` is the process whose tree is the database; None: no such.
+    `central` is the process that is measured, with its descendants unless `alone`; None: this one."""
 
-    def __init__(self, database: int | None, central: int | None = None) -> None:
+    def __init__(self, database: int | None, central: int | None = None, *, alone: bool = False) -> None:
         self._database = database
-        self._central = central  # None: this process
+        self._central = central
+        self._alone = alone
         self.sample = Sample()
 
     def __enter__(self) -> Sample:
@@ -59,7 +61,10 @@ class Meter:
         self.sample.database = database - self._before[1]
 
     def _cpu(self) -> tuple[float, float]:
-        central = time.process_time() if self._central is None else tree_cpu(self._central)
+        if self._central is None:
+            central = time.process_time()
+        else:
+            central = _used(self._central) if self._alone else tree_cpu(self._central)
         return central, tree_cpu(self._database) if self._database is not None else 0.0
 
 

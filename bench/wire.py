@@ -156,12 +156,19 @@ class WirePilot:
         request = HeartbeatRequest(self.epoch, self.beats, PilotState.RUNNING, {"1": self.asked}, held)
         await self._signed("heartbeat", msgspec.json.encode(request))
 
+    async def push(self, stream: str, offset: int, content: bytes, last: bool = False) -> None:
+        """A chunk of one of its logs, as it is: not compressed."""
+        target = f"/v1/logs/{self.stamp}/{stream}?offset={offset}" + ("&last=1" if last else "")
+        await self._ask("PUT", target, content, "application/octet-stream")
+
     async def _signed(self, what: str, body: bytes) -> bytes:
-        path = f"/v1/pilots/{self.stamp}/{what}"
+        return await self._ask("POST", f"/v1/pilots/{self.stamp}/{what}", body, "application/json")
+
+    async def _ask(self, method: str, target: str, body: bytes, kind: str) -> bytes:
         proof = signatures.sign(
             self.key,
-            "POST",
-            path,
+            method,
+            target,
             body,
             f"{PILOT_SCHEME} {self.token}",
             keyid=self.stamp,
@@ -169,7 +176,7 @@ class WirePilot:
             nonce=f"n{next(_NONCES)}",
         )
         lines = "".join(f"{name}: {value}\r\n" for name, value in proof.items())
-        head = f"POST {path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n{lines}"
+        head = f"{method} {target} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: {kind}\r\n{lines}"
         return _good(await self.connection.post(head.encode(), body))
 
 
