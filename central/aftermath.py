@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from central.events import JobChanged, PilotChanged
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LINGER = 10.0
 
 
-def ended(central: Central, stamp: str, communities: Collection[str], ends: Sequence[Ended]) -> None:
+def ended(central: Central, row: PilotRow, ends: Sequence[Ended]) -> None:
     """Attempts of one pilot have ended; jobs that wait again are counted again."""
     if not ends:
         return
@@ -28,10 +28,11 @@ def ended(central: Central, stamp: str, communities: Collection[str], ends: Sequ
         central.dispatcher.jobs_requeued(requeued)
     else:
         central.dispatcher.attempts_ended()
+    central.dispatcher.attempts_ended_on(row.site, row.host)
     for end in ends:
-        central.orders.attempt_ended(stamp, end.job, end.attempt)
+        central.orders.attempt_ended(row.stamp, end.job, end.attempt)
         central.inputs.forget(end.job, end.attempt)
-    central.hub.publish(communities, *(JobChanged(end.job, end.state, end.attempt) for end in ends))
+    central.hub.publish(row.communities, *(JobChanged(end.job, end.state, end.attempt) for end in ends))
 
 
 async def drained(central: Central, row: PilotRow, why: str = "") -> None:

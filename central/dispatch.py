@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from central.choosing import Chooser
 from central.clock import Clock, Timer
-from central.explain import nothing_for, suspected
+from central.doubting import Doubts
+from central.explain import nothing_for
 from central.held import Answer, Held, HeldRequests
 from central.intake import Intake
 from central.limits import RETRY, Limits
 from central.matcher import fits
 from central.presence import Presence
-from central.records import Claim, PilotRow, Requeued, Suspicion, Waiting
+from central.records import Claim, PilotRow, Requeued, Waiting
 from central.remaining import least_time
 from central.reservations import Reservations
 from central.shares import Standings
@@ -92,6 +93,7 @@ class Dispatcher:
         self._jitter = jitter
         self._chooser = Chooser(self.queues, self.reservations, clock)
         self._held = HeldRequests(self.queues, self._chooser, clock)
+        self._doubts = Doubts(store, self._held, clock, jitter, self._later)
         self._seats: dict[tuple[str, int], _Seat] = {}
         self._intake = Intake(store, self.queues, self._held)
         self._closed = False
@@ -152,6 +154,11 @@ class Dispatcher:
         self.limits.ended(self._clock.now())
         self._await_limits()
 
+    def attempts_ended_on(self, site: str, host: str) -> None:
+        """Attempts ended on a machine, which may be trusted again, or be tried with another job."""
+        if host:
+            self._held.stir(site, host)
+
     def draining(self, stamp: str) -> None:
         """The pilot takes no new jobs, or is over: answer what it has asked."""
         mine = [(agent, seat) for (known, agent), seat in self._seats.items() if known == stamp]
@@ -167,8 +174,9 @@ class Dispatcher:
             held.end(self._barred("superseded"))
 
     def idle_cores(self, stamps: Sequence[str]) -> int:
-        """Cores that these pilots have left and that some waiting job could use; others are no supply."""
-        free = [free.offer for stamp in stamps for free in self._presence.free(stamp)]
+        """Cores that these pilots have left, may use now, and that some waiting job could use; others are no supply."""
+        barred = self._held.barred()
+        free = [free.offer for stamp in stamps if stamp not in barred for free in self._presence.free(stamp)]
         return sum(max(0, offer.cores) for offer in free if self.queues.any_fits(offer))
 
     # -- a request --------------------------------------------------------------------------------------------------
@@ -186,8 +194,6 @@ class Dispatcher:
             return self._barred("draining")
         if pilot.alarm:
             return self._barred("banned")
-        if pilot.suspect and (barred := await self._suspected(pilot.suspect)):
-            return barred
         async with seat.lock:
             if seat.claim is not None and not seat.claim.done():  # of a request whose client has gone
                 await asyncio.wait({seat.claim})
@@ -212,7 +218,8 @@ class Dispatcher:
         seat.number = request.number
         seat.used = self._clock.now()
         if seat.held is not None:
-            seat.held.end(self._barred("superseded"))
+            waits = bool(self.queues.samples(seat.held.offer.communities, 1))
+            seat.held.end(self._barred("superseded")._replace(waits=waits))
         return seat
 
     async def _before(self, pilot: PilotRow, request: MatchRequest) -> Answer | None:
@@ -227,10 +234,12 @@ class Dispatcher:
         offer = _placed(request.offer, pilot)
         self._presence.offered(pilot.stamp, request.agent, offer)
         wait = max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
-        most = 1 if pilot.suspect else request.most
-        held = seat.held = Held(pilot.stamp, request.agent, offer, most, self._clock.now() + wait)
+        deadline = self._clock.now() + wait
+        held = seat.held = Held(pilot.stamp, request.agent, offer, request.most, deadline, pilot.host)
         self.reservations.offered(pilot.stamp, request.agent, pilot.epoch, held.free)
         try:
+            if pilot.suspect and (answer := await self._settled(seat, pilot, request, held)):
+                return answer
             choice = self._chooser.choose(held)
             for _ in range(ROUNDS):
                 if not choice.picks and not asked:
@@ -248,6 +257,8 @@ class Dispatcher:
                     choice = outcome
                 if answer := await self._claim(seat, request, held, choice):
                     return answer
+                if held.barred and (answer := await self._settled(seat, pilot, request, held)):
+                    return answer
                 choice = self._chooser.choose(held, tries=False)
             self._held.give_back(choice)
             return self._nothing(held)
@@ -255,20 +266,39 @@ class Dispatcher:
             seat.held = None
             self._held.leave(held)
 
-    async def _hold(self, seat: _Seat, number: int, held: Held) -> Choice | Answer:
+    async def _settled(self, seat: _Seat, pilot: PilotRow, request: MatchRequest, held: Held) -> Answer | None:
+        """Wait until a machine on which jobs fail may have one; the answer when it may not in time, or has."""
+        if before := await self._before(pilot, request):
+            return before
+
+        def hold(seconds: float, after: Callable[[], Choice | Answer]) -> Awaitable[Choice | Answer]:
+            return self._hold(seat, request.number, held, after, seconds)
+
+        return await self._doubts.settled(held, request.most, hold)
+
+    async def _hold(
+        self,
+        seat: _Seat,
+        number: int,
+        held: Held,
+        otherwise: Callable[[], Choice | Answer] | None = None,
+        seconds: float = MAX_WAIT,
+    ) -> Choice | Answer:
+        """Let it wait, for so many seconds at most; `otherwise` is what it gets then, in place of nothing."""
+        left = held.deadline - self._clock.now()
         if seat.leaving:
             return self._barred("draining")
         if number < seat.number or self._seats.get((held.stamp, held.agent)) is not seat:
             return self._barred("superseded")  # a newer one came while the store was asked, and must not wait for this
-        if held.deadline <= self._clock.now():
-            return self._nothing(held)
+        if left <= 0:
+            return otherwise() if otherwise else self._nothing(held)
         if self._closed:
             raise self._busy("the central is stopping")
-        if len(self._held) >= self._max_held:
+        if len(self._held) - held.barred >= self._max_held:
             raise self._busy(f"{self._max_held:,} match requests wait already")
         if self._retry is None:
             self._await_limits()
-        return await self._held.wait(held, lambda: self._nothing(held, waited=True))
+        return await self._held.wait(held, min(left, seconds), otherwise or (lambda: self._nothing(held, waited=True)))
 
     # -- a claim ----------------------------------------------------------------------------------------------------
     async def _claim(self, seat: _Seat, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
@@ -285,8 +315,9 @@ class Dispatcher:
             self._clock.later(RECOVERY, self._held.serve_all)
             raise
         if claim.reason is not None and not claim.leases:
+            held.barred = claim.reason == "suspect"
             self._held.give_back(choice)
-            return self._refused(claim)
+            return None if held.barred else self._refused(claim)
         picked = {pick.queue for pick in choice.picks}
         if any(lease.queue not in picked for lease in claim.leases):
             self._held.give_back(choice)  # another central had answered this number
@@ -322,15 +353,7 @@ class Dispatcher:
                 return names
         return ("a limit on what runs",)
 
-    async def _suspected(self, suspicion: Suspicion) -> Answer | None:
-        """Why a pilot on a machine where jobs fail gets none now; None when it may try one."""
-        now = await self._store.now()
-        why = suspected(suspicion, now)
-        return Answer((), "banned", f"the machine is {why}", self._later(suspicion.next - now)) if why else None
-
     def _refused(self, claim: Claim) -> Answer:
-        if claim.reason == "suspect":
-            return Answer((), "banned", "jobs fail on the machine: it gets one at a time", self._about(BARRED))
         if claim.reason == "superseded":
             return self._barred("superseded")
         return self._barred("draining" if claim.reason == "draining" else "banned")

@@ -27,17 +27,24 @@ class Answer(NamedTuple):
     detail: str = ""
     retry_after: float = 0.0
     least_time: int | None = None  # seconds, see `central.remaining`
+    waits: bool = False  # whether jobs waited that did not fit, where the reason does not say so
 
 
 @dataclass(eq=False)
 class Held:
-    """One request that may wait until `deadline`, by the clock. It waits while `turn` is there and open."""
+    """One request that may wait until `deadline`, by the clock. It waits while `turn` is there and open.
+
+    `barred`: not for jobs, but until its machine, which is suspect, may have one.
+    """
 
     stamp: str
     agent: int
     offer: Offer
     most: int
     deadline: float
+    host: str = ""  # the machine that the pilot is on, at the offer's site
+    barred: bool = False
+    stirred: bool = False  # an attempt has ended on its machine
     passed: Choice | None = None  # the last choice for it, which found nothing
     turn: asyncio.Future[Choice | Answer] | None = None
     free: Free = field(init=False)  # all of the offer
@@ -63,7 +70,7 @@ class Held:
 
     @property
     def waiting(self) -> bool:
-        return self.turn is not None and not self.turn.done()
+        return self.turn is not None and not self.turn.done() and not self.barred
 
     def end(self, outcome: Choice | Answer | Exception) -> None:
         """Let it go on, with jobs reserved for it or with its answer."""
@@ -83,16 +90,17 @@ class HeldRequests:
         self._chooser = chooser
         self._clock = clock
         self._held: dict[Held, None] = {}  # in the order in which they came
+        self._barred: dict[tuple[str, str], dict[Held, None]] = {}  # of them, by the machine: site and host
 
     def __len__(self) -> int:
         return len(self._held)
 
-    async def wait(self, held: Held, otherwise: Callable[[], Answer]) -> Choice | Answer:
-        """Wait for jobs that fit, or for `otherwise` at the deadline. Whoever waits again keeps the earlier place."""
+    async def wait(self, held: Held, seconds: float, otherwise: Callable[[], Choice | Answer]) -> Choice | Answer:
+        """Wait for jobs that fit, or for `otherwise` after so long. Whoever waits again keeps the earlier place."""
         self._held.setdefault(held)
         turn: asyncio.Future[Choice | Answer] = asyncio.get_running_loop().create_future()
         held.turn = turn
-        timer = self._clock.later(held.deadline - self._clock.now(), lambda: held.end(otherwise()))
+        timer = self._clock.later(seconds, lambda: held.end(otherwise()))
         try:
             return await turn
         except asyncio.CancelledError:
@@ -104,9 +112,35 @@ class HeldRequests:
         finally:
             timer.cancel()
 
+    def bar(self, held: Held) -> None:
+        """The request is for no jobs until its machine may have one."""
+        held.barred = True
+        self._held.setdefault(held)
+        self._barred.setdefault((held.offer.site, held.host), {})[held] = None
+
+    def unbar(self, held: Held) -> None:
+        """The request is for jobs again."""
+        held.barred = False
+        place = held.offer.site, held.host
+        there = self._barred.get(place, {})
+        there.pop(held, None)
+        if not there:
+            self._barred.pop(place, None)
+
+    def barred(self) -> frozenset[str]:
+        """The pilots whose machines may have no job now, of those that wait."""
+        return frozenset(held.stamp for there in self._barred.values() for held in there)
+
+    def stir(self, site: str, host: str) -> None:
+        """An attempt has ended on a machine: those that may have none there look again."""
+        for held in self._barred.get((site, host), ()):
+            held.stirred = True
+            held.end(Choice((), held.free))
+
     def leave(self, held: Held) -> None:
         """The request is answered or given up."""
         self._held.pop(held, None)
+        self.unbar(held)
 
     def of(self, stamp: str) -> Iterator[Held]:
         """Those of one pilot."""

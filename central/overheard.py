@@ -80,6 +80,8 @@ class Overheard:
         if overs:
             self._central.dispatcher.attempts_ended()
         for over in overs:
+            if row := self._central.roster.known(over.stamp):
+                self._central.dispatcher.attempts_ended_on(row.site, row.host)
             self._central.orders.attempt_ended(over.stamp, over.job, over.attempt)
             self._central.inputs.forget(over.job, over.attempt)
         for ordered in _of(words, Ordered):

@@ -55,6 +55,11 @@ class Roster:
         self._entries.move_to_end(row.stamp)
         return row
 
+    def known(self, stamp: str) -> PilotRow | None:
+        """The row of a pilot as it was last read, if it has spoken here; however old."""
+        entry = self._entries.get(stamp)
+        return entry.row if entry else None
+
     def stale(self, stamp: str) -> None:
         """Something has changed the pilot: read it again the next time."""
         if entry := self._entries.get(stamp):

@@ -1,9 +1,11 @@
 """When a machine is suspect because jobs fail on it fast, one after another, and when it may be tried again.
 
-A black hole empties a queue faster than good nodes work. Ten fast failures in a row, of at least two owners or all of
-them faults of the node, make a machine suspect. It gets nothing until a pause is over, then one job at a time: each
-that fails doubles the pause, one that succeeds ends the suspicion. Pure, and the same for every store: a store keeps a
-`HostRow` for each machine on which something failed, and counts the attempts that are out there.
+A black hole empties a queue faster than good nodes work. Fast failures of ten jobs in a row, of at least two owners or
+all of them faults of the node, make a machine suspect. It gets nothing until a pause is over, then one job at a time:
+each that fails doubles the pause, one that succeeds ends the suspicion. A job that has failed there before proves
+nothing by failing again: it counts once, and is not what a machine is tried with while another waits. Pure, and the
+same for every store: a store keeps a `HostRow` for each machine on which something failed, and counts the attempts that
+are out there.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ FAILURES = frozenset({Outcome.PAYLOAD_ERROR, Outcome.INPUT_ERROR, Outcome.NODE_F
 class HostRow:
     """What is kept of one (site, host), from the first fast failure until a success."""
 
-    failures: int  # fast ones in a row, and under suspicion every failure of a job that was to try the machine
+    failures: int  # jobs in a row that failed fast, and under suspicion every one that was to try the machine
     faults: int  # of the last of them, how many in a row were node-fault
     owner: str  # of the first of them, see `whose`
     several: bool  # another owner's job failed as well
@@ -51,12 +53,19 @@ def concerns(row: HostRow | None, outcome: Outcome, seconds: float) -> bool:
     return outcome in FAILURES and (seconds < FAST or (row is not None and row.suspected is not None))
 
 
-def after_end(row: HostRow | None, outcome: Outcome, seconds: float, owner: str, now: float) -> HostRow | None:
-    """The row after an attempt ended there so, so many seconds after it was leased; None: keep none."""
+def after_end(
+    row: HostRow | None, outcome: Outcome, seconds: float, owner: str, now: float, *, again: bool
+) -> HostRow | None:
+    """The row after an attempt ended there so, so many seconds after it was leased; None: keep none.
+
+    `again`: an earlier attempt of the same job failed on the same machine.
+    """
     if not concerns(row, outcome, seconds):
         return row
     if outcome is Outcome.SUCCESS:
         return None
+    if again:
+        return row
     if row is None:
         row = HostRow(0, 0, owner, several=False, since=now)
     if row.suspected is None:
@@ -98,4 +107,4 @@ def suspicion(row: HostRow | None, out: int) -> Suspicion | None:
     """What people and the matcher see of it. `out` as for `may_claim`."""
     if row is None or row.suspected is None:
         return None
-    return Suspicion(failures=row.failures, since=row.since, next=row.next, trying=out > 0)
+    return Suspicion(row.failures, row.since, row.suspected, row.next, trying=out > 0)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from central.records import Beat, Claim, Limit, Pick
+from central.records import Beat, Claim, Identity, Limit, Pick
 from central.store.port import Store
 from central.store.suspicion import FAST, FIRST_PAUSE, STREAK
 from pilot.protocol import Fact
-from pilot.states import Outcome, PilotReason, PilotState
-from tests.contract.stores import ADA, BOB, LEASE, Clock, Worker, enrol, ids, queue_of, submit
+from pilot.states import JobState, Outcome, PilotReason, PilotState
+from tests.contract.stores import ADA, BOB, LEASE, Clock, Worker, enrol, ids, queue_of, state_of, submit
 
 pytestmark = pytest.mark.anyio
+
+
+ROOT = Identity("root", "atlas", "physics", "operator")
 
 
 class Field:
@@ -26,11 +29,17 @@ class Field:
     async def fail(
         self, times: int, outcome: Outcome = Outcome.PAYLOAD_ERROR, seconds: float = 1.0, owners: int = 2
     ) -> None:
-        """So many jobs one after another, of the owners in turn."""
+        """So many jobs one after another, of the owners in turn; those that wait again are held."""
         for number in range(times):
             leased = (await self.worker.claim(self.queues[number % owners])).leases[0]
             self.clock.forward(seconds)
             await self.worker.ended(leased, outcome)
+            await self.aside(leased.job)
+
+    async def aside(self, job: int) -> None:
+        """Hold a job if it waits, so that the next is another one."""
+        if await state_of(self.store, job) is JobState.WAITING:
+            await self.store.change(ROOT, "atlas", "hold", ids(job))
 
     async def ask(self, count: int = 1, worker: Worker | None = None) -> Claim:
         return await (worker or self.worker).claim(self.queues[0], count)
@@ -186,8 +195,9 @@ async def test_pilots_that_die_at_once(store: Store, clock: Clock) -> None:
     black = await field(store, clock)
     for number in range(STREAK):
         assert not await black.suspect()
-        await black.ask()
+        (leased,) = (await black.ask()).leases
         await store.end_pilot(black.worker.stamp, PilotState.LOST, PilotReason.GONE)
+        await black.aside(leased.job)
         black.worker = await enrol(store, 10 + number, "node7")
     assert await black.suspect()
     calm = Field(store, clock, await enrol(store, 40, "node8"), black.queues)
@@ -208,3 +218,52 @@ async def test_a_trial_under_a_limit(store: Store, clock: Clock) -> None:
     claim = await black.worker.ask(Pick(black.queues[0], 3, 1, ("here",)))
     assert (len(claim.leases), claim.reason, claim.limited) == (1, "suspect", ())
     assert [use.attempts for use in await store.limits()] == [1]
+
+
+async def test_one_job_that_fails_again_and_again(store: Store, clock: Clock) -> None:
+    """On one machine it counts once, whatever its pilot says it was; on others it counts as well."""
+    black = await field(store, clock)
+    (mistyped,) = await submit(store, 1, priority=9)
+    other = await enrol(store, 2, "node8")
+    for worker in (black.worker, other, black.worker, black.worker, other):
+        leased = await worker.take(mistyped)
+        clock.forward(0.3)
+        await worker.ended(leased, Outcome.NODE_FAULT)
+    await black.aside(mistyped)
+    await black.fail(STREAK - 2, Outcome.NODE_FAULT)
+    assert not await black.suspect()
+    await black.fail(1, Outcome.NODE_FAULT)
+    pilot = await store.pilot(black.worker.stamp)
+    assert pilot.suspect is not None
+    assert pilot.suspect.failures == STREAK
+    black.worker = other
+    await black.fail(STREAK - 2, Outcome.NODE_FAULT)
+    assert not await black.suspect()
+    await black.fail(1, Outcome.NODE_FAULT)
+    assert await black.suspect()
+
+
+async def test_a_repeat_is_no_trial(store: Store, clock: Clock) -> None:
+    """A suspect machine is tried with a job that has not failed there, where one waits; another proves nothing."""
+    black = await field(store, clock)
+    (mistyped,) = await submit(store, 1, priority=9)
+    await black.worker.ended(await black.worker.take(mistyped), Outcome.NODE_FAULT)
+    await black.aside(mistyped)
+    await black.fail(STREAK - 1, Outcome.NODE_FAULT)
+    await store.change(ROOT, "atlas", "release", ids(mistyped))
+    clock.forward(FIRST_PAUSE + 1)
+    claim = await black.worker.claim(await queue_of(store, mistyped))
+    (fresh,) = claim.leases
+    assert fresh.job != mistyped
+    await black.worker.ended(fresh, Outcome.NODE_FAULT)
+    pilot = await store.pilot(black.worker.stamp)
+    assert pilot.suspect is not None
+    assert pilot.suspect.failures == STREAK + 1
+    assert pilot.suspect.next == pytest.approx(clock.time + 2 * FIRST_PAUSE)
+    clock.forward(2 * FIRST_PAUSE + 1)
+    for job in range(1, 101):
+        await black.aside(job)
+    await black.worker.ended(await black.worker.take(mistyped), Outcome.NODE_FAULT)
+    assert (await store.pilot(black.worker.stamp)).suspect == pilot.suspect
+    await black.aside(mistyped)
+    assert len((await black.worker.claim(black.queues[1])).leases) == 1  # another may be tried at once

@@ -56,9 +56,9 @@ class SignedPilot:
 
     # -- what a pilot says ----------------------------------------------------------------------------------------
 
-    def enrol(self) -> protocol.EnrolReply:
+    def enrol(self, facts: tuple[protocol.Fact, ...] = ()) -> protocol.EnrolReply:
         key = base64.b64encode(self.key).decode()
-        request = protocol.EnrolRequest(self.secret, key, pilot_version="test", instance="boot-1")
+        request = protocol.EnrolRequest(self.secret, key, pilot_version="test", instance="boot-1", facts=facts)
         body = msgspec.json.encode(request)
         reply = decoded(self.http.post(self._path("enrol"), data=body, timeout=30), protocol.EnrolReply)
         self.token, self.epoch = reply.token, reply.epoch

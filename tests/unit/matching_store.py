@@ -6,8 +6,23 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from central.records import Beat, Claim, Consumed, Leased, Limit, LimitUse, Pick, Requeued, Swept, TaskQueue, Waiting
+from central.records import (
+    Beat,
+    Claim,
+    Consumed,
+    Leased,
+    Limit,
+    LimitUse,
+    Pick,
+    PilotRow,
+    Requeued,
+    Suspicion,
+    Swept,
+    TaskQueue,
+    Waiting,
+)
 from pilot.protocol import JobSpec
+from tests.unit.pilot_rows import pilot
 
 
 class MatchingStore:
@@ -19,6 +34,7 @@ class MatchingStore:
         self.given: dict[tuple[str, int, int], list[Leased]] = {}  # stamp, agent, request → what it was given
         self.barred: dict[str, str] = {}  # stamp → reason
         self.suspects: set[str] = set()  # stamps of pilots that get one job at a time
+        self.doubts: dict[str, Suspicion] = {}  # stamp → what is held against its machine
         self.claims: list[tuple[str, Sequence[Pick]]] = []
         self.error: Exception | None = None  # raised by the next call
         self.door = asyncio.Event()  # claims wait for it
@@ -64,6 +80,10 @@ class MatchingStore:
     # -- the port -------------------------------------------------------------------------------------------------
     async def now(self) -> float:
         return self.time
+
+    async def pilot(self, stamp: str) -> PilotRow:
+        self._raise("pilot")
+        return pilot(stamp, suspect=self.doubts.get(stamp))
 
     async def waiting(self) -> tuple[Waiting, ...]:
         self._raise("waiting")

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from central.dispatch import BARRED, POLL, Dispatcher
+from central.dispatch import POLL, Dispatcher
+from central.doubting import LOOK as LOOK_AGAIN
 from central.held import Answer
 from central.limits import RETRY, SOON
 from central.presence import Presence
@@ -228,20 +229,129 @@ def test_a_limit_that_the_store_says_is_open_serves_those_who_wait() -> None:
 # -- machines that are suspect ----------------------------------------------------------------------------------------
 
 
+def doubt(scene: Scene, next: float, trying: bool = False) -> Suspicion:
+    """What is held against a machine that is tried again so many seconds from now."""
+    now = scene.store.time
+    return Suspicion(12, now - 50, now - 20, now + next, trying)
+
+
+def doubted(
+    scene: Scene, next: float, trying: bool = False, stamp: str = STAMP, wait: float = 0.0
+) -> asyncio.Task[Answer]:
+    """A request of a pilot on such a machine."""
+    scene.store.doubts[stamp] = doubt(scene, next, trying)
+    return scene.ask(stamp, wait=wait, suspect=scene.store.doubts[stamp], host="node7")
+
+
 def test_a_suspect_machine_gets_one_job_and_not_before_its_time() -> None:
     """Before that, and while one tries it, the answer says why and when to ask again."""
 
     async def scenario(scene: Scene) -> None:
         scene.submit(task(1), 9)
-        now = scene.store.time
-        early = await scene.ask(suspect=Suspicion(12, now - 50, now + 40, trying=False))
+        early = await doubted(scene, +40)
         assert (early.leases, early.reason) == ((), "banned")
-        assert early.detail.startswith("the machine is suspect: 12 jobs failed")
+        assert early.detail.startswith("the machine is suspect for 20s: 12 jobs failed")
         assert 40 <= early.retry_after <= 40 + POLL
-        trying = await scene.ask(suspect=Suspicion(12, now - 50, now - 1, trying=True))
+        trying = await doubted(scene, -1, trying=True)
         assert (trying.leases, trying.reason) == ((), "banned")
         assert not scene.store.claims
-        assert queues(await scene.ask(suspect=Suspicion(12, now - 50, now - 1, trying=False))) == [1]
+        assert queues(await doubted(scene, -1)) == [1]
+
+    play(scenario)
+
+
+def test_who_waits_on_a_suspect_machine_is_woken_when_it_is_trusted() -> None:
+    """Every agent and pilot there, as soon as an attempt there has ended well; one ended elsewhere wakes nobody."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1), 200)
+        here = [doubted(scene, -1, trying=True, stamp=stamp, wait=30) for stamp in (STAMP, OTHER)]
+        await settled()
+        assert scene.presence.free(STAMP), "what it has left is known while it waits"
+        asked = len(scene.store.calls)
+        scene.dispatcher.attempts_ended_on("here", "node8")
+        scene.dispatcher.attempts_ended_on("there", "node7")
+        await settled()
+        assert len(scene.store.calls) == asked
+        scene.store.doubts.clear()
+        scene.dispatcher.attempts_ended_on("here", "node7")
+        await settled()
+        assert [len(one.result().leases) for one in here] == [8, 8]
+
+    play(scenario)
+
+
+def test_a_request_that_waits_is_woken_when_the_pause_is_over() -> None:
+    """One job tries the machine then; a second request goes on waiting until that has ended."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1), 9)
+        first, second = doubted(scene, +3, wait=30), doubted(scene, +3, stamp=OTHER, wait=30)
+        await settled()
+        scene.store.time += 3
+        scene.store.doubts[OTHER] = doubt(scene, -1, trying=True)
+        await scene.clock.advance(3)
+        assert queues(await first) == [1]
+        scene.dispatcher.attempts_ended_on("here", "node7")
+        await settled()
+        assert not second.done()
+        scene.store.doubts.clear()
+        scene.dispatcher.attempts_ended_on("here", "node7")
+        assert len((await second).leases) == 8
+
+    play(scenario)
+
+
+def test_what_another_central_heard_of_a_suspect_machine_is_found_out() -> None:
+    """Nobody tells of it: the machine is looked at again in a few seconds."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1))
+        held = doubted(scene, +40, wait=30)
+        await settled()
+        scene.store.doubts.clear()
+        await scene.clock.advance(LOOK_AGAIN)
+        assert queues(await held) == [1]
+
+    play(scenario)
+
+
+def test_a_request_on_a_suspect_machine_ends_in_time() -> None:
+    """With the reason, to be asked again at once, since it has waited; new jobs do not wake it, a drain does."""
+
+    async def scenario(scene: Scene) -> None:
+        held, drained = doubted(scene, +90, wait=12), doubted(scene, +90, stamp=OTHER, wait=30)
+        await settled()
+        scene.submit(task(1), 9)
+        await settled()
+        assert not scene.store.claims
+        scene.dispatcher.draining(OTHER)
+        assert (await drained).reason == "draining"
+        for _ in range(3):
+            await scene.clock.advance(4)
+            await settled()
+        answer = await held
+        assert (answer.reason, answer.retry_after) == ("banned", 0.5)
+
+    play(scenario)
+
+
+def test_cores_of_a_suspect_machine_are_no_supply() -> None:
+    """What its pilots have left serves nobody while they wait for it to be tried."""
+
+    async def scenario(scene: Scene) -> None:
+        scene.submit(task(1), 8)
+        held = doubted(scene, +90, wait=12)
+        await settled()
+        assert scene.dispatcher.idle_cores([STAMP]) == 0
+        scene.store.doubts.clear()
+        scene.dispatcher.attempts_ended_on("here", "node7")
+        await held
+        assert scene.dispatcher.idle_cores([STAMP]) == 0
+        scene.submit(task(2), 9)
+        await scene.ask(OTHER, node=offer(cores=16))
+        scene.submit(task(3), 9)
+        assert scene.dispatcher.idle_cores([OTHER]) == 7
 
     play(scenario)
 
@@ -251,9 +361,10 @@ def test_a_machine_that_the_store_knows_to_be_suspect_loses_no_jobs() -> None:
 
     async def scenario(scene: Scene) -> None:
         scene.store.barred[STAMP] = "suspect"
+        scene.store.doubts[STAMP] = doubt(scene, +40)
         scene.submit(task(1), 2)
         answer = await scene.ask()
-        assert (answer.reason, answer.retry_after) == ("banned", BARRED)
+        assert (answer.reason, answer.detail[:22]) == ("banned", "the machine is suspect")
         assert queues(await scene.ask(OTHER)) == [1, 1]
 
     play(scenario)

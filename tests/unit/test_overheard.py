@@ -245,6 +245,17 @@ def test_orders_to_an_attempt_end_with_it(tmp_path: Path) -> None:
     story(tell, tmp_path)
 
 
+def test_an_attempt_that_ended_elsewhere_wakes_those_on_its_machine(tmp_path: Path) -> None:
+    """Where the pilot is known, so is its machine, which may be trusted again; of others nothing is said."""
+
+    async def tell(one: Scene, two: Scene) -> None:
+        one.roster.put(replace(pilot(), host="node7"))
+        one.hear(Over(STAMP, 5, 1), Over("c" * 32, 6, 1))
+        assert one.calls.told == [("attempts_ended",), ("attempts_ended_on", "here", "node7")]
+
+    story(tell, tmp_path)
+
+
 def test_a_pilot_that_was_changed_elsewhere_is_read_again(tmp_path: Path) -> None:
     """A drain is known here at once, and a pilot that is over is forgotten."""
 

@@ -36,7 +36,7 @@ def failed(
 ) -> HostRow | None:
     """The row after so many such ends, of these owners in turn."""
     for number in range(times):
-        row = after_end(row, outcome, seconds, owners[number % len(owners)], now)
+        row = after_end(row, outcome, seconds, owners[number % len(owners)], now, again=False)
     return row
 
 
@@ -95,7 +95,8 @@ def test_slow_failures_make_no_black_hole() -> None:
 def test_a_success_clears(seconds: float) -> None:
     """Of any length, before and under suspicion, by a job of before the suspicion too."""
     for row in (failed(None, STREAK - 1), suspect()):
-        assert after_end(row, Outcome.SUCCESS, seconds, ADA, NOW + 10) is None
+        assert after_end(row, Outcome.SUCCESS, seconds, ADA, NOW + 10, again=False) is None
+        assert after_end(row, Outcome.SUCCESS, seconds, ADA, NOW + 10, again=True) is None
 
 
 def test_a_suspect_machine_pauses_and_then_tries_one_job() -> None:
@@ -134,21 +135,36 @@ def test_failures_of_jobs_leased_before_do_not_double_the_pause() -> None:
     assert failed(row, 7, seconds=5.0, now=NOW + 4) == row
 
 
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(sorted(FAILURES))), max_size=80))
+def test_few_jobs_make_no_machine_suspect(ends: list[tuple[int, Outcome]]) -> None:
+    """However often they fail: each counts once."""
+    row: HostRow | None = None
+    failed_there: set[int] = set()
+    for job, outcome in ends:
+        row = after_end(row, outcome, 1.0, (ADA, BOB)[job % 2], NOW, again=job in failed_there)
+        failed_there.add(job)
+    assert (row.failures if row else 0) == len(failed_there)
+    assert suspicion(row, 0) is None
+
+
 @given(
     st.lists(
-        st.tuples(st.sampled_from(list(Outcome)), st.sampled_from([1.0, 90.0]), st.sampled_from([ADA, BOB])),
+        st.tuples(
+            st.sampled_from(list(Outcome)), st.sampled_from([1.0, 90.0]), st.sampled_from([ADA, BOB]), st.booleans()
+        ),
         max_size=60,
     )
 )
-def test_laws(ends: list[tuple[Outcome, float, str]]) -> None:
-    """A row is kept only since the last success, its pause stays in bounds, and what does not concern it leaves it."""
+def test_laws(ends: list[tuple[Outcome, float, str, bool]]) -> None:
+    """A row is kept only since the last success, its pause stays in bounds, and what does not concern it, or is of a
+    job that has failed there before, leaves it."""
     row: HostRow | None = None
     now = NOW
-    for outcome, seconds, owner in ends:
+    for outcome, seconds, owner, again in ends:
         now += 100
         before = row
-        row = after_end(before, outcome, seconds, owner, now)
-        if not concerns(before, outcome, seconds):
+        row = after_end(before, outcome, seconds, owner, now, again=again)
+        if not concerns(before, outcome, seconds) or (again and outcome is not Outcome.SUCCESS):
             assert row == before
         if outcome is Outcome.SUCCESS:
             assert row is None

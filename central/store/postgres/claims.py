@@ -140,6 +140,7 @@ class Asking:
     picks: Sequence[Pick]
     allowed: Sequence[limits.Allowed] = ()
     reason: str | None = None
+    trial: bool = False  # its machine is suspect, and may have this one job
     limited: set[str] = field(default_factory=set)
     won: list[Lease] = field(default_factory=list)
 
@@ -163,6 +164,7 @@ async def claim(
     if asking:
         known = await queues.get(db, {pick.queue for one in asking for pick in one.picks})
         await _narrow(db, now, known, asking)
+        await _take_trials(db, now, asking)
         _hand_out(await _take(db, now, asking), asking)
         await _write(db, now, known, asking)
         given = await Given.of(db, documents, [lease.row for one in asking for lease in one.won])
@@ -212,7 +214,19 @@ async def _try_machines(db: Database, now: float, asking: Sequence[Asking]) -> N
         most = at_most(row, wanted) if may_claim(row, now, trials.get(place, 0)) else 0
         trials[place] = trials.get(place, 0) + most
         one.picks = [replace(pick, count=1) for pick in one.picks[:1]] if most else []
+        one.trial = most > 0
         one.reason = "suspect" if most < wanted else None
+
+
+async def _take_trials(db: Database, now: float, asking: Sequence[Asking]) -> None:
+    """A machine that is suspect is tried with a job that has not failed there, where one waits."""
+    for one in asking:
+        pick = one.allowed[0].pick if one.trial and one.allowed else None
+        if pick is None or not pick.count:
+            continue
+        if row := await hosts.trial(db, now, pick.queue, (one.pilot["site"], one.pilot["host"])):
+            one.won.append(Lease(row, pick.cores, pick.limits))
+            one.allowed = ()
 
 
 async def _take(db: Database, now: float, asking: Sequence[Asking]) -> dict[int, list[Row]]:

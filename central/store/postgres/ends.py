@@ -136,6 +136,8 @@ async def _tell_machines(db: Database, now: float, closings: Sequence[Closing]) 
     """Of ends that may say something about a machine: those on one with failures, and fast failures."""
     told = [
         hosts.HostEnd(
+            one.row["job"],
+            one.row["attempt"],
             (one.row["site"], one.row["host"]),
             one.outcome,
             now - one.row["started"],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from central.store.rows import host_row
-from central.store.suspicion import HostRow, after_end
+from central.store.suspicion import FAILURES, HostRow, after_end
 from pilot.states import Outcome
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: (site, host)
 Place: TypeAlias = tuple[str, str]
+
+_FAILED = [outcome.value for outcome in FAILURES]
 
 # A row to lock where there is none yet; one without failures says nothing.
 RESERVE = """
@@ -42,6 +44,31 @@ KEEP = """
                      next = $10
     WHERE site = $1 AND host = $2
 """
+# A job that has not failed on a machine becomes an attempt there.
+TRY = """
+    UPDATE jobs SET state = 'matched', attempt = attempt + 1, changed = $1, reason = ''
+    WHERE id = (
+        SELECT id FROM jobs
+        WHERE queue = $2 AND stage = 'waiting' AND (attempt = 0 OR NOT EXISTS (
+            SELECT FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+            WHERE attempts.job = jobs.id AND attempts.site = $3 AND pilots.host = $4
+              AND attempts.outcome = ANY($5::text[])
+        ))
+        ORDER BY priority DESC, id LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    RETURNING id AS job, attempt, queue, priority, document, parameters, inputs
+"""
+# Of these attempts those of which an earlier one failed on the same machine.
+AGAIN = """
+    SELECT asked.job, asked.attempt
+    FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[]) AS asked (job, attempt, site, host)
+    WHERE EXISTS (
+        SELECT FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+        WHERE attempts.job = asked.job AND attempts.attempt < asked.attempt AND attempts.site = asked.site
+          AND pilots.host = asked.host AND attempts.outcome = ANY($5::text[])
+    )
+"""
 FORGET = "DELETE FROM hosts WHERE site = $1 AND host = $2"
 
 
@@ -49,6 +76,8 @@ FORGET = "DELETE FROM hosts WHERE site = $1 AND host = $2"
 class HostEnd:
     """An attempt that ended on a machine."""
 
+    job: int
+    attempt: int
     place: Place
     outcome: Outcome
     seconds: float  # since it was leased
@@ -78,6 +107,11 @@ async def trials(db: Database, machines: Mapping[Place, HostRow]) -> dict[Place,
     return {(row["site"], row["host"]): row["count"] for row in rows}
 
 
+async def trial(db: Database, now: float, queue: int, place: Place) -> Row | None:
+    """Take the first job of a queue that has not failed on a machine, to try that with it."""
+    return await db.fetchrow(TRY, now, queue, *place, _FAILED)
+
+
 async def settle(db: Database, now: float, ends: Sequence[HostEnd]) -> None:
     """Count what ended, in this order."""
     failed = sorted({end.place for end in ends if end.outcome is not Outcome.SUCCESS})
@@ -85,9 +119,12 @@ async def settle(db: Database, now: float, ends: Sequence[HostEnd]) -> None:
         await db.execute(RESERVE, [site for site, _ in failed], [host for _, host in failed])
     places = sorted({end.place for end in ends})
     before = await lock(db, places)
+    again = await _again(db, ends)
     after: dict[Place, HostRow | None] = dict(before)
     for end in ends:
-        after[end.place] = after_end(after.get(end.place), end.outcome, end.seconds, end.owner, now)
+        repeated = (end.job, end.attempt) in again
+        row = after.get(end.place)
+        after[end.place] = after_end(row, end.outcome, end.seconds, end.owner, now, again=repeated)
     for place in places:
         row = after.get(place)
         if row is None:
@@ -95,3 +132,19 @@ async def settle(db: Database, now: float, ends: Sequence[HostEnd]) -> None:
         elif row != before.get(place):
             values = (row.failures, row.faults, row.owner, row.several, row.since, row.suspected, row.pause, row.next)
             await db.execute(KEEP, *place, *values)
+
+
+async def _again(db: Database, ends: Sequence[HostEnd]) -> set[tuple[int, int]]:
+    """Those (job, attempt) whose job had failed on that machine before."""
+    later = [end for end in ends if end.attempt > 1 and end.outcome in FAILURES]
+    if not later:
+        return set()
+    rows = await db.fetch(
+        AGAIN,
+        [end.job for end in later],
+        [end.attempt for end in later],
+        [end.place[0] for end in later],
+        [end.place[1] for end in later],
+        _FAILED,
+    )
+    return {(row["job"], row["attempt"]) for row in rows}

@@ -7,7 +7,7 @@ import sqlite3
 from central.records import Suspicion
 from central.store.rows import host_row
 from central.store.sqlite.out import Attempt
-from central.store.suspicion import HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
+from central.store.suspicion import FAILURES, HostRow, after_end, at_most, concerns, may_claim, suspicion, whose
 from pilot.states import Outcome
 
 COLUMNS = "failures, faults, owner, several, since, suspected, pause, next"
@@ -21,6 +21,21 @@ KEEP = """
         next = :next, changed = :now
 """
 CLEAR = "DELETE FROM hosts WHERE site = ? AND host = ?"
+_FAILED = "attempts.outcome IN ({})".format(", ".join(f"'{one.value}'" for one in sorted(FAILURES)))
+# Whether a job has failed on a machine before this attempt.
+FAILED_THERE = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+        WHERE attempts.job = ? AND attempts.attempt < ? AND attempts.site = ? AND pilots.host = ? AND {_FAILED}
+    )
+"""  # noqa: S608 - constants
+# Of jobs that wait, as a condition: it has not failed on the machine.
+NEW_THERE = f"""
+    (attempt = 0 OR NOT EXISTS (
+        SELECT 1 FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+        WHERE attempts.job = jobs.id AND attempts.site = ? AND pilots.host = ? AND {_FAILED}
+    ))
+"""  # noqa: S608 - constants
 # A pilot says on which machine it is.
 NAME = "UPDATE pilots SET host = :host WHERE stamp = :stamp AND host <> :host"
 
@@ -35,7 +50,8 @@ def ended(db: sqlite3.Connection, now: float, row: Attempt, outcome: Outcome) ->
     before = None if found is None else host_row(found)
     if not concerns(before, outcome, seconds):
         return
-    after = after_end(before, outcome, seconds, whose(row.community, row.owner), now)
+    again = row.attempt > 1 and bool(db.execute(FAILED_THERE, (row.job, row.attempt, *place)).fetchone()[0])
+    after = after_end(before, outcome, seconds, whose(row.community, row.owner), now, again=again)
     if after is None:
         db.execute(CLEAR, place)
     elif after != before:

@@ -30,10 +30,13 @@ PILOT = """
 """
 # The first jobs of a queue. Nobody but the writer takes any, so that what it reads it may take: a third of the time of
 # doing both in one statement.
-FIRST = """
+_WAIT = """
     SELECT id, attempt + 1, queue, priority, document, parameters, inputs, community, "group", owner
-    FROM jobs WHERE queue = ? AND state = 'waiting' ORDER BY priority DESC, id LIMIT ?
+    FROM jobs WHERE queue = ? AND state = 'waiting'
 """
+FIRST = f"{_WAIT} ORDER BY priority DESC, id LIMIT ?"
+# Those with which a machine that is suspect may be tried: that have not failed on it.
+NEW = f"{_WAIT} AND {hosts.NEW_THERE} ORDER BY priority DESC, id LIMIT ?"
 TAKE = "UPDATE jobs SET state = 'matched', attempt = attempt + 1, changed = ?, reason = '' WHERE id = ?"
 TAKE_ALL = """
     UPDATE jobs SET state = 'matched', attempt = attempt + 1, changed = ?, reason = ''
@@ -163,7 +166,11 @@ def _take(db: sqlite3.Connection, now: float, pilot: _Pilot, pick: Pick, count: 
     if count <= 0:
         return []
     communities = codec.texts(pilot.communities)
-    rows = [_Won._make((*row, pick.cores, names)) for row in db.execute(FIRST, (pick.queue, count)).fetchall()]
+    found = (
+        db.execute(NEW, (pick.queue, pilot.site, pilot.host, count)).fetchall() if pilot.suspected is not None else ()
+    )
+    found = found or db.execute(FIRST, (pick.queue, count)).fetchall()
+    rows = [_Won._make((*row, pick.cores, names)) for row in found]
     won = [one for one in rows if one.community in communities]
     if len(won) == 1:
         db.execute(TAKE, (now, won[0].job))
