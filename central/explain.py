@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from central.matcher import Free, Miss, amount_misses, distance, failures, fits, granted, kind_misses
+from central.policed import Policed, told
 from central.presence import FreePilot
 from central.records import LimitUse, PilotRow, Suspicion, TaskQueue
 from central.store.limiting import Place, counts, demanded_tags, room
+from central.unproved import Unproved, because
 from pilot.protocol import Needs, NoMatch, Offer
 from pilot.states import FINAL, LEASED, LIVE_PILOT, JobState, PilotState
 from pilot.units import show_duration
@@ -73,10 +75,13 @@ class Candidate:
     count: int = 1
     barred: str = ""  # why they get no job now, whatever they offer
     kept: Kept | None = None  # room is kept there
+    cuts: Policed = ()  # what the site's policy makes less
+    unproved: Unproved = ()  # why it runs no containers
 
     @classmethod
-    def pilot(cls, free: FreePilot, barred: str = "", kept: Kept | None = None) -> Candidate:
-        return cls(f"pilot {free.stamp[:8]} at {free.offer.site}", free.offer, True, barred=barred, kept=kept)
+    def pilot(cls, free: FreePilot, barred: str = "", kept: Kept | None = None, cuts: Policed = ()) -> Candidate:
+        name = f"pilot {free.stamp[:8]} at {free.offer.site}"
+        return cls(name, free.offer, True, barred=barred, kept=kept, cuts=cuts)
 
     @classmethod
     def queue(cls, offer: Offer) -> Candidate:
@@ -194,6 +199,7 @@ def look(queue: TaskQueue, now: Circumstances) -> list[Looked]:
     looked: list[Looked] = []
     for one, number in zip(now.candidates, numbers, strict=True):
         missing = _missing(queue, one, (*wrong[number], *amount_misses(queue.needs, one.offer)))
+        missing = because(told(missing, one.cuts), one.unproved)
         looked.append(Looked(one, (*missing, *_barring(one), *_full(queue, one.offer, mine))))
     return looked
 
@@ -280,13 +286,24 @@ def _summary(
     if kept := [one for one in looked if one.misses and all(miss.need == "limit" for miss in one.misses)]:
         full = dict.fromkeys(f"{miss.asked} ({miss.offered})" for one in kept for miss in one.misses)
         return f"It would fit, and waits for {'; '.join(full)}"
+    if doubted := [one for one in looked if one.misses and all(miss.need == "machine" for miss in one.misses)]:
+        many = _count(sum(one.candidate.count for one in doubted), "live pilot")
+        first = doubted[0].candidate
+        return f"It would fit {many}, and waits: the machine of {first.name} is {first.barred}"
     if queues:
-        return f"No live pilot has room for it now; pilots of {', '.join(queues)} would have"
+        return f"No live pilot has room for it now{_by_policy(looked)}; pilots of {', '.join(queues)} would have"
     every = sum(one.candidate.count for one in looked)
     everywhere = [one for one in found if one.pilots + one.queues == every]
     if everywhere:
         return f"Nothing here offers {' or '.join(one.asked for one in everywhere)}"
     return "Nothing here meets all of its needs at once"
+
+
+def _by_policy(looked: Sequence[Looked]) -> str:
+    """What the site's policy keeps it from, at the pilot that lacks least besides."""
+    found = [one for one in looked if {miss.need for miss in one.misses} & {need for need, _ in one.candidate.cuts}]
+    nearest = min(found, key=lambda one: distance(one.misses), default=None)
+    return f": at {nearest.candidate.name} it {_sentence(nearest.misses)}" if nearest else ""
 
 
 def _count(number: int, what: str) -> str:
@@ -304,10 +321,12 @@ def explain_pilot(
     return explain_agents(pilot, Circumstances([Candidate("", offer, True) for offer in offers], {}), waiting)
 
 
-def explain_agents(pilot: PilotRow, now: Circumstances, waiting: Iterable[tuple[TaskQueue, int]]) -> PilotExplanation:
-    """Why a pilot got nothing, whose agents are the candidates."""
-    if problem := _not_matching(pilot, now.candidates):
-        return PilotExplanation(pilot.stamp, pilot.state, problem)
+def explain_agents(
+    pilot: PilotRow, now: Circumstances, waiting: Iterable[tuple[TaskQueue, int]], barred: str = ""
+) -> PilotExplanation:
+    """Why a pilot got nothing, whose agents are the candidates. `barred`: what is `suspected` of its machine."""
+    if problem := _not_matching(pilot, now.candidates, barred):
+        return PilotExplanation(pilot.stamp, pilot.state, problem, waiting=sum(jobs for _, jobs in waiting))
     total = fitting = 0
     missed: dict[str, list[tuple[TaskQueue, int, Miss]]] = {}
     nearest: tuple[Miss, ...] = ()
@@ -333,10 +352,11 @@ def suspected(suspicion: Suspicion | None, now: float) -> str:
     """Why a machine gets no job now, by the database's time; empty when it may have one."""
     if suspicion is None or (now >= suspicion.next and not suspicion.trying):
         return ""
-    why = f"suspect: {_count(suspicion.failures, 'job')} failed there, one after another"
+    since = show_duration(max(0, round(now - suspicion.suspected)))
+    why = f"suspect for {since}: {_count(suspicion.failures, 'job')} failed there, one after another"
     if suspicion.trying:
         return f"{why}, and one tries it now"
-    return f"{why}; another one tries it in {show_duration(round(suspicion.next - now))}"
+    return f"{why}; another one tries it in {show_duration(max(1, round(suspicion.next - now)))}"
 
 
 def _need(need: str, found: Sequence[tuple[TaskQueue, int, Miss]]) -> NeedFailure:
@@ -345,7 +365,7 @@ def _need(need: str, found: Sequence[tuple[TaskQueue, int, Miss]]) -> NeedFailur
     return NeedFailure(need, miss.asked, 1, len(found), f"the nearest {miss}", jobs)
 
 
-def _not_matching(pilot: PilotRow, agents: Sequence[Candidate]) -> str:
+def _not_matching(pilot: PilotRow, agents: Sequence[Candidate], barred: str) -> str:
     """Why nothing is matched to the pilot, whatever waits; empty when something could be."""
     if pilot.state not in LIVE_PILOT:
         why = f" ({pilot.reason.value})" if pilot.reason else ""
@@ -357,9 +377,9 @@ def _not_matching(pilot: PilotRow, agents: Sequence[Candidate]) -> str:
         return f"It has not called back yet: it is {pilot.state.value}"
     if pilot.alarm:
         return f"It gets no jobs until somebody has looked at its alarm: {pilot.alarm}"
-    if not agents:
-        return "It has not asked for jobs yet"
-    return f"It gets no job now: the machine is {agents[0].barred}" if agents[0].barred else ""
+    if barred:
+        return f"It gets no job now: the machine is {barred}"
+    return "" if agents else "It has not asked for jobs yet"
 
 
 def _pilot_summary(pilot: PilotRow, total: int, fitting: int, nearest: Sequence[Miss]) -> str:

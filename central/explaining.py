@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from central.expected import expected
 from central.explain import (
     WORKING,
     Candidate,
@@ -23,9 +25,11 @@ from central.explain import (
     task_queue,
 )
 from central.matcher import Free, fits
+from central.policed import policed
 from central.presence import FreePilot
 from central.records import PilotRow
 from central.share_views import standing
+from central.unproved import unproved
 from pilot.protocol import Needs
 from pilot.states import JobState
 from pilot.use import ShareView
@@ -85,7 +89,8 @@ async def pilot(central: Central, row: PilotRow) -> PilotExplanation:
     """Explain a pilot as things stand now."""
     now = await central.store.now() if row.suspect else 0.0
     circumstances = Circumstances(_agents(central, row, now), {}, await central.store.limits())
-    return explain_agents(row, circumstances, central.dispatcher.queues.queues(row.communities))
+    waiting = central.dispatcher.queues.queues(row.communities)
+    return explain_agents(row, circumstances, waiting, suspected(row.suspect, now))
 
 
 def left_of(central: Central, row: PilotRow) -> Sequence[FreePilot]:
@@ -98,14 +103,21 @@ async def _circumstances(central: Central) -> Circumstances:
     rows = await _working(central)
     now = await central.store.now() if any(row.suspect for row in rows) else 0.0
     pilots = [agent for row in rows for agent in _agents(central, row, now)]
-    queues = [Candidate.queue(queue.offer()) for queue in central.settings.queues]
+    queues = [Candidate.queue(expected(queue)) for queue in central.settings.queues]
     return Circumstances(distinct([*pilots, *queues]), central.decisions, await central.store.limits())
 
 
 def _agents(central: Central, row: PilotRow, now: float) -> list[Candidate]:
     """The agents of a pilot. `now` is the database's time."""
     barred = suspected(row.suspect, now)
-    return [Candidate.pilot(free, barred, _kept(central, free)) for free in left_of(central, row)]
+    denied = unproved(row.facts)
+    return [
+        replace(
+            Candidate.pilot(free, barred, _kept(central, free), policed(row.facts, free.offer, row.communities)),
+            unproved=denied,
+        )
+        for free in left_of(central, row)
+    ]
 
 
 def _kept(central: Central, free: FreePilot) -> Kept | None:

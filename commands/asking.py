@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Callable, Optional
 
-from commands.context import Central
+from commands.context import Central, Faults
 from pilot.errors import PilotageError
 from pilot.protocol import MatchReply, Offer
 
@@ -78,6 +78,8 @@ class Pace:
     fits_change: bool = True  # whether another offer might get another answer before that
     asked: Optional[Offer] = None  # the offer of the newest request
     asked_at: float = 0.0
+    faults: Faults = field(default_factory=Faults)  # of the node, as far as they were seen
+    rests_until: float = 0.0  # because of them
 
     def asking(self, offer: Offer, now: float) -> Pace:
         """A request goes out."""
@@ -100,8 +102,17 @@ class Pace:
         fits_change = bool(reply.leases) or reply.reason == "nothing-fits"
         return replace(self, not_before=now + pause, failures=failures, fits_change=fits_change)
 
+    def seen(self, faults: Faults, now: float, random: float) -> Pace:
+        """Attempts may have ended: after faults of the node it rests, longer after each, so that a job which fails here
+        does not come back at once. After any other end it does not."""
+        if faults == self.faults:
+            return self
+        return replace(self, faults=faults, rests_until=now + backoff(faults.row, random) if faults.row else 0.0)
+
     def may_ask(self, offer: Offer, pending: bool, now: float) -> bool:
         """Whether to send a request now."""
+        if now < self.rests_until:
+            return False
         changed = self.asked is None or shape(offer) != shape(self.asked)
         if pending:
             return changed and now - self.asked_at >= SETTLED
@@ -109,7 +120,7 @@ class Pace:
 
     def next_turn(self, pending: bool, now: float) -> float:
         """Seconds after which `may_ask` may answer otherwise, should nothing else happen."""
-        until = self.asked_at + SETTLED if pending else self.not_before
+        until = max(self.rests_until, self.asked_at + SETTLED if pending else self.not_before)
         return max(0.05, until - now) if until > now else 1.0
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional, Protocol, Union
 
+from commands.programs import Programs, Ran
 from pilot.errors import PilotageError
 from pilot.protocol import (
     Amount,
@@ -128,6 +129,14 @@ class Sandboxes(Protocol):
 
 
 @dataclass(frozen=True)
+class Faults:
+    """How many attempts ended by a fault of the node: in a row up to now, and in all."""
+
+    row: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True)
 class GpuDevice:
     """A GPU of this node that attempts may use. What could not be found out is None."""
 
@@ -183,6 +192,9 @@ class Computing(Protocol):
     def running(self) -> int:
         """How many attempts have not ended yet."""
 
+    def faults(self) -> Faults:
+        """How many attempts ended by a fault of the node."""
+
     def wait(self, seconds: float) -> bool:
         """Wait until something has changed (an attempt ended, an order came), at most so long. Whether it has."""
 
@@ -224,6 +236,8 @@ class Context:
     looked_at: Optional[float] = None  # when the facts were found, by the clock; what was left of time then runs out
     environment: dict[str, str] = field(default_factory=dict)  # for payloads: what prepare_software found
     provided: tuple[str, ...] = ()  # what the commands so far have provided
+    command: str = ""  # which command runs, by its name in the pipeline
+    programs: Optional[Programs] = None  # only for commands that run in a process of their own
     reason: Optional[PilotReason] = None  # why the pilot ends, set by the command that decided it
     message: str = ""
 
@@ -237,3 +251,29 @@ class Context:
             if fact.name == name:
                 return fact.value
         return None
+
+    def option(self, name: str, default: str = "") -> str:
+        """What the settings say for the command that runs."""
+        return self.options.get(self.command, {}).get(name, default)
+
+    def found(self, name: str, value: Union[str, int, float, bool, None], source: str = "") -> Context:
+        """A copy that knows one more fact about the node; `source` says how it was found out."""
+        others = tuple(fact for fact in self.facts if fact.name != name)
+        return replace(self, facts=(*others, Fact(name, value, source or self.command)))
+
+    def tagged(self, *tags: str) -> Context:
+        """A copy in which these tags hold: jobs may demand them. A tag that was tried and does not hold: `found`
+        with ``tag:NAME`` and False."""
+        known = self
+        for tag in tags:
+            known = known.found(f"tag:{tag}", True)
+        return known
+
+    def run(self, *words: str, seconds: Optional[float] = None, environment: Optional[Mapping[str, str]] = None) -> Ran:
+        """Run a program, at most so many seconds, with these variables besides; what it prints goes to the step's log.
+
+        Raises `PilotageError` when it cannot be started or is not done in time. Its exit code is for the caller.
+        """
+        if self.programs is None:
+            raise PilotageError("only commands that run in a process of their own may run programs")
+        return self.programs.run(words, seconds, environment)

@@ -36,6 +36,8 @@ def run_jobs(context: Context) -> Context:
             pace = pace.answered(answer, now, context.random(), started)
             newest, filled = answer, filled or started > 0
         offer = context.computing.offer()
+        # After the offer: a core that a fault has freed is not offered before the fault is known.
+        pace = pace.seen(context.computing.faults(), now, context.random())
         runs = context.computing.running() > 0
         if runs or ran:
             busy = now

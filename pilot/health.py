@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Optional
 
+from commands.context import Faults
 from pilot.states import Outcome
 
-#: Attempts in a row that end by a fault of the node before it takes no more.
+#: Different jobs in a row that end by a fault of the node before it takes no more.
 MOST_FAULTS = 5
 #: Ends that say that a payload could run here.
 _RAN = frozenset({Outcome.SUCCESS, Outcome.PAYLOAD_ERROR, Outcome.LIMIT_EXCEEDED, Outcome.OUTPUT_ERROR})
@@ -15,20 +16,26 @@ _RAN = frozenset({Outcome.SUCCESS, Outcome.PAYLOAD_ERROR, Outcome.LIMIT_EXCEEDED
 
 @dataclass(frozen=True)
 class Health:
-    """The faults since a payload last ran to an end of its own."""
+    """What attempts have said of the node.
 
-    faults: int = 0
-    last: str = ""  # what the last of them was
+    `jobs` are those that met a fault of it since a payload last ran to an end of its own. A job that comes back again
+    and again is one of them once: the fault may be in what it asks for.
+    """
 
-    def after(self, outcome: Optional[Outcome], message: str) -> Health:
-        """One more attempt has ended. Ends that others brought about say nothing."""
+    jobs: frozenset[int] = frozenset()
+    last: str = ""  # what the last fault was
+    faults: Faults = field(default_factory=Faults)
+
+    def after(self, job: int, outcome: Optional[Outcome], message: str) -> Health:
+        """One more attempt has ended. Ends that others brought about say nothing of the node."""
         if outcome is Outcome.NODE_FAULT:
-            return Health(self.faults + 1, message)
-        return Health() if outcome in _RAN else self
+            return Health(self.jobs | {job}, message, Faults(self.faults.row + 1, self.faults.total + 1))
+        calm = replace(self.faults, row=0)
+        return Health(faults=calm) if outcome in _RAN else replace(self, faults=calm)
 
     @property
     def problem(self) -> str:
         """Why no job is to be started here any more, empty while they may be."""
-        if self.faults < MOST_FAULTS:
+        if len(self.jobs) < MOST_FAULTS:
             return ""
-        return f"{self.faults} attempts in a row ended by a fault of the node; the last: {self.last}"
+        return f"{len(self.jobs)} jobs in a row ended by a fault of the node; the last: {self.last}"

@@ -8,12 +8,14 @@ import struct
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Callable, Optional
 
 from commands.context import Orders
 from pilot import messages
 from pilot.errors import InvalidInput, TransportError
+from pilot.ledger import Happened
 from pilot.messages import Answer, Hello, Message
 from pilot.protocol import AttemptId, AttemptReport, Fact, Lease, LeaseReport, MatchReply, Offer, StepReport
 from pilot.states import PilotReason
@@ -24,7 +26,7 @@ MAX_LINE = 32 * 1024 * 1024
 CHUNK = 64 * 1024
 #: Seconds after which the other side, which reads nothing, counts as gone.
 SEND_TIMEOUT = 60
-#: Seconds between the waits of a caller; each proves that the agent lives.
+#: Seconds between two looks of who waits for an answer, and the least between two ticks.
 SLICE = 1.0
 #: Seconds that payloads get to end when the monitor has died.
 ORPHAN_GRACE = 10.0
@@ -190,7 +192,10 @@ class LinkedCentral:
         self.link.send(messages.Lifetime(seconds))
 
     def tick(self) -> None:
-        """Say that the agent's main loop turns; without it for a minute the monitor takes the agent for hung."""
+        """Say that the agent's main loop turns; without it for a minute the monitor takes the agent for hung.
+
+        Only the main loop says so: that other threads still wait, measure and report proves nothing about it.
+        """
         now = time.monotonic()
         if now - self._ticked >= SLICE and not self.monitor_died.is_set():
             self._ticked = now
@@ -198,9 +203,14 @@ class LinkedCentral:
 
     # -- for the agent itself ---------------------------------------------------------------------------------------
 
-    def finished(self, reason: PilotReason, message: str, ledger: dict[str, float]) -> None:
+    def happened(self, what: Happened) -> None:
+        """Something for the books. Without a monitor there are none."""
+        with suppress(TransportError):
+            self.link.send(what)
+
+    def finished(self, reason: PilotReason, message: str) -> None:
         """The last word: nothing runs any more, and the agent is about to exit."""
-        self.link.send(messages.Finished(reason, message, ledger))
+        self.link.send(messages.Finished(reason, message))
 
     # -- inside -----------------------------------------------------------------------------------------------------
 
@@ -225,7 +235,6 @@ class LinkedCentral:
                     return answer
                 if self.monitor_died.is_set():
                     raise TransportError("the monitor process has died")
-                self.tick()
         finally:
             with self._changed:
                 del self._answers[id]

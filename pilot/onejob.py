@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pilot.attempts.outputs import digest_of
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import JobDocument, fill, fill_spec, members, parse, relative_path
-from pilot.protocol import InputFile, JobSpec
+from pilot.protocol import Credential, InputFile, JobSpec
 
 #: Bytes of a job file; one that people write has a few hundred.
 MAX_FILE = 4 * 1024 * 1024
@@ -26,6 +26,8 @@ class OneJob:
     name: str
     spec: JobSpec
     files: Mapping[str, Path]  # by SHA-256
+    checkpoint: tuple[InputFile, ...] = ()  # what it goes on from
+    credentials: tuple[Credential, ...] = ()
 
 
 def read(path: Path, settings: Sequence[str], member: Sequence[str]) -> OneJob:
@@ -44,6 +46,24 @@ def read(path: Path, settings: Sequence[str], member: Sequence[str]) -> OneJob:
     if chosen and spec.name == document.spec.name:
         name += "".join(f"-{key}-{value}" for key, value in chosen.items())
     return OneJob(name, spec, files)
+
+
+def resumed(job: OneJob, folder: Path) -> OneJob:
+    """The job with the checkpoint that lies in a folder. Raises `InvalidInput`."""
+    if not job.spec.checkpoint:
+        raise InvalidInput("--resume", f"the job {job.name} lists no `checkpoint`, so there is none to go on from")
+    saved: list[InputFile] = []
+    files = dict(job.files)
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        try:
+            sha256, size = digest_of(Path(os.path.realpath(file)))
+        except OSError as error:
+            raise InvalidInput("--resume", f"{file} cannot be read: {error.strerror or error}") from error
+        saved.append(InputFile(file.relative_to(folder).as_posix(), sha256, size))
+        files[sha256] = file
+    if not saved:
+        raise InvalidInput("--resume", f"expected a folder with files, as {job.name}-output/checkpoint, got {folder}")
+    return replace(job, files=files, checkpoint=tuple(saved))
 
 
 def load(path: Path) -> Any:

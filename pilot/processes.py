@@ -5,15 +5,19 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from pilot import procfs
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
+#: For `subprocess`: a process group of its own, to end it with all that it started. In our session, where that can be
+#: had: what has ended in another one the watchdog may wait for before we do, and its exit code is lost.
+APART: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 #: Looks for processes that are to be stopped before they are killed.
 LOOKS = 20
 

@@ -18,6 +18,7 @@ from commands.context import Orders
 from pilot import onejob, processes, tags
 from pilot.attempts.pool import Pool
 from pilot.config import Config
+from pilot.credentialfile import trusted, untrusted
 from pilot.endings import Ending
 from pilot.errors import ExitCode, InvalidJob
 from pilot.onejob import OneJob
@@ -31,6 +32,7 @@ from pilot.protocol import (
     Offer,
     Settings,
     StepReport,
+    attempt_stream,
 )
 from pilot.states import Outcome, Phase, PilotReason
 from pilot.units import show_duration, show_size
@@ -48,14 +50,24 @@ CHECKPOINT = "checkpoint"
 SHOWN_LINES = 10
 
 
-def run(path: Path, work: Path, settings: Sequence[str] = (), member: Sequence[str] = ()) -> ExitCode:
+def run(
+    path: Path,
+    work: Path,
+    settings: Sequence[str] = (),
+    member: Sequence[str] = (),
+    resume: Optional[Path] = None,
+    credentials: Optional[Path] = None,
+) -> ExitCode:
     """Run the job of a file in `work`; its outputs and logs go to ``./<name>-output``. Prints a short report.
 
-    Raises `InvalidInput`.
+    `resume`: a folder with what an earlier run has saved as its checkpoint. `credentials`: a file with those that the
+    job names. Raises `InvalidInput`.
     """
     started = time.monotonic()
     try:
         job = onejob.read(path, settings, member)
+        job = job if resume is None else onejob.resumed(job, resume)
+        job = untrusted(job) if credentials is None else trusted(job, credentials)
     except InvalidJob as error:
         for problem in error.problems:
             print(f"pilot: {problem}", file=sys.stderr)
@@ -75,12 +87,12 @@ def run(path: Path, work: Path, settings: Sequence[str] = (), member: Sequence[s
             work=work,
             wall_time=UNLIMITED,
         )
-        context, pool = furnish(
+        context, pool, guests = furnish(
             config, Settings(idle=60, match_wait=0), central, central, started, lambda line: print(line, file=log)
         )  # fmt: skip
         central.orders(pool)
         _interruptible(pool)
-        ended = run_pipeline(context)
+        ended = run_pipeline(context, guests, started)
         pool.close()
     ending = Ending(ended.reason or PilotReason.INTERNAL, ended.message)
     for line in describe(job, central, ending, target):
@@ -148,11 +160,18 @@ class NoCentral:
             return MatchReply(0, reason="nothing-waits", retry_after=60)
         self._handed_out = True
         expression = self.job.spec.needs.tags
+        if self.job.spec.needs.isolation and not offer.isolation:
+            self.warnings.append(
+                "warning   `isolation: required` is not given here: the payload can reach what is yours, and the"
+                " other way round; on the grid it would run elsewhere"
+            )
         if not tags.holds(tags.parse(expression), offer.tags, offer.unknown_tags):
             self.warnings.append(
                 f"warning   the tags {expression} do not hold here: on the grid it would run elsewhere"
             )
-        lease = Lease(JOB, ATTEMPT, seconds=0, spec=self.job.spec, job_token=secrets.token_hex(16), cores=0)
+        token, saved = secrets.token_hex(16), self.job.checkpoint
+        own = self.job.credentials
+        lease = Lease(JOB, ATTEMPT, 0, self.job.spec, token, cores=0, credentials=own, checkpoint=saved)
         return MatchReply(0, leases=(lease,))
 
     def report(self, job: int, attempt: int, report: AttemptReport) -> None:
@@ -176,7 +195,8 @@ class NoCentral:
     def tick(self) -> None: ...
 
     def stream(self, name: str, path: Path) -> None:
-        self._streams[name.rpartition("-")[2]] = path
+        if name.startswith(attempt_stream(JOB, ATTEMPT, "")):  # what steps say is in the pilot's log
+            self._streams[name.rpartition("-")[2]] = path
 
     def close_stream(self, name: str) -> None: ...
 
@@ -200,6 +220,8 @@ class NoCentral:
 
     def _bring_home(self, report: AttemptReport) -> None:
         """Put outputs and logs under their names."""
+        if report.checkpoint:  # it is whole: with files of an older one it would not be
+            shutil.rmtree(self.target / CHECKPOINT, ignore_errors=True)
         saved = [(f"{CHECKPOINT}/{file.name}", file.sha256) for file in report.checkpoint]
         for name, sha256 in [*((output.name, output.sha256) for output in report.outputs), *saved]:
             place = self.target / name

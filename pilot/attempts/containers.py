@@ -215,6 +215,16 @@ def prepare(
     return None
 
 
+def seen_by(containers: Optional[Containers], spec: JobSpec) -> Optional[tuple[Bind, ...]]:
+    """What of the node a payload sees in its container; None for one without, which sees what its user may."""
+    if containers is None:
+        return () if spec.container else None
+    try:
+        return containers.binds() if containers.image_of(spec) is not None else None
+    except NoContainer:  # it will not run
+        return ()
+
+
 def start(
     element: InnerElement, containers: Optional[Containers], contained: Optional[Contained], launch: Launch
 ) -> Payload:

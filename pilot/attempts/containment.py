@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable, Optional
 
 from pilot.enclosures.finding import Found, find, remove_left, trial
@@ -13,7 +14,7 @@ from pilot.enclosures.ports import Enclosures
 from pilot.enclosures.tree import KernelTree
 from pilot.errors import InvalidInput
 from pilot.payloads import rights
-from pilot.payloads.slot_users import SlotUsers, UserLocks, lock_file, parse_users, processes_of
+from pilot.payloads.slot_users import SlotUsers, UserLocks, cannot_enter, lock_file, parse_users, processes_of
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def control_groups(name: str) -> Found:
 
 
 def contain(
-    slot_users: str, enclosures: Callable[[], Found], say: Callable[[str], None]
+    slot_users: str, work: Path, enclosures: Callable[[], Found], say: Callable[[str], None]
 ) -> Containment:  # fmt: skip
     """What the configuration wants and this machine allows; says so in the pilot's log."""
     users: Optional[SlotUsers] = None
@@ -78,6 +79,9 @@ def contain(
             users = users_of(slot_users)
         except InvalidInput as problem:
             return Containment(problem=str(problem))
+        closed = cannot_enter(work, users.free)
+        if closed:
+            return Containment(problem=closed)
         rights.forget_groups()
     found = enclosures()
     made = found.enclosures

@@ -71,6 +71,8 @@ def identity(lease: Lease, slot: Slot, place: AttemptDirectory) -> dict[str, str
         "PILOTAGE_DEADLINE_FILE": str(place.deadline),
         "PILOTAGE_GRANT_FILE": str(place.grant),
     }
+    if lease.credentials:
+        told["PILOTAGE_CREDENTIALS"] = str(place.credentials)
     if slot.memory:
         told["PILOTAGE_MEMORY"] = str(slot.memory)
     if slot.disk:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Optional
 
-from commands.context import Capacity, Node
+from commands.context import Capacity, Faults, Node
 from pilot.attempts.attempt import Attempt, Services
 from pilot.attempts.containers import all_isolated, offerable
 from pilot.attempts.directory import AttemptDirectory
@@ -69,6 +70,7 @@ class Pool:
             self._slots = Slots(capacity)
             self._prepared = dict(environment)
             self._end_of_life = int(time.monotonic()) + left if isinstance(left, int) else left
+        self.services.timesheet.open(capacity.cores)
         if isinstance(left, int):
             self.services.central.lifetime(left)
 
@@ -113,6 +115,7 @@ class Pool:
             owner = self._owner()
             self._slots, slot = granted
             attempt = self._attempts[key] = self._attempt(lease, slot, owner)
+        self.services.timesheet.begin(lease, slot.cores)
         name = f"attempt {lease.job}.{lease.attempt}"
         try:
             threading.Thread(target=attempt.run, name=name, daemon=True).start()
@@ -123,6 +126,10 @@ class Pool:
     def running(self) -> int:
         with self._changed:
             return len(self._attempts)
+
+    def faults(self) -> Faults:
+        with self._changed:
+            return self._health.faults
 
     def wait(self, seconds: float) -> bool:
         with self._changed:
@@ -143,11 +150,13 @@ class Pool:
         if self.running():
             self.stop(PilotReason.INTERNAL, "the pilot ends", LAST_GRACE)
         end = time.monotonic() + LAST_GRACE + LAST_REPORTS
-        with self._changed:
-            while self._attempts and time.monotonic() < end:
-                self._changed.wait(1.0)
+        while self.running() and time.monotonic() < end:
+            with suppress(PilotageError):  # who has lost the monitor ends in good order all the same
+                self.services.central.tick()
+            self.wait(1.0)
         self.services.watchdog.stop()
         self.services.containment.close()
+        self.services.storages.close()
 
     # -- commands.context.Orders --------------------------------------------------------------------------------------
 
@@ -168,6 +177,7 @@ class Pool:
         with self._changed:
             self._stopping = self._stopping or (reason, message)
             self._tell()
+        self.services.timesheet.close()
 
     def stop(self, reason: PilotReason, message: str, grace: float, files: float = 0.0) -> None:
         with self._changed:
@@ -175,6 +185,7 @@ class Pool:
                 self._stopping, self._stopped = (reason, message), True
             attempts = list(self._attempts.values())
             self._tell()
+        self.services.timesheet.close()
         for attempt in attempts:
             attempt.end(Verdict(Outcome.PREEMPTED, message, grace=grace, files=files))
 
@@ -241,16 +252,19 @@ class Pool:
 
     def _judge(self, attempt: Attempt) -> None:
         """An attempt has ended: is the node still good for others?"""
-        self._health = self._health.after(attempt.outcome, attempt.told)
+        self._health = self._health.after(attempt.lease.job, attempt.outcome, attempt.told)
         if self._health.problem and self._stopping is None:
             self._stopping = (PilotReason.NODE_FAULTS, self._health.problem)
+            self.services.timesheet.close()
 
     def _freed(self, key: Key) -> None:
+        self.services.timesheet.free(key)  # told before anybody can be given the cores
         with self._changed:
             self._slots = self._slots.keep_disk(key)
             self._tell()
 
     def _ended(self, key: Key) -> None:
+        self.services.timesheet.end(key)
         with self._changed:
             self._slots = self._slots.release(key)
             attempt = self._attempts.pop(key, None)

@@ -116,7 +116,8 @@ class Watch:
         self.due = started + SOON * 2.5
         self.told = False
         self.progress = Progress(limits.no_progress, started)
-        self.stop_signal = stop_signal  # once it is due; then None
+        self.stop_signal = stop_signal  # until it has been sent
+        self.note = ""  # what its owner should know of it
 
     def look(self, now: float) -> None:
         """Measure, and say so when it is too much."""
@@ -157,10 +158,15 @@ class Watch:
             return
         end = self.started + self.limits.wall_time
         if self.stop_signal is not None and now >= end - self.stop_signal.before:
-            self.payload.tell(signal.Signals[self.stop_signal.signal], self.stop_signal.program)
+            self._tell(self.stop_signal)
             self.stop_signal = None
         next_time = end if self.stop_signal is None else end - self.stop_signal.before
         self.due = min(self.due, max(now + 0.001, next_time))
+
+    def _tell(self, stop: StopSignal) -> None:
+        if not self.payload.tell(signal.Signals[stop.signal], stop.program):
+            whom = f"the program {stop.program!r}" if stop.program else "its command"
+            self.note = f"its {stop.signal} reached nobody, as no process ran {whom} when it was due"
 
     def _stuck(self, now: float) -> Optional[Exceeded]:
         idle = self.progress.stuck(now)

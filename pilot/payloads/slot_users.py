@@ -62,6 +62,28 @@ def _named(name: str, where: str, lookup: Callable[[str], pwd.struct_passwd]) ->
     return SlotUser(name, entry.pw_uid, entry.pw_gid)
 
 
+def closed_to(place: Path, user: SlotUser) -> Optional[Path]:
+    """The folder above a place, or above where its links lead, that does not let a user through; None where all do."""
+    for folder in dict.fromkeys((*reversed(place.absolute().parents), *reversed(place.resolve().parents))):
+        about = folder.stat()
+        right = 0o100 if about.st_uid == user.uid else 0o010 if about.st_gid == user.gid else 0o001
+        if not about.st_mode & right:
+            return folder
+    return None
+
+
+def cannot_enter(place: Path, users: Sequence[SlotUser]) -> str:
+    """A sentence about the first user that cannot get to a place, and the folder in its way; empty: all can."""
+    for user in users:
+        folder = closed_to(place, user)
+        if folder is not None:
+            return (
+                f"payloads would run as the user with the id {user.uid}, who cannot enter {place}: {folder} does not"
+                " let that user through. Have the pilot work in a place that does, or run without `slot_users`"
+            )
+    return ""
+
+
 class SlotUsers:
     """The users of one pilot. Any method may be called from any thread.
 

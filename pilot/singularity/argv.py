@@ -88,6 +88,7 @@ def environment_outside(
     name, _, value = marker.partition("=")
     outside = {f"{prefix}ENV_{key}": text for key, text in inside.items()}
     outside[f"{prefix}ENV_{name}"] = value
+    outside[f"{prefix}ENV_PILOTAGE_ATTEMPT_DIRECTORY"] = INSIDE
     outside.update({name: value, "PATH": host["PATH"], "HOME": f"{plan.root}/home"})
     # What it keeps, it keeps with the attempt, and never in somebody's home.
     for what, place in (("CONFIGDIR", ".runtime"), ("CACHEDIR", ".runtime"), ("TMPDIR", "")):

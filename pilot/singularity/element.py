@@ -17,7 +17,7 @@ from pilot.singularity.probe import LEVELS, clean, lines_of
 from pilot.states import Outcome
 
 #: The variable that marks the processes of an attempt; no other attempt has the same directory.
-MARK = "PILOTAGE_ATTEMPT_DIRECTORY"
+MARK = "PILOTAGE_MARK"
 #: The runtime's processes, without which a payload has no namespace and no files: they end when it has.
 HELPERS = ("starter", "starter-suid", "appinit", "sinit", "squashfuse", "squashfuse_ll", "fuse-overlayfs", "fuse2fs")
 #: The runtime's own exit code when there is no payload.

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional, Union
 
 from pilot.imagename import ISOLATES, OPENS_FILES, RUNS
+from pilot.processes import APART
 from pilot.protocol import Fact
 from pilot.singularity.runtime import Runtime, find_program, flags_of, host_environment, parse_version
 
@@ -206,7 +207,7 @@ def run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> s
         errors="replace",
         cwd=folder,
         env=environment,
-        start_new_session=True,
+        **APART,
     ) as process:
         try:
             stdout, stderr = process.communicate(timeout=PATIENCE)

@@ -15,14 +15,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from commands.context import Capacity
 from pilot.attempts.containment import Containment, users_of
+from pilot.config import Config
 from pilot.payloads.slot_users import UserLocks, processes_of
-from pilot.protocol import AttemptReport
-from pilot.states import Outcome
+from pilot.protocol import AttemptReport, Settings
+from pilot.states import Outcome, PilotReason
+from pilot.workplace import furnish, run_pipeline
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
 from tests.pilot_fakes import shell
 from tests.system import Plan, System, wait_for
@@ -236,7 +239,27 @@ def test_a_place_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     with pool_bench(closed / "pilot", Containment(users_of(f"{FIRST}-{FIRST}"))) as bench:
         report = bench.run(1, "true")
     assert report.outcome is Outcome.NODE_FAULT
-    assert "lets no other user through" in report.message
+    assert f"id {FIRST}, who cannot enter" in report.message
+    assert "does not let that user through" in report.message
+
+
+def test_a_pilot_whose_place_is_closed_to_its_users_is_unfit(tmp_path: Path) -> None:
+    """Where no payload could get to its directory the pilot ends as unfit before it asks for a job, and says why."""
+    work = tmp_path / "closed" / "pilot"
+    work.mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    config = Config("0" * 32, (), None, work / "secret", "here", "test", work, slot_users=f"{FIRST}-{FIRST + 1}")
+    said: list[str] = []
+    central: Any = None
+    context, pool, guests = furnish(config, Settings(), central, central, 0.0, said.append)
+    try:
+        ended = run_pipeline(context, guests, 0.0)
+    finally:
+        pool.close()
+    assert ended.reason is PilotReason.UNFIT
+    assert f"id {FIRST}, who cannot enter {work}: " in ended.message
+    assert "does not let that user through" in ended.message
+    assert ended.message in said
 
 
 def test_the_next_payload_finds_nothing(work: Path) -> None:

@@ -182,7 +182,7 @@ def test_a_node_on_which_nothing_runs_takes_no_more(bench: PoolBench, monkeypatc
     assert stopping is not None
     assert stopping[0] is PilotReason.NODE_FAULTS
     assert "Input/output error" in stopping[1]
-    with pytest.raises(PilotageError, match="5 attempts in a row"):
+    with pytest.raises(PilotageError, match="5 jobs in a row"):
         bench.pool.start(shell(99, "true"))
 
 

@@ -134,8 +134,35 @@ def test_ctrl_c_ends_the_payload(folder: Path) -> None:
     assert process.returncode == ExitCode.PREEMPTED
     assert "outcome   preempted" in output
     assert "interrupted by SIGINT" in output
-    assert (folder / "here" / "long-output" / "checkpoint" / "at.ckpt").read_text() == "7\n"
+    saved = folder / "here" / "long-output" / "checkpoint"
+    assert (saved / "at.ckpt").read_text() == "7\n"
     assert not Path(f"/proc/{noted.read_text().strip()}").exists()
+
+
+def test_a_saved_checkpoint_is_gone_on_from(folder: Path) -> None:
+    """`--resume` puts a checkpoint, folders in it too, into the job's directory; one that is none is refused."""
+    (folder / "job" / "on.yaml").write_text('command: [cat, at.ckpt, state/more]\ncheckpoint: ["*.ckpt", state/]\n')
+    saved = folder / "here" / "on-output" / "checkpoint"
+    (saved / "state").mkdir(parents=True)
+    (saved / "at.ckpt").write_text("seven\n")
+    (saved / "state" / "more").write_text("eight\n")
+    done = run(folder, "run", "--job", "../job/on.yaml", "--resume", "on-output/checkpoint")
+    assert done.returncode == ExitCode.DONE, done.stdout + done.stderr
+    assert (folder / "here" / "on-output" / "stdout").read_text() == "seven\neight\n"
+    none = run(folder, "run", "--job", "../job/on.yaml", "--resume", "elsewhere")
+    assert (none.returncode, none.stdout) == (ExitCode.USAGE, "")
+    assert "expected a folder with files, as on-output/checkpoint, got elsewhere" in none.stderr
+    member = run(folder, "run", "--job", "../job/job.yaml", "--member", "word=beta", "--resume", "on-output/checkpoint")
+    assert member.returncode == ExitCode.USAGE
+    assert "lists no `checkpoint`" in member.stderr
+
+
+def test_isolation_that_is_not_given_is_a_warning(folder: Path) -> None:
+    """A job that requires isolation runs here without it, and the report says so."""
+    (folder / "job" / "alone.yaml").write_text("command: [echo, hello]\nneeds: {isolation: required}\n")
+    done = run(folder, "run", "--job", "../job/alone.yaml")
+    assert done.returncode == ExitCode.DONE
+    assert "warning   `isolation: required` is not given here" in done.stdout
 
 
 def test_the_doctor_reports(folder: Path) -> None:
@@ -146,12 +173,30 @@ def test_the_doctor_reports(folder: Path) -> None:
     assert shown.returncode == 0
     assert "affinity" in shown.stdout
     assert "psutil" in shown.stdout
-    told = json.loads(run(folder, "doctor", "--json", "--work", "../work").stdout)
+    told = json.loads(run(folder, "doctor", "--json", "--work", "../work/below").stdout)
+    assert not (folder / "work").exists()
     assert (told["fit"], told["problem"]) == (True, "")
     facts = told["facts"]
     names = {fact["name"] for fact in facts}
     assert {"cores", "memory", "disk", "arch", "os", "psutil", "seconds_left"} <= names
     assert all(fact["source"] for fact in facts)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--work", "/proc"], ExitCode.UNFIT, "not fit for jobs: nothing can be written to /proc"),
+        (["--work", "/proc/none"], ExitCode.USAGE, "--work: /proc/none cannot be made"),
+        (["--reach", "somewhere"], ExitCode.USAGE, "--reach: expected HOST:PORT, got 'somewhere'"),
+        (["--reach", "a:99999"], ExitCode.USAGE, "--reach: expected HOST:PORT"),
+    ],
+)
+def test_what_the_doctor_cannot_look_at(folder: Path, words: list[str], code: ExitCode, said: str) -> None:
+    """A folder in which no pilot could work is told as unfit; one that is none, or an address, as a wrong word."""
+    done = run(folder, "doctor", *words)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert "Errno" not in done.stdout + done.stderr
 
 
 def test_under_nohup_payloads_hear_everything(folder: Path) -> None:

@@ -192,7 +192,8 @@ def test_the_environment(who: str) -> None:
         told = {"MINE": 'a $(id) `id` "q" \\ b', "LINES": "1\n2"}
         bench.run(
             1,
-            'env; echo "[$MINE]" "[$LINES]"; cat $PILOTAGE_JOB_TOKEN_FILE',
+            'env; echo "[$MINE]" "[$LINES]"; [ -d "$PILOTAGE_ATTEMPT_DIRECTORY/job" ] && echo it is there;'
+            "cat $PILOTAGE_JOB_TOKEN_FILE",
             container=str(DIRECTORY),
             environment=told,
         )
@@ -205,6 +206,7 @@ def test_the_environment(who: str) -> None:
     assert "LANG=C.UTF-8" in printed
     assert "HOME=/srv/home\n" in printed
     assert "TMPDIR=/srv/tmp\n" in printed
+    assert "\nit is there\n" in printed
     assert printed.endswith("token-of-1-1")
 
 

@@ -119,6 +119,8 @@ def test_a_node_that_did_not_prove_it_gets_no_such_job(tmp_path: Path) -> None:
         told = client.explain_job(job)
         assert [(failure.need, failure.pilots, failure.queues) for failure in told.failures] == [("tags", 1, 0)]
         assert "container:apptainer" in told.failures[0].asked
+        why = "container:apptainer absent (neither apptainer nor singularity is on the PATH"
+        wait_for(lambda: why in client.explain_job(job).nearest, 30, "what the pilot's trial said", system.log)
         assert client.job(job).job.state is JobState.WAITING
         assert client.attempts(job) == ()
         # The pilot is well: what needs no container is done.

@@ -157,14 +157,25 @@ def test_pilots_with_the_same_offer_are_looked_at_once_and_counted_all() -> None
 def test_a_suspect_machine_says_when_it_is_tried_again() -> None:
     """While jobs fail on a machine one after another it gets none, but for one now and then."""
     assert suspected(None, 100.0) == ""
-    assert suspected(Suspicion(10, 50.0, 135.0, trying=False), 100.0) == (
-        "suspect: 10 jobs failed there, one after another; another one tries it in 35s"
+    assert suspected(Suspicion(10, 50.0, 75.0, 135.0, trying=False), 100.0) == (
+        "suspect for 25s: 10 jobs failed there, one after another; another one tries it in 35s"
     )
-    assert suspected(Suspicion(11, 50.0, 90.0, trying=True), 100.0).endswith("and one tries it now")
-    assert suspected(Suspicion(11, 50.0, 90.0, trying=False), 100.0) == ""
-    agents = Circumstances([Candidate.pilot(free(1, offer()), "suspect: 10 jobs failed there")], {})
-    said = explain_agents(pilot(), agents, [(task(1), 3)])
-    assert said.summary == "It gets no job now: the machine is suspect: 10 jobs failed there"
+    assert suspected(Suspicion(11, 50.0, 75.0, 90.0, trying=True), 100.0).endswith("and one tries it now")
+    assert suspected(Suspicion(11, 50.0, 75.0, 90.0, trying=False), 100.0) == ""
+    why = "suspect for 25s: 10 jobs failed there"
+    for agents in ([], [Candidate.pilot(free(1, offer()), why)]):  # whether it has asked for jobs or not
+        said = explain_agents(pilot(), Circumstances(agents, {}), [(task(1), 3)], why)
+        assert said.summary == f"It gets no job now: the machine is {why}"
+
+
+def test_a_job_that_only_suspect_machines_could_run() -> None:
+    """The pilots there are counted, and the summary says what it waits for; where more is missing, that is said."""
+    why = "suspect for 25s: 10 jobs failed there, one after another; another one tries it in 35s"
+    now = Circumstances([Candidate.pilot(free(1, offer()), why), Candidate.queue(offer())], {})
+    said = explain(job().job, needs(), now)
+    assert (said.pilots, said.fitting_pilots, said.fitting_queues) == (1, 0, 1)
+    assert said.summary == f"It would fit 1 live pilot, and waits: the machine of pilot 00000001 at here is {why}"
+    assert "suspect" not in explain(job().job, needs(cores=99), now).summary
 
 
 def test_room_that_is_kept_for_a_wide_job_is_no_room_for_others() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands.asking import Answer, Pace, backoff
-from commands.context import Capacity, Context
+from commands.context import Capacity, Context, Faults
 from commands.run_jobs import run_jobs
 from pilot.errors import PilotageError
 from pilot.protocol import Amount, Lease, MatchReply, Offer, Settings
@@ -41,6 +42,8 @@ class FakeComputing:
         self.jobs: dict[int, float] = {}
         self.started: list[int] = []
         self.full: set[int] = set()  # jobs for which there is no room
+        self.bad: set[int] = set()  # jobs that end by a fault of the node
+        self.met = Faults()
         self.stopped: tuple[PilotReason, str] | None = None
         self.killed: list[float] = []
         self.after: list[tuple[float, Callable[[], None]]] = []
@@ -69,12 +72,17 @@ class FakeComputing:
             self.news.clear()
             return True
         self.clock.time += min([seconds, *(max(0.0, end - self.clock.time) for end in self.jobs.values())])
-        self.jobs = {job: end for job, end in self.jobs.items() if end > self.clock.time}
+        for job in [job for job, end in self.jobs.items() if end <= self.clock.time]:
+            del self.jobs[job]
+            self.met = Faults(self.met.row + 1, self.met.total + 1) if job in self.bad else Faults(0, self.met.total)
         due = [act for when, act in self.after if when <= self.clock.time]
         self.after = [(when, act) for when, act in self.after if when > self.clock.time]
         for act in due:
             act()
         return bool(due)
+
+    def faults(self) -> Faults:
+        return self.met
 
     def wake(self) -> None:
         self.news.set()
@@ -292,3 +300,32 @@ def test_leases_are_followed_at_once() -> None:
     """After jobs came there may be more."""
     failed = Pace(not_before=500.0, failures=5)
     assert failed.answered(answer(leases(1)), 10.0, 0.5, 1).may_ask(ONE, pending=False, now=10.0)
+
+
+def test_after_faults_of_the_node_it_rests() -> None:
+    """A job that comes back after each fault is taken again later and later; after another end, at once."""
+    scene = Scene(idle=200)
+    scene.computing.cores, scene.computing.length = 1, 0.1
+    scene.computing.bad = {1}
+    began: list[float] = []
+    start = scene.computing.start
+
+    def note(lease: Lease) -> None:
+        began.append(scene.clock.time)
+        start(lease)
+
+    scene.computing.start = note  # type: ignore[method-assign]
+    scene.central.replies = [leases(1), leases(1), leases(1), leases(1), leases(2), leases(3)]
+    scene.run()
+    waits = [round(after - before - 0.1, 1) for before, after in itertools.pairwise(began)]
+    assert waits == [0.5, 1.0, 2.0, 4.0, 0.0]
+
+
+def test_rests_have_a_bound_and_end_with_any_other_end() -> None:
+    """The rest after faults of the node is a minute at most, also for another offer, and ends with the row."""
+    pace = Pace().asking(ONE, 0.0).seen(Faults(20, 20), 0.0, 1.0)
+    assert not pace.may_ask(TWO, pending=False, now=59.0)
+    assert pace.next_turn(pending=False, now=0.0) == 60.0
+    assert pace.may_ask(TWO, pending=False, now=60.0)
+    assert pace.seen(Faults(20, 20), 50.0, 1.0).rests_until == 60.0
+    assert pace.seen(Faults(0, 20), 10.0, 1.0).may_ask(TWO, pending=False, now=10.0)

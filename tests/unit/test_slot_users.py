@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import pwd
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +16,7 @@ from pilot.attempts.grant import grant_text
 from pilot.attempts.slots import Slot
 from pilot.attempts.watchdog import Limits
 from pilot.errors import InvalidInput
-from pilot.payloads.slot_users import SlotUser, SlotUsers, lock_file, parse_users
+from pilot.payloads.slot_users import SlotUser, SlotUsers, cannot_enter, lock_file, parse_users
 from tests.pilot_fakes import shell
 
 
@@ -121,3 +125,31 @@ def test_the_grant_is_told() -> None:
         "no_progress": None,
         "grace": 1,
     }
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can get to, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="pilotage-")).resolve()
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_folder_that_lets_no_payload_through_is_named(open_folder: Path) -> None:
+    """Who cannot get to the pilot's place is named by number, with the folder in the way, also behind a link."""
+    closed, place = open_folder / "closed", open_folder / "closed" / "pilot"
+    place.mkdir(parents=True)
+    (open_folder / "link").symlink_to(place)
+    about = closed.stat()
+    stranger, fellow = SlotUser("slot20000", 20000, 20000), SlotUser("slot20001", 20001, about.st_gid)
+    closed.chmod(0o711)
+    assert cannot_enter(place, [stranger, fellow]) == ""
+    closed.chmod(0o710)
+    assert cannot_enter(place, [fellow]) == ""
+    for way in (place, open_folder / "link" / "work"):
+        told = cannot_enter(way, [fellow, stranger])
+        assert f"the user with the id 20000, who cannot enter {way}: {closed} does not let that user through" in told
+    closed.chmod(0o700)
+    assert "id 20001" in cannot_enter(place, [fellow, stranger])
+    assert cannot_enter(place, [SlotUser("me", about.st_uid, 1)]) == ""
