@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from central.bundles import BundleStore
 from central.callers import Callers, Nonces
 from central.clock import Clock
 from central.database_time import DatabaseTime
 from central.databases import CountedStore, open_database
+from central.delivering import Signings
 from central.dispatch import Dispatcher
 from central.elsewhere import Elsewhere
 from central.events import Event, Hub, JobChanged, JobsSubmitted
+from central.expected import expected
 from central.folder import Folder
 from central.gathered import Neighbours
 from central.gossip import Decided, Free, Gossip, JobSeen, JobsSeen, PilotSeen
@@ -34,6 +37,7 @@ from central.settings import CentralSettings, Queue, is_postgresql
 from central.shares import Standings
 from central.store.port import Store
 from central.telling import telling
+from central.vault import Vault
 from pilot.protocol import Offer
 
 log = logging.getLogger(__name__)
@@ -65,7 +69,10 @@ class Central:
     inputs: Inputs
     logs: LogStore
     sandboxes: SandboxStore
+    bundles: BundleStore
     ring: KeyRing
+    vault: Vault
+    signings: Signings
     callers: Callers
     hub: Hub
     gossip: Gossip
@@ -82,10 +89,17 @@ class Central:
     decisions: dict[str, str] = field(default_factory=dict)  # queue → what its director last decided, and why
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the requests; it is cancelled when the central stops."""
-        task = asyncio.create_task(work)
+        """Do something beside the requests; it is cancelled when the central stops. What it fails of is told."""
+        task = asyncio.create_task(work, name=getattr(work, "__qualname__", "work"))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self.tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.metrics.failed.labels(task.get_name()).inc()
+            log.error("Work in the background has failed: %s", task.get_name(), exc_info=error)
 
     def decided(self, queue: str, why: str) -> None:
         """The director of a queue has decided."""
@@ -94,7 +108,7 @@ class Central:
 
     def outlook(self, queue: Queue) -> Outlook:
         """What explain and the list of queues say of a queue."""
-        jobs, _ = self.dispatcher.queues.demand(queue.offer())
+        jobs, _ = self.dispatcher.queues.demand(expected(queue))
         return Outlook(jobs, self.decisions.get(queue.name, "its director has not looked yet"))
 
     async def pause(self, seconds: float) -> None:
@@ -139,7 +153,10 @@ def compose(
         inputs=Inputs(store),
         logs=LogStore(objects, bound + _LOG_SLACK, elsewhere),
         sandboxes=SandboxStore(objects, store, service.sandbox_bound, not gossip.alone, now),
+        bundles=BundleStore(objects, store, settings),
         ring=ring,
+        vault=Vault.of(ring),
+        signings=Signings(),
         callers=Callers(ring, settings.tokens, Nonces(), now),
         hub=Hub(_seen(gossip)),
         gossip=gossip,

@@ -26,7 +26,6 @@ from central.folder import Folder
 from central.seal import load_ring, write_secret
 from central.settings import DEFAULT_PORT, CentralSettings, Service, is_postgresql
 from pilot.errors import PilotageError
-from pilot.imagename import PROVED
 
 COMMUNITY, GROUP, SITE, QUEUE = "local", "users", "here", "local"
 
@@ -40,7 +39,6 @@ class Machine:
     memory: int  # bytes
     disk: int  # bytes free where the folder is
     arch: str
-    containers: bool = False  # whether a program that runs them is here; what it can do each pilot tries
 
 
 def look(path: Path) -> Machine:
@@ -48,8 +46,7 @@ def look(path: Path) -> Machine:
     user = re.sub(r"[^A-Za-z0-9._-]", "-", getpass.getuser()).lstrip("._-") or "owner"
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     cores = len(os.sched_getaffinity(0))
-    containers = any(shutil.which(name) for name in ("apptainer", "singularity"))
-    return Machine(user, cores, memory, shutil.disk_usage(path).free, platform.machine(), containers)
+    return Machine(user, cores, memory, shutil.disk_usage(path).free, platform.machine())
 
 
 @dataclass(frozen=True)
@@ -165,12 +162,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _expected(machine: Machine) -> str:
-    """The tags of containers, where a program for them is here: so that a pilot is sent for a job that has one."""
-    tags = ", ".join(json.dumps(tag) for tag in PROVED)
-    return f"\ntags = [{tags}]  # expected; what holds is what a pilot has proved" if machine.containers else ""
-
-
 def render(machine: Machine, service: Service) -> str:
     """The settings of a new central on one machine."""
     return f"""\
@@ -207,7 +198,7 @@ cores = {machine.cores}
 memory = {machine.memory}
 disk = {machine.disk}
 wall_time = "unlimited"
-platform = {{arch = "{machine.arch}"}}{_expected(machine)}
+platform = {{arch = "{machine.arch}"}}
 communities = ["{COMMUNITY}"]
 idle = "2 min"
 

@@ -7,13 +7,14 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from central import aftermath
+from central import aftermath, vault
 from central.app import Central
 from central.directors.assembly import DUTY, cycles
-from central.duties import Duties, DutyDied, Times
+from central.duties import Cycle, Duties, DutyDied, Times
 from central.overheard import Overheard
 from central.records import Swept
 from pilot.errors import PilotageError
@@ -40,6 +41,7 @@ async def running(central: Central) -> AsyncIterator[None]:
         await central.store.set_limits(central.settings.limits)
         await central.dispatcher.start()
         await central.dispatcher.refresh_use()
+        await central.bundles.look()
         central.background(_work(central, duties(central)))
         yield
     finally:
@@ -106,9 +108,15 @@ def duties(central: Central) -> Duties:
             sweep=min(5.0, service.beat),
             keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
         ),
-        cycles=cycles(central),
+        cycles=(*cycles(central), Cycle("the vault", vault.INTERVAL, partial(_reseal, central))),
         swept=swept,
     )
+
+
+async def _reseal(central: Central, epoch: int) -> None:
+    """Secrets come under the newest key long before an old one leaves the ring."""
+    if done := await vault.reseal_old(central.store, central.vault):
+        log.info("%d credentials are under the newest key now", done)
 
 
 def holder(folder: Path, worker: int) -> str:

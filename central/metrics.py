@@ -64,6 +64,9 @@ class Metrics:
         self.ended = Counter("pilotage_attempts_ended", "Attempts ended", ("outcome",), registry=self.registry)
         self.log_bytes = Counter("pilotage_log_bytes", "Log bytes stored", registry=self.registry)
         self.sandbox_bytes = Counter("pilotage_sandbox_bytes", "Sandbox bytes taken in", registry=self.registry)
+        self.failed = Counter(
+            "pilotage_background_failures", "Work in the background that failed", ("work",), registry=self.registry
+        )
         self._jobs = Gauge("pilotage_jobs", "Jobs by state", ("state",), registry=self._stored)
         self._pilots = Gauge("pilotage_pilots", "Pilots by state", ("state",), registry=self._stored)
 

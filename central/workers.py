@@ -29,6 +29,8 @@ LASTED = 60.0
 PATIENCE = 30.0
 #: Seconds between two signs of life of a worker, and without any until it is taken to hang.
 SIGN, HUNG = 5.0, 60.0
+#: Seconds that one may take until it serves.
+BEGIN = 120.0
 #: We look so often before we believe it: when this process itself did not run, signs may be waiting to be read.
 LOOKS = 6
 
@@ -47,12 +49,18 @@ class Workers:
     """
 
     def __init__(
-        self, count: int, start: Callable[[int], Sequence[str]], ready: Callable[[], None], hung: float = HUNG
+        self,
+        count: int,
+        start: Callable[[int], Sequence[str]],
+        ready: Callable[[], None],
+        hung: float = HUNG,
+        begin: float = BEGIN,
     ) -> None:
         self._count = count
         self._start = start
         self._ready = ready
         self._hung = hung
+        self._begin = begin
         self._processes: dict[int, Process] = {}
         self._serving: set[int] = set()
         self._served = False  # all of them, once
@@ -106,7 +114,7 @@ class Workers:
         try:
             if self._stop.is_set():
                 process.terminate()
-            if (signs := process.stdout) and await signs.readline():
+            if (signs := process.stdout) and await self._begins(number, signs):
                 self._serves(number)
                 if await self._falls_silent(signs):
                     log.error("Worker %d hangs: no sign of life for %.0f s; it is killed", number, self._hung)
@@ -115,6 +123,15 @@ class Workers:
         finally:
             del self._processes[number]
             self._serving.discard(number)
+
+    async def _begins(self, number: int, signs: asyncio.StreamReader) -> bool:
+        """Wait for the first line; one that never comes to it is killed."""
+        try:
+            return bool(await asyncio.wait_for(signs.readline(), self._begin))
+        except TimeoutError:
+            log.error("Worker %d does not serve after %.0f s; it is killed", number, self._begin)
+            self._processes[number].kill()
+            return False
 
     async def _falls_silent(self, signs: asyncio.StreamReader) -> bool:
         """Read signs of life until they end, which is the end of the worker, or none has come for too long."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
-from pilot.protocol import VERSION, Needs, OutputFile, Usage
+from pilot.protocol import VERSION, Needs, OutputFile, StopSignal, Usage
 from pilot.states import JobState, OrderVerb, Outcome, Phase, PilotReason, PilotState
 
 
@@ -49,7 +49,8 @@ class JobView:
     attempt: int  # the current one; 0 before the first
     submitted: float
     changed: float
-    outcome: Optional[Outcome] = None  # of the last attempt that ended
+    # How its last attempt ended: absent while another is out.
+    outcome: Optional[Outcome] = None
     exit_code: Optional[int] = None
     reason: str = ""  # a sentence: why it failed, is held, went back to the queue
     site: str = ""
@@ -71,6 +72,13 @@ class JobDetail:
     blameless_ends: int
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    container: Optional[str] = None
+    checkpoint: tuple[str, ...] = ()  # patterns of what is saved when it is preempted
+    grace: Optional[int] = None  # seconds between the request to stop and the kill
+    cpu_time: Optional[int] = None  # seconds; 0: what its cores give in its wall time
+    no_progress: Optional[int] = None  # seconds; 0: it may stand still for ever
+    stop_signal: Optional[StopSignal] = None
+    credentials: tuple[str, ...] = ()  # names
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,10 @@ class Selection:
     group: Optional[str] = None
     name: Optional[str] = None  # as a prefix
     community: Optional[str] = None  # for operators; others mean their own
+    # Where it runs or ran last. A job that waits or is held is nowhere.
+    site: Optional[str] = None
+    queue: Optional[str] = None
+    submitted_since: Optional[float] = None  # seconds since the epoch
 
 
 JobVerb = Literal["kill", "hold", "release", "reschedule", "priority"]
@@ -187,6 +199,7 @@ class StepView:
     seconds: float
     message: str = ""
     tail: str = ""
+    began: Optional[float] = None  # seconds after the pilot did
 
 
 @dataclass(frozen=True)
@@ -239,41 +252,6 @@ class OrderRequest:
 @dataclass(frozen=True)
 class OrderReply:
     order: int
-
-
-@dataclass(frozen=True)
-class QueueView:
-    """A configured queue: what it offers, what it has, what the director last decided and why."""
-
-    name: str
-    site: str
-    kind: str
-    slots: int
-    pilots: dict[str, int]  # state → number
-    demand: int = 0  # waiting jobs that its offer would match
-    decision: str = ""
-
-
-@dataclass(frozen=True)
-class QueuePage:
-    """`GET /v1/queues`."""
-
-    queues: tuple[QueueView, ...]
-
-
-@dataclass(frozen=True)
-class SiteView:
-    """A site and its queues."""
-
-    name: str
-    queues: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SitePage:
-    """`GET /v1/sites`."""
-
-    sites: tuple[SiteView, ...]
 
 
 @dataclass(frozen=True)

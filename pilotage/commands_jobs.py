@@ -10,17 +10,31 @@ from typing import Any, cast
 
 import click
 
+from pilot.errors import InvalidInput
 from pilot.states import JobState
 from pilot.views import JobPage, Selection, VerbResult
 from pilotage import words
 from pilotage.client import Client
 from pilotage.exits import Exit
+from pilotage.moments import moment
 from pilotage.rendering_jobs import attempts_table, job_facts, jobs_table
-from pilotage.shell import F, Shell, common, flat, id_range
+from pilotage.shell import F, Shell, States, common, flat, id_range
 
 _STATES = [state.value for state in JobState]
+STATES = States(JobState)
 #: Jobs of which each has a line of its own; more of them are told together.
 LISTED = 20
+
+
+def _since(text: str) -> float:
+    """For `type=` of an option: when, in seconds since the epoch."""
+    try:
+        return moment(text, time.time())
+    except InvalidInput as problem:
+        raise click.BadParameter(problem.problem) from problem
+
+
+_since.__name__ = "time"
 
 
 def filters(command: F) -> F:
@@ -29,26 +43,37 @@ def filters(command: F) -> F:
     @functools.wraps(command)
     def wrapped(
         shell: Shell,
-        states: tuple[str, ...],
+        states: tuple[tuple[JobState, ...], ...],
         owner: str | None,
         group: str | None,
         name: str | None,
         community: str | None,
+        site: str | None,
+        queue: str | None,
+        since: float | None,
         everybody: bool,
         **rest: Any,
     ) -> Any:
+        every = tuple(dict.fromkeys(state for some in states for state in some))
         return command(
             shell,
-            selection=Selection((), tuple(JobState(state) for state in states), owner, group, name, community),
+            selection=Selection((), every, owner, group, name, community, site, queue, since),
             everybody=everybody,
             **rest,
         )
 
     options = (
-        click.option("--state", "states", multiple=True, type=click.Choice(_STATES), help="In this state, or these."),
+        click.option(
+            "--state", "states", multiple=True, type=STATES, help="In this state, or in these: failed,killed."
+        ),
         click.option("--owner", help="Of this person.  [default: your own]"),
         click.option("--group", help="Of this group."),
         click.option("--name", help="With a name that begins so."),
+        click.option("--site", help="That run at this site, or ran there last."),
+        click.option("--queue", help="That run on a pilot of this queue, or ran there last."),
+        click.option(
+            "--since", type=_since, help="Submitted since then: a duration ago, as 2h, or a date in local time."
+        ),
         click.option("--community", help="Of everybody in this community; for operators."),
         click.option("--all", "everybody", is_flag=True, help="Of everybody whose jobs you may see."),
     )
@@ -74,7 +99,7 @@ def jobs(shell: Shell, selection: Selection, everybody: bool, limit: int) -> Non
 
     \b
     Example:
-      pilotage jobs --state failed --name fit-
+      pilotage jobs --state failed,killed --name fit- --since 2h
     """
     with shell.client() as client:
         page = _page(client, own(client, selection, everybody), limit)
@@ -152,7 +177,9 @@ def apply(
     """Change jobs and tell what became of each; ends with the code PARTLY when some were not changed."""
     chosen = everybody or selection != Selection()
     if bool(ids) == chosen:
-        raise click.UsageError("Name jobs by id, or choose them by --state, --owner, --group, --name or --all.")
+        raise click.UsageError(
+            "Name jobs by id, or choose them by --state, --owner, --site or another filter, or by --all."
+        )
     with shell.client() as client:
         results = change(client, flat(ids) if ids else own(client, selection, everybody))
     changed = [result for result in results if result.changed]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pilot.protocol import StopSignal
 from pilot.units import show_duration
 from pilot.views import AttemptView, ExplainedJobs, JobDetail, JobExplanation, JobView, NeedFailure
 from pilotage import words
@@ -46,14 +47,48 @@ def job_facts(detail: JobDetail, now: float) -> list[tuple[str, str]]:
         ("where", " ".join(part for part in (job.site, words.stamp(job.pilot)) if part)),
         ("command", words.command(detail.command)),
         ("needs", words.needs(detail.needs)),
+        ("isolation", "required" if detail.needs.isolation else "not required"),
+        ("container", detail.container or ""),
+        ("credentials", ", ".join(detail.credentials)),
+        ("cpu time", _cpu_time(detail.cpu_time)),
+        ("no progress", _no_progress(detail.no_progress)),
+        ("stop signal", _stop_signal(detail.stop_signal)),
+        (
+            "grace",
+            "" if detail.grace is None else f"{show_duration(detail.grace)} between the request to stop and the kill",
+        ),
+        ("checkpoint", words.some(detail.checkpoint)),
         ("priority", str(job.priority)),
         ("retries", f"{detail.retries_used} of {detail.retries} used" if detail.retries else ""),
-        ("requeued", f"{detail.blameless_ends} times, through no fault of the job" if detail.blameless_ends else ""),
+        ("requeued", _requeued(detail.blameless_ends)),
         ("parameters", ", ".join(f"{name} = {value}" for name, value in job.parameters.items())),
         ("inputs", words.some(detail.inputs)),
         ("outputs", words.some(detail.outputs)),
         ("once was", f"job {job.parent}" if job.parent else ""),
     ]
+
+
+def _cpu_time(seconds: int | None) -> str:
+    if seconds == 0:
+        return "as much as its cores give in its wall time"
+    return "" if seconds is None else f"at most {show_duration(seconds)} of all its processes"
+
+
+def _no_progress(seconds: int | None) -> str:
+    if seconds == 0:
+        return "never ended for standing still"
+    return "" if seconds is None else f"ended after {show_duration(seconds)} without progress"
+
+
+def _stop_signal(wanted: StopSignal | None) -> str:
+    if wanted is None:
+        return ""
+    whom = f"programs named {wanted.program}" if wanted.program else "its command"
+    return f"{wanted.signal} to {whom}, {show_duration(wanted.before)} before the end of its wall time"
+
+
+def _requeued(times: int) -> str:
+    return f"{words.times(times)}, through no fault of the job" if times else ""
 
 
 def attempts_table(attempts: Sequence[AttemptView]) -> Table:

@@ -44,6 +44,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def times(count: int) -> str:
+    """``once``, ``3 times``."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def ids(numbers: Iterable[int]) -> str:
     """Job ids as they are typed: ``7 9-12``."""
     return " ".join(_runs(numbers))

@@ -13,9 +13,10 @@ from central.directors.control import Demand, Limits
 from central.directors.local import LocalHost
 from central.directors.site import QueuePlan, SiteDirector
 from central.duties import Cycle
+from central.expected import expected
 from central.records import Ended, PilotRow
 from central.seal import Ticket
-from central.settings import EXTERNAL, Queue
+from central.settings import EXTERNAL, LOCAL, Queue
 from pilot.errors import PilotageError
 from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState
@@ -59,16 +60,15 @@ def _cycle(central: Central, director: SiteDirector) -> Cycle:
 
 def _director(central: Central, queue: Queue, digest: str, authority: str) -> SiteDirector:
     computing = _computing(queue, central.folder.pilots)
-    offer = queue.offer()
 
     def demand() -> Demand:
-        return Demand(*central.dispatcher.queues.demand(offer))
+        return Demand(*central.dispatcher.queues.demand(expected(queue)))
 
     def script(stamp: str) -> str:
         return render(_bootstrap(central, queue, computing, stamp, digest, authority))
 
     def over(row: PilotRow, state: PilotState, reason: PilotReason, ends: Sequence[Ended]) -> None:
-        aftermath.ended(central, row.stamp, row.communities, ends)
+        aftermath.ended(central, row, ends)
         aftermath.gone(central, row, state, reason)
 
     return SiteDirector(
@@ -85,7 +85,7 @@ def _director(central: Central, queue: Queue, digest: str, authority: str) -> Si
 
 def _computing(queue: Queue, pilots: Path) -> ComputingElement:
     """The adapter for the queue's kind; each queue has a folder of its own."""
-    if queue.kind == "local":
+    if queue.kind == LOCAL:
         return LocalHost(pilots / queue.name)
     raise PilotageError(f"queue {queue.name}: there is no computing element of the kind {queue.kind}")
 

@@ -1,8 +1,8 @@
 """How many pilots a queue should get now: a pure decision, with its reason as a sentence.
 
 Supply counts every pilot that may still turn up, unknown states included. Pilots that ended badly one after another
-(never called back, failed early, found nothing) slow the next submission down; when the pause is over a single pilot
-goes ahead as a probe, and its success opens the queue again.
+(never called back, failed early, sent home by the site) slow the next submission down; when the pause is over a single
+pilot goes ahead as a probe, and its success opens the queue again. What an operator ordered is no bad end.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
-from pilot.states import FAULTS, PilotReason
+from pilot.states import FAULTS, SITE_DRAINS, PilotReason
+from pilot.units import show_duration
 
 #: Seconds of pause after the first bad end; doubled with each further one, up to the cap.
 PAUSE = 10.0
@@ -51,6 +53,17 @@ class PilotEnd:
     ended: float  # seconds since the epoch
     reason: PilotReason | None
     useful: bool
+    message: str = ""  # a line that says more
+
+    @property
+    def bad(self) -> bool:
+        """Whether another would end likewise, as far as one knows."""
+        return self.site_drains or self.reason in (None, PilotReason.GONE) or self.reason in FAULTS
+
+    @property
+    def site_drains(self) -> bool:
+        """Whether the site had it end, and not an order."""
+        return self.reason is PilotReason.DRAINED and self.message.startswith(SITE_DRAINS)
 
 
 @dataclass(frozen=True)
@@ -61,15 +74,9 @@ class Decision:
     why: str
 
 
-def bad_ends(history: Sequence[PilotEnd]) -> int:
-    """How many pilots ended badly since the last good one; `history` is newest first."""
-    count = 0
-    for end in history:
-        if end.useful:
-            break
-        if end.reason is None or end.reason in FAULTS or end.reason is PilotReason.GONE:
-            count += 1
-    return count
+def bad_ends(history: Sequence[PilotEnd]) -> Sequence[PilotEnd]:
+    """The pilots that ended badly since the last good one; `history` is newest first."""
+    return [end for end in takewhile(lambda end: not end.useful, history) if end.bad]
 
 
 def pause(bad: int) -> float:
@@ -83,31 +90,45 @@ def wanted(demand: Demand, supply: Supply, limits: Limits, history: Sequence[Pil
         return Decision(0, "no waiting job fits this queue")
     room = limits.slots - supply.live
     if room <= 0:
-        return Decision(0, f"all {limits.slots} slots of the queue have a pilot")
+        return Decision(0, f"each of the queue's {_count(limits.slots, 'slot')} has a pilot")
     cores = max(1, limits.cores)
     open_cores = demand.cores - supply.idle_cores - supply.coming * cores
     if open_cores <= 0:
         if supply.coming:
-            return Decision(0, f"{supply.coming} pilots on their way are enough for the {demand.jobs} jobs that wait")
-        return Decision(
-            0, f"the running pilots have {supply.idle_cores} cores free for the {demand.jobs} jobs that wait"
-        )
+            return Decision(0, f"{_count(supply.coming, 'pilot')} on the way will do for {_waiting(demand)}")
+        return Decision(0, f"the running pilots have {_count(supply.idle_cores, 'core')} free for {_waiting(demand)}")
     bad = bad_ends(history)
-    remaining = history[0].ended + pause(bad) - now if bad else 0.0
+    remaining = bad[0].ended + pause(len(bad)) - now if bad else 0.0
     if remaining > 0:
-        return Decision(0, f"the last {bad} pilots ended badly ({_named(history)}); trying again in {remaining:.0f} s")
+        return Decision(0, f"{_told(bad)}; trying again in {show_duration(math.ceil(remaining))}")
     if bad and supply.coming:
-        return Decision(0, f"the last {bad} pilots ended badly; a single one is on its way as a probe")
+        return Decision(0, f"{_told(bad)}; a single one is on its way as a probe")
     need = math.ceil(open_cores / cores)
     count = min(need, room, limits.per_cycle)
     if bad:
-        return Decision(1, f"the last {bad} pilots ended badly; one goes ahead as a probe")
+        return Decision(min(count, 1), f"{_told(bad)}; one goes ahead as a probe")
     if count < need:
-        bound = f"{limits.slots} slots" if room <= limits.per_cycle else f"{limits.per_cycle} submissions a cycle"
-        return Decision(count, f"{demand.jobs} jobs wait; {need} pilots would serve them, {bound} allow {count}")
-    return Decision(count, f"{demand.jobs} jobs wait; {count} pilots will serve them")
+        ramp = f"{_count(limits.per_cycle, 'submission')} a cycle"
+        bound = _count(limits.slots, "slot") if room <= limits.per_cycle else ramp
+        return Decision(count, f"{need} pilots would serve {_waiting(demand)}, {bound} allow {count}")
+    return Decision(count, f"{_count(count, 'pilot')} will serve {_waiting(demand)}")
 
 
-def _named(history: Sequence[PilotEnd]) -> str:
-    reason = history[0].reason
-    return reason.value if reason else "no word"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _waiting(demand: Demand) -> str:
+    return f"the {_count(demand.jobs, 'job')} that wait{'s' if demand.jobs == 1 else ''}"
+
+
+def _told(bad: Sequence[PilotEnd]) -> str:
+    """How they ended, in the words of the newest."""
+    newest = bad[0]
+    number = "pilot" if len(bad) == 1 else f"{len(bad)} pilots"
+    if newest.site_drains:
+        return f"{newest.message}: the last {number} ended without a job"
+    why = newest.message or (newest.reason.value if newest.reason else "no word")
+    if newest.reason and not why.startswith(newest.reason.value):
+        why = f"{newest.reason.value}: {why}"
+    return f"the last {number} ended badly ({why})"

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 HISTORY = 20
 #: Characters of a dead pilot's output kept as the reason.
 LAST_WORDS = 2000
+#: Characters of a pilot's message in a decision.
+ONE_LINE = 300
 
 
 @dataclass(frozen=True)
@@ -74,17 +76,21 @@ class SiteDirector:
         except ComputingError as error:
             self.decision = Decision(0, f"the computing element could not be asked: {error}")
             return
+        paused = next((pause for pause in await self.store.pauses() if pause.queue == self.plan.name), None)
         live, _ = await self.store.pilots(None, states=sorted(LIVE_PILOT), queue=self.plan.name, limit=100_000)
         for row in live:
-            await self._act(row, listed.get(row.stamp), epoch, now)
+            await self._act(row, listed.get(row.stamp), epoch, now, paused is not None)
         await self._clear({row.stamp for row in live}, listed, now)
-        await self._supply(epoch, now)
+        if paused:
+            self.decision = Decision(0, str(paused))
+        else:
+            await self._supply(epoch, now)
 
-    async def _act(self, row: PilotRow, entry: Listed | None, epoch: int, now: float) -> None:
+    async def _act(self, row: PilotRow, entry: Listed | None, epoch: int, now: float, paused: bool) -> None:
         action = follow(row, entry, now, self.computing.lag)
         if action.step is Step.ADOPT and entry:
             await self.store.submitted(row.stamp, entry.reference)
-        elif action.step is Step.RESUBMIT:
+        elif action.step is Step.RESUBMIT and not paused:
             await self._submit([row.stamp], epoch, fresh=False)
         elif action.step is Step.CANCEL:
             await self._cancel(row.reference or (entry.reference if entry else ""))
@@ -127,11 +133,7 @@ class SiteDirector:
         live, _ = await self.store.pilots(None, states=sorted(LIVE_PILOT), queue=self.plan.name, limit=100_000)
         final = sorted(set(PilotState) - LIVE_PILOT)
         over, _ = await self.store.pilots(None, states=final, queue=self.plan.name, limit=HISTORY)
-        history = sorted(
-            (PilotEnd(row.ended or row.created, row.reason, row.leases > 0) for row in over),
-            key=lambda end: end.ended,
-            reverse=True,
-        )
+        history = sorted(map(_end_of, over), key=lambda end: end.ended, reverse=True)
         coming = sum(row.enrolled is None for row in live)
         running = [row.stamp for row in live if row.state is PilotState.RUNNING]
         supply = Supply(len(live), coming, self.idle_cores(running))
@@ -174,3 +176,8 @@ class SiteDirector:
             lease=plan.lease,
             end_of_life=plan.life,
         )
+
+
+def _end_of(row: PilotRow) -> PilotEnd:
+    line = row.message.partition("\n")[0][:ONE_LINE]
+    return PilotEnd(row.ended or row.created, row.reason, row.leases > 0, line)

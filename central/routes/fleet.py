@@ -1,16 +1,14 @@
-"""What people ask of pilots, queues and sites, and the orders that operators give."""
+"""What people ask of pilots, and the orders that operators give."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
 from central import aftermath, explaining
 from central.http import Call, Route
 from central.records import LiveAttempt, PilotRow
 from central.rules import Who, community_of, may_see_pilot
-from central.settings import Queue
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import Fact
 from pilot.states import ENROLLED, OrderVerb, PilotState
@@ -22,10 +20,6 @@ from pilot.views import (
     PilotExplanation,
     PilotPage,
     PilotView,
-    QueuePage,
-    QueueView,
-    SitePage,
-    SiteView,
 )
 
 MAX_PAGE = 1000
@@ -91,44 +85,6 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     if request.verb in _ENDING:
         await aftermath.drained(central, row, request.reason)
     return OrderReply(number)
-
-
-async def queues(call: Call[None]) -> QueuePage:
-    """The configured queues that serve the caller: what each offers and has, and what its director decided."""
-    community = community_of(call.person)
-    shown = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
-    return QueuePage(tuple([await _queue(call, queue) for queue in shown]))
-
-
-async def sites(call: Call[None]) -> SitePage:
-    """The sites and their queues."""
-    community = community_of(call.person)
-    settings = call.central.settings
-    return SitePage(
-        tuple(
-            SiteView(
-                site.name,
-                tuple(
-                    queue.name
-                    for queue in settings.queues
-                    if queue.site == site.name and (community is None or community in queue.communities)
-                ),
-            )
-            for site in settings.sites
-        )
-    )
-
-
-async def _queue(call: Call[None], queue: Queue) -> QueueView:
-    counts: Counter[str] = Counter()
-    cursor: str | None = None
-    while True:
-        rows, cursor = await call.central.store.pilots(None, queue=queue.name, cursor=cursor, limit=MAX_PAGE)
-        counts.update(row.state.value for row in rows)
-        if cursor is None:
-            break
-    outlook = call.central.outlook(queue)
-    return QueueView(queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision)
 
 
 async def _visible(call: Call[None] | Call[OrderRequest]) -> PilotRow:
@@ -210,6 +166,4 @@ ROUTES = (
         reply=OrderReply,
         status=201,
     ),
-    Route("GET", "/v1/queues", queues, (Who.MEMBER,), "The configured queues", reply=QueuePage),
-    Route("GET", "/v1/sites", sites, (Who.MEMBER,), "The configured sites", reply=SitePage),
 )

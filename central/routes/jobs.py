@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,6 +45,9 @@ class JobsQuery:
     group: str | None = None
     name: str | None = None
     community: str | None = None
+    site: str | None = None
+    queue: str | None = None
+    submitted_since: float | None = None
     cursor: str | None = None
     limit: int = 100
     counts: bool = False
@@ -62,7 +66,19 @@ async def page(call: Call[None]) -> JobPage:
     if not 1 <= query.limit <= MAX_PAGE:
         raise InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
     _check_cursor(query.cursor)
-    named = Selection(query.ids, query.states, query.owner, query.group, query.name, query.community)
+    if query.submitted_since is not None and not math.isfinite(query.submitted_since):
+        raise InvalidInput("submitted_since", f"expected seconds since the epoch, got {query.submitted_since}")
+    named = Selection(
+        query.ids,
+        query.states,
+        query.owner,
+        query.group,
+        query.name,
+        query.community,
+        query.site,
+        query.queue,
+        query.submitted_since,
+    )
     community, selection = _scope(call.person, named)
     return await call.central.store.jobs(community, selection, query.cursor, query.limit, query.counts)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from central.records import OrderRow, PilotRow, Suspicion
+from central.records import CredentialRow, Note, Noted, OrderRow, PilotRow, Suspicion
 from central.store import codec
 from central.store.suspicion import HostRow
 from pilot.protocol import AttemptReport
-from pilot.states import JobState, Outcome, Phase, PilotReason, PilotState
+from pilot.states import LEASED, JobState, Outcome, Phase, PilotReason, PilotState
 from pilot.views import AttemptView, Event, JobDetail, JobView
 
 
@@ -86,8 +86,10 @@ def order_row(row: Row) -> OrderRow:
 
 
 def job_view(row: Row) -> JobView:
-    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before."""
+    """A row of the view jobs_whole. A job that waits or is held is nowhere, wherever it was before; of one that is
+    out, the end of the attempt before says nothing."""
     state = JobState(row["state"])
+    told = state not in LEASED
     placed = state not in (JobState.WAITING, JobState.HELD)
     return JobView(
         id=row["id"],
@@ -100,9 +102,9 @@ def job_view(row: Row) -> JobView:
         attempt=row["attempt"],
         submitted=row["submitted"],
         changed=row["changed"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
-        exit_code=row["exit_code"],
-        reason=row["reason"],
+        outcome=Outcome(row["outcome"]) if told and row["outcome"] else None,
+        exit_code=row["exit_code"] if told else None,
+        reason=row["reason"] if told else "",
         site=row["site"] if placed else "",
         pilot=row["stamp"] if placed else "",
         parent=row["parent"],
@@ -123,6 +125,13 @@ def job_detail(row: Row) -> JobDetail:
         blameless_ends=row["blameless_ends"],
         inputs=tuple(file.name for file in spec.inputs),
         outputs=tuple(rule.pattern for rule in spec.outputs),
+        container=spec.container,
+        checkpoint=spec.checkpoint,
+        grace=spec.grace,
+        cpu_time=spec.cpu_time,
+        no_progress=spec.no_progress,
+        stop_signal=spec.stop_signal,
+        credentials=spec.credentials,
     )
 
 
@@ -155,3 +164,33 @@ def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> Atte
         log_sizes=end.log_sizes,
         history=tuple(history),
     )
+
+
+def credential_row(row: Row) -> CredentialRow:
+    """A row of credentials."""
+    return CredentialRow(
+        community=row["community"],
+        owner=row["owner"],
+        name=row["name"],
+        kind=row["kind"],
+        urls=codec.texts(row["urls"]),
+        expires=row["expires"],
+        key_id=row["key_id"],
+        sealed=bytes(row["sealed"]),
+        changed=row["changed"],
+    )
+
+
+def noted(row: Row) -> Noted:
+    """A row of the audit."""
+    note = Note(
+        who=row["who"],
+        what=row["what"],
+        community=row["community"],
+        owner=row["owner"],
+        subject=row["subject"],
+        job=row["job"],
+        attempt=row["attempt"],
+        detail=row["detail"],
+    )
+    return Noted(row["time"], note)

@@ -22,11 +22,19 @@ def before_cursor(cursor: str | None) -> int:
     return int(cursor)
 
 
+def looks_at_rows(selection: Selection) -> bool:
+    """Whether a selection asks for more than an index knows of a job."""
+    asked = (selection.group, selection.name, selection.site, selection.queue, selection.submitted_since)
+    return any(one is not None for one in asked)
+
+
 def check_selection(selection: Selection) -> None:
     """Raises ``invalid`` for a selection of everything, and ``too-large``."""
     if selection == Selection():
         raise Refusal(
-            "invalid", "An empty selection would mean every job: name ids, states, an owner, a group or a name."
+            "invalid",
+            "An empty selection would mean every job: name ids, states, an owner, a group, a name, a site, a queue or"
+            " since when they were submitted.",
         )
     check_selected(selection.ids)
 

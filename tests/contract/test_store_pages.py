@@ -10,7 +10,7 @@ from central.records import Identity
 from central.store.port import Store
 from pilot.states import JobState
 from pilot.views import JobPage, Selection
-from tests.contract.stores import ADA, BOB, EVE, enrol, ids, refused, state_of, submit
+from tests.contract.stores import ADA, BOB, EVE, Clock, enrol, ids, refused, state_of, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -75,6 +75,34 @@ async def test_filters(store: Store) -> None:
     }
     for selection, expected in cases.items():
         assert await page(store, selection) == expected[::-1], selection
+
+
+async def test_where_and_since_when(store: Store, clock: Clock) -> None:
+    """A selection by site or queue finds what is out there or ended there, one by time what was submitted since."""
+    early = await submit(store, 3)
+    clock.forward(100.0)
+    late = await submit(store, 2)
+    local, remote = await enrol(store), await enrol(store, 2, site="there", queue="batch")
+    ended, out, back = await local.take(early[0]), await local.take(early[1]), await local.take(early[2])
+    await local.ended(ended)
+    await remote.take(late[0])
+    await store.release(local.stamp, [(back.job, back.attempt)], "")
+    cases: dict[Selection, list[int]] = {
+        Selection(site="here"): [ended.job, out.job],
+        Selection(queue="local", states=(JobState.DONE,)): [ended.job],
+        Selection(site="there", owner="ada"): [late[0]],
+        Selection(site="here", queue="batch"): [],
+        Selection(queue="batch", ids=(ended.job, late[0])): [late[0]],
+        Selection(submitted_since=clock.time): late,
+        Selection(submitted_since=clock.time - 100.0): [*early, *late],
+        Selection(submitted_since=clock.time + 1.0): [],
+        Selection(submitted_since=clock.time, site="here"): [],
+    }
+    for selection, expected in cases.items():
+        found = await store.jobs("atlas", selection, None, 100, True)
+        assert [job.id for job in found.jobs] == expected[::-1], selection
+        assert sum(found.counts.values()) == len(expected), selection
+    assert len((await store.change(ADA, "atlas", "kill", Selection(queue="local"))).results) == 2
 
 
 async def test_counts_are_of_the_whole_selection(store: Store) -> None:

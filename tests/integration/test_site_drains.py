@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from pilot.errors import Refusal
 from pilot.states import JobState, PilotReason
 from tests.system import Plan, System, wait_for
 
@@ -36,7 +39,47 @@ def test_a_site_that_restricts_and_drains(tmp_path: Path) -> None:
             )
             assert gone.message == f"the site drains this computer ({drain}): new kernel at 14:00"
             assert client.job(job).job.state is JobState.WAITING
+            wait_for(
+                lambda: (
+                    "new kernel at 14:00" in client.queues()[0].decision
+                    and "new kernel at 14:00" in " ".join(client.explain_job(job).no_pilot)
+                ),
+                30,
+                "the queue to slow down and say why",
+                system.log,
+            )
             drain.unlink()
+            wait_for(lambda: client.job(job).job.state is JobState.DONE, 120, "the job to run", system.log)
+    finally:
+        system.end()
+
+
+def test_an_operator_pauses_a_queue_and_resumes_it(tmp_path: Path) -> None:
+    """Nothing is sent to a paused queue, also by a central that has started anew; whoever asks why is told by whom and
+    for what; when it is resumed the job runs."""
+    system = System(tmp_path / "central", Plan())
+    system.make()
+    system.start()
+    try:
+        with system.client() as client:
+            assert client.pause_queue("local", "new disks").decision.endswith(": new disks")
+            with pytest.raises(Refusal, match="there is no queue far"):
+                client.pause_queue("far", "new disks")
+            [job] = client.submit([{"command": ["true"]}]).ids
+        system.stop()
+        system.start()
+        with system.client() as client:
+            me = client.whoami().user
+            wait_for(
+                lambda: client.explain_job(job).no_pilot == (f"local: paused by {me}: new disks",),
+                30,
+                "the pause to be told",
+                system.log,
+            )
+            assert list(client.pilots()) == []
+            client.resume_queue("local")
+            with pytest.raises(Refusal, match="is not paused"):
+                client.resume_queue("local")
             wait_for(lambda: client.job(job).job.state is JobState.DONE, 120, "the job to run", system.log)
     finally:
         system.end()

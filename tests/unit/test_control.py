@@ -62,7 +62,7 @@ def test_bad_ends_slow_down_then_one_probe() -> None:
 
 def test_a_useful_pilot_opens_the_queue_again() -> None:
     """Bad ends before the last useful pilot are forgotten."""
-    assert bad_ends([end(3.0), end(2.0, PilotReason.IDLE, useful=True), end(1.0)]) == 1
+    assert bad_ends([end(3.0), end(2.0, PilotReason.IDLE, useful=True), end(1.0)]) == [end(3.0)]
     assert wanted(Demand(50, 50), NOBODY, LIMITS, [end(3.0, PilotReason.IDLE, useful=True)], 3.5).pilots == 4
 
 
@@ -87,3 +87,33 @@ def test_never_beyond_what_is_allowed(
     assert 0 <= decision.pilots <= max(0, limits.slots - supply.live)
     assert decision.pilots <= max(limits.per_cycle, 0)
     assert decision.why
+
+
+DRAINED = "the site drains this computer (/etc/drain): new kernel"
+
+
+def test_a_site_that_drains_slows_down_and_is_named() -> None:
+    """Pilots that the site sends home pause the queue, longer each time, and the decision gives the site's reason."""
+    history = [PilotEnd(at, PilotReason.DRAINED, False, DRAINED) for at in (100.0, 70.0, 50.0, 40.0)]
+    paused = wanted(Demand(50, 50), NOBODY, LIMITS, history, 101.0)
+    assert (paused.pilots, paused.why) == (
+        0,
+        f"{DRAINED}: the last 4 pilots ended without a job; trying again in 1m 19s",
+    )
+    probe = wanted(Demand(50, 50), NOBODY, LIMITS, history, 100.0 + pause(4))
+    assert (probe.pilots, "new kernel" in probe.why) == (1, True)
+
+
+def test_an_operators_order_slows_nothing_down() -> None:
+    """Pilots drained or halted by an order, as by `pilotage down`, are no reason to wait."""
+    history = [
+        PilotEnd(100.0, PilotReason.DRAINED, False, "drain ordered by ada: the central is being stopped"),
+        PilotEnd(99.0, PilotReason.HALTED, False, "halt ordered by ada"),
+    ]
+    assert wanted(Demand(50, 50), NOBODY, LIMITS, history, 101.0).pilots == LIMITS.per_cycle
+
+
+def test_an_idle_pilot_does_not_renew_the_pause() -> None:
+    """The pause is counted from the last bad end, whatever ended after it."""
+    history = [PilotEnd(500.0, PilotReason.IDLE, False), end(100.0), end(90.0)]
+    assert wanted(Demand(50, 50), NOBODY, LIMITS, history, 501.0).pilots == 1

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from central.store.postgres import waiting
 from central.store.rows import job_view
-from central.store.selecting import END, MAX_SELECTED, before_cursor, check_selected, check_selection
+from central.store.selecting import END, MAX_SELECTED, before_cursor, check_selected, check_selection, looks_at_rows
 from pilot.states import LEASED, JobState
 from pilot.views import JobPage, Selection
 
@@ -22,42 +22,49 @@ if TYPE_CHECKING:
 #: A group of at most so many owners has its jobs looked for by owner; a larger one has its share of every run.
 FEW_OWNERS = 30
 
-# What fits a selection's states, group and name; NULL: any. The planner makes nothing of a CASE, and so does not come
-# to believe that hardly anything will fit and all of a run is quickly read.
+# What fits a selection's states, group, name, place and time; NULL: any. A job that waits or is held is nowhere. The
+# planner makes nothing of a CASE, and so does not come to believe that hardly anything will fit and all of a run is
+# quickly read.
 _FITS = """CASE WHEN ($1::text[] IS NULL OR state = ANY ($1))
                 AND ($2::text IS NULL OR "group" = $2)
-                AND ($3::text IS NULL OR starts_with(name, $3)) THEN true END"""
-# Below $4, at most $5: one run for each community and stage. The minus is that of the index: by id alone the planner
+                AND ($3::text IS NULL OR starts_with(name, $3))
+                AND ($4::text IS NULL OR state NOT IN ('waiting', 'held') AND $4 = (
+                    SELECT site FROM attempts WHERE attempts.job = jobs.id AND attempts.attempt = jobs.attempt))
+                AND ($5::text IS NULL OR state NOT IN ('waiting', 'held') AND $5 = (
+                    SELECT pilots.queue FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+                    WHERE attempts.job = jobs.id AND attempts.attempt = jobs.attempt))
+                AND ($6::float8 IS NULL OR submitted >= $6) THEN true END"""
+# Below $7, at most $8: one run for each community and stage. The minus is that of the index: by id alone the planner
 # would take the primary key for cheaper, and read all jobs that are newer than those wanted.
 IDS_OF_COMMUNITIES = f"""
     SELECT run.id
-    FROM unnest($6::text[]) AS one(community) CROSS JOIN unnest($7::text[]) AS at(stage) CROSS JOIN LATERAL (
+    FROM unnest($9::text[]) AS one(community) CROSS JOIN unnest($10::text[]) AS at(stage) CROSS JOIN LATERAL (
         SELECT id FROM jobs
-        WHERE community = one.community AND stage = at.stage AND -id > -$4::bigint
+        WHERE community = one.community AND stage = at.stage AND -id > -$7::bigint
           AND {_FITS}
-        ORDER BY -id LIMIT $5
+        ORDER BY -id LIMIT $8
     ) AS run
-    ORDER BY run.id DESC LIMIT $5
+    ORDER BY run.id DESC LIMIT $8
 """  # noqa: S608 - constants
 # One run for each owner and stage.
 IDS_OF_OWNERS = f"""
     SELECT run.id
-    FROM unnest($6::text[], $7::text[]) AS one(community, owner) CROSS JOIN unnest($8::text[]) AS at(stage)
+    FROM unnest($9::text[], $10::text[]) AS one(community, owner) CROSS JOIN unnest($11::text[]) AS at(stage)
     CROSS JOIN LATERAL (
         SELECT id FROM jobs
-        WHERE community = one.community AND owner = one.owner AND stage = at.stage AND -id > -$4::bigint
+        WHERE community = one.community AND owner = one.owner AND stage = at.stage AND -id > -$7::bigint
           AND {_FITS}
-        ORDER BY -id LIMIT $5
+        ORDER BY -id LIMIT $8
     ) AS run
-    ORDER BY run.id DESC LIMIT $5
+    ORDER BY run.id DESC LIMIT $8
 """  # noqa: S608
 # Those named that fit all the rest.
 IDS_NAMED = f"""
     SELECT id FROM jobs
-    WHERE id = ANY ($6::bigint[]) AND id < $4::bigint
-      AND ($7::text IS NULL OR community = $7) AND ($8::text IS NULL OR owner = $8)
+    WHERE id = ANY ($9::bigint[]) AND id < $7::bigint
+      AND ($10::text IS NULL OR community = $10) AND ($11::text IS NULL OR owner = $11)
       AND {_FITS}
-    ORDER BY id DESC LIMIT $5
+    ORDER BY id DESC LIMIT $8
 """  # noqa: S608
 # Who ever submitted something for a group.
 OWNERS = """
@@ -93,11 +100,11 @@ COUNTS_OF_OWNERS = """
 """
 # Where every row has to be looked at anyway.
 FITTING_OF_COMMUNITIES = f"""
-    SELECT state, count(*) FROM jobs WHERE community = ANY ($4::text[]) AND {_FITS} GROUP BY state
+    SELECT state, count(*) FROM jobs WHERE community = ANY ($7::text[]) AND {_FITS} GROUP BY state
 """  # noqa: S608
 FITTING_OF_OWNERS = f"""
     SELECT state, count(*) FROM jobs
-    WHERE (community, owner) IN (SELECT * FROM unnest($4::text[], $5::text[])) AND {_FITS}
+    WHERE (community, owner) IN (SELECT * FROM unnest($7::text[], $8::text[])) AND {_FITS}
     GROUP BY state
 """  # noqa: S608
 COUNTS_NAMED = "SELECT state, count(*) FROM jobs WHERE id = ANY ($1::bigint[]) GROUP BY state"
@@ -142,7 +149,7 @@ async def _ids(db: Database, community: str | None, selection: Selection, before
     if selection.ids:
         among = (list(selection.ids), community, selection.owner)
         return [row["id"] for row in await db.fetch(IDS_NAMED, *_filters(selection), before, limit, *among)]
-    common = (_untold(selection), selection.group, selection.name, before, limit)
+    common = (_untold(selection), *_of_rows(selection), before, limit)
     scope, stages = await _scope(db, community, selection), _stages(selection.states)
     if scope.owners is None:
         rows = await db.fetch(IDS_OF_COMMUNITIES, *common, scope.communities, stages)
@@ -156,7 +163,7 @@ async def _counts(db: Database, community: str | None, selection: Selection) -> 
         ids = await _ids(db, community, selection, END, len(selection.ids))
         return _summed(await db.fetch(COUNTS_NAMED, ids))
     scope, stages = await _scope(db, community, selection), _stages(selection.states)
-    if selection.group is not None or selection.name is not None:
+    if looks_at_rows(selection):
         common = _filters(selection)
         if scope.owners is None:
             return _summed(await db.fetch(FITTING_OF_COMMUNITIES, *common, scope.communities))
@@ -168,9 +175,13 @@ async def _counts(db: Database, community: str | None, selection: Selection) -> 
     return {state: count for state, count in _summed(rows).items() if JobState(state) in (selection.states or JobState)}
 
 
-def _filters(selection: Selection) -> tuple[list[str] | None, str | None, str | None]:
+def _filters(selection: Selection) -> Sequence[object]:
     """The first parameters of the statements that have a filter."""
-    return sorted(set(selection.states)) or None, selection.group, selection.name
+    return (sorted(set(selection.states)) or None, *_of_rows(selection))
+
+
+def _of_rows(selection: Selection) -> Sequence[object]:
+    return (selection.group, selection.name, selection.site, selection.queue, selection.submitted_since)
 
 
 def _untold(selection: Selection) -> list[str] | None:

@@ -14,49 +14,56 @@ from typing import Any
 
 from central.store import codec
 from central.store.rows import job_view
-from central.store.selecting import END, MAX_SELECTED, before_cursor, check_selected, check_selection
+from central.store.selecting import END, MAX_SELECTED, before_cursor, check_selected, check_selection, looks_at_rows
 from central.store.sqlite import waiting
 from pilot.states import JobState
 from pilot.views import JobPage, Selection
 
+# What fits a selection's group, name, place and time; NULL: any. A job that waits or is held is nowhere.
+_FITS = """
+    (:group IS NULL OR "group" = :group)
+      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+      AND (:since IS NULL OR submitted >= :since)
+      AND (:site IS NULL OR state NOT IN ('waiting', 'held') AND :site = (
+          SELECT site FROM attempts WHERE attempts.job = jobs.id AND attempts.attempt = jobs.attempt))
+      AND (:queue IS NULL OR state NOT IN ('waiting', 'held') AND :queue = (
+          SELECT pilots.queue FROM attempts JOIN pilots ON pilots.id = attempts.pilot
+          WHERE attempts.job = jobs.id AND attempts.attempt = jobs.attempt))
+"""
 # Newest first, in one community and state.
-IDS_IN_STATE = """
+IDS_IN_STATE = f"""
     SELECT id FROM jobs
     WHERE community = :community AND state = :state AND id < :before
       AND (:owner IS NULL OR owner = :owner)
-      AND (:group IS NULL OR "group" = :group)
-      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+      AND {_FITS}
     ORDER BY id DESC LIMIT :limit
-"""
+"""  # noqa: S608 - constants
 # Newest first, of one owner; the plus keeps SQLite on the owner's index.
-IDS_OF_OWNER = """
+IDS_OF_OWNER = f"""
     SELECT id FROM jobs
     WHERE community = :community AND owner = :owner AND id < :before
       AND +state IN (SELECT value FROM json_each(:states))
-      AND (:group IS NULL OR "group" = :group)
-      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+      AND {_FITS}
     ORDER BY id DESC LIMIT :limit
-"""
+"""  # noqa: S608 - constants
 # Those named that fit all the rest.
-IDS_NAMED = """
+IDS_NAMED = f"""
     SELECT id FROM jobs
     WHERE id IN (SELECT value FROM json_each(:ids)) AND id < :before
       AND (:community IS NULL OR community = :community)
       AND +state IN (SELECT value FROM json_each(:states))
       AND (:owner IS NULL OR owner = :owner)
-      AND (:group IS NULL OR "group" = :group)
-      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+      AND {_FITS}
     ORDER BY id DESC LIMIT :limit
-"""
+"""  # noqa: S608 - constants
 # How many of a community are in each state.
-COUNTS = """
+COUNTS = f"""
     SELECT state, count(*) FROM jobs
     WHERE community = :community
       AND (:owner IS NULL OR owner = :owner)
-      AND (:group IS NULL OR "group" = :group)
-      AND (:name IS NULL OR substr(name, 1, length(:name)) = :name)
+      AND {_FITS}
     GROUP BY state
-"""
+"""  # noqa: S608 - constants
 # How many of those with these ids are in each state.
 STATES_OF = "SELECT state, count(*) FROM jobs WHERE id IN (SELECT value FROM json_each(?)) GROUP BY state"
 ROWS = """
@@ -100,7 +107,14 @@ def counts(db: sqlite3.Connection, community: str | None = None) -> dict[str, in
 
 def _filters(selection: Selection) -> dict[str, Any]:
     """The selection's own parameters of every statement above."""
-    return {"owner": selection.owner, "group": selection.group, "name": selection.name}
+    return {
+        "owner": selection.owner,
+        "group": selection.group,
+        "name": selection.name,
+        "site": selection.site,
+        "queue": selection.queue,
+        "since": selection.submitted_since,
+    }
 
 
 def _ids(db: sqlite3.Connection, community: str | None, selection: Selection, before: int, limit: int) -> list[int]:
@@ -132,7 +146,7 @@ def _counts(db: sqlite3.Connection, community: str | None, selection: Selection)
     if selection.ids:
         ids = _ids(db, community, selection, END, len(selection.ids))
         return dict(db.execute(STATES_OF, (codec.text(ids),)).fetchall())
-    if selection.owner is None and selection.group is None and selection.name is None:
+    if selection.owner is None and not looks_at_rows(selection):
         states = selection.states or tuple(JobState)
         return {state: count for state, count in counts(db, community).items() if JobState(state) in states}
     result: dict[str, int] = {}

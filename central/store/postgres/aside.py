@@ -1,0 +1,92 @@
+"""The verbs of the port over PostgreSQL about what is kept beside jobs and pilots; and how every verb is run."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+from central.records import BundleRow, CredentialRow, Note, Noted, Pause, PinRow
+from central.store.postgres import bundles, pauses, vault
+from central.store.postgres.transactions import Transactions
+
+if TYPE_CHECKING:
+    from central.store.postgres.connection import Database
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+class Aside:
+    """What operators and owners keep at a central: pauses of queues, credentials, bundles."""
+
+    _transactions: Transactions
+
+    # -- queues
+
+    async def pause_queue(self, queue: str, who: str, reason: str) -> None:
+        await self._repeat(pauses.pause, queue, who, reason)
+
+    async def resume_queue(self, queue: str, who: str) -> bool:
+        return await self._repeat(pauses.resume, queue, who)
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        return await self._reader(pauses.pauses)
+
+    # -- credentials
+
+    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
+        return await self._repeat(vault.keep, row, note, most)
+
+    async def credentials(
+        self, community: str, owner: str | None = None, names: Sequence[str] | None = None
+    ) -> tuple[CredentialRow, ...]:
+        return await self._reader(vault.credentials, community, owner, names)
+
+    async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
+        await self._once(vault.remove, community, owner, name, note)
+
+    async def credentials_under_others(self, keys: Sequence[str], limit: int) -> tuple[CredentialRow, ...]:
+        return await self._reader(vault.under_others, keys, limit)
+
+    async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
+        return await self._repeat(vault.reseal, old, key_id, sealed)
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        await self._once(vault.note, notes)
+
+    async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
+        return await self._reader(vault.notes, community, owner, subject, limit)
+
+    # -- bundles
+
+    async def add_bundle(self, bundle: BundleRow) -> None:
+        await self._repeat(bundles.add, bundle)
+
+    async def bundles(self, community: str | None) -> tuple[BundleRow, ...]:
+        return await self._reader(bundles.bundles, community)
+
+    async def knows_bundle(self, sha256: str) -> bool:
+        return await self._reader(bundles.known, sha256)
+
+    async def pin_bundle(self, community: str, name: str, sha256: str, who: str) -> None:
+        await self._repeat(bundles.pin, community, name, sha256, who)
+
+    async def pins(self, community: str | None) -> tuple[PinRow, ...]:
+        return await self._reader(bundles.pins, community)
+
+    # -- how
+
+    async def _once(
+        self, verb: Callable[Concatenate[Database, float, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._transactions.run(verb, *args, **kwargs)
+
+    async def _repeat(
+        self, verb: Callable[Concatenate[Database, float, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._transactions.repeat(verb, *args, **kwargs)
+
+    async def _reader(
+        self, verb: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return await self._transactions.read(verb, *args, **kwargs)
