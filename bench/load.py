@@ -177,6 +177,11 @@ def hostile(jobs: int = 1_000_000, queues: int = 20_000, blocked: float = 0.2) -
     return Load("hostile", about, tuple(sweeps), offers)
 
 
+def hostile_of(*, full: bool) -> Load:
+    """The size that is measured, or the largest."""
+    return hostile(10_000_000, 100_000) if full else hostile()
+
+
 def _hostile(rng: random.Random, number: int, jobs: int, *, blocked: bool) -> Sweep:
     community, group = rng.randrange(5), rng.randrange(4)
     who = Identity(f"u{number % 50}", f"c{community}", f"g{group}", "member")

@@ -36,11 +36,12 @@ GOAL = "half the rate of the bare loop, 10,000 batched matches/s, more than pgqu
 
 
 def main() -> None:
-    options = stores.options(__doc__ or "", seconds=0.7)
+    options = stores.options(__doc__ or "", seconds=0.7, load="both")
     with stores.place(options.stores) as place:
-        stores.run(measure(place, options, load.production(options.snapshot), (1, 32, 100), complete=True))
-        hostile = load.hostile(10_000_000, 100_000) if options.full else load.hostile()
-        stores.run(measure(place, options, hostile, (1, 32), complete=False))
+        if options.load != "hostile":
+            stores.run(measure(place, options, load.production(options.snapshot), (1, 32, 100), complete=True))
+        if options.load != "production":
+            stores.run(measure(place, options, load.hostile_of(full=options.full), (1, 32), complete=False))
 
 
 async def measure(place: Place, options: Options, one: Load, mosts: tuple[int, ...], *, complete: bool) -> None:
@@ -49,11 +50,11 @@ async def measure(place: Place, options: Options, one: Load, mosts: tuple[int, .
     async with AsyncExitStack() as stack:
         engines, notes = [], []
         for name in options.stores:
-            store = await stack.enter_async_context(place.store(name, f"engine_{name}"))
+            store = await stack.enter_async_context(place.store(name, f"engine_{one.name}_{name}"))
             before = report.memory(os.getpid()).rss
             engine = Engine(name, store, one, place.pid(name))
             seconds = await load.fill(store, one)
-            await place.settle(name, f"engine_{name}")
+            await place.settle(name, f"engine_{one.name}_{name}")
             begun = time.perf_counter()
             await engine.open()
             read = time.perf_counter() - begun

@@ -1,9 +1,9 @@
 """What a signed match costs over HTTPS, and how long it takes when pilots ask at their own pace: `python -m
 bench.queue_https`.
 
-A real central with 10⁶ waiting jobs (the sizes of the production snapshot); pilots are simulated over the wire by this
-process, whose CPU is not counted. In the open loop requests are due at random times, 200 a second over 64 connections,
-and a latency counts from when its request was due, also when every connection was busy then.
+A real central with 10⁶ waiting jobs (the sizes of the production snapshot, or `--load hostile`); pilots are simulated
+over the wire by this process, whose CPU is not counted. In the open loop requests are due at random times, 200 a second
+over 64 connections, and a latency counts from when its request was due, also when every connection was busy then.
 """
 
 from __future__ import annotations
@@ -142,14 +142,17 @@ async def _beat(pilot: WirePilot, until: float, sample: Sample) -> None:
 def main() -> None:
     options = stores.options(__doc__ or "")
     with stores.place(options.stores) as place:
-        stores.run(measure(place, options, load.production(options.snapshot, WAITING / JOBS)))
+        if options.load != "hostile":
+            stores.run(measure(place, options, load.production(options.snapshot, WAITING / JOBS)))
+        if options.load != "production":
+            stores.run(measure(place, options, load.hostile_of(full=options.full)))
 
 
 async def measure(place: Place, options: Options, one: Load) -> None:
     async with AsyncExitStack() as stack:
         scenes = []
         for name, store, workers in variants(options):
-            database = f"https_{store}_{workers}"
+            database = f"https_{one.name}_{store}_{workers}"
             central = centrals.make(place.folder / database, name, await place.url(store, database), one, workers)
             planned = await centrals.fill(central, 2 * CONNECTIONS)
             await place.settle(store, database)

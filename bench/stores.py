@@ -30,6 +30,7 @@ class Options:
     """What every measurement of the queue understands on its command line."""
 
     full: bool
+    load: str
     stores: tuple[str, ...]
     snapshot: Path | None
     rounds: int
@@ -88,17 +89,20 @@ def at(name: str, where: str) -> Store:
     return SqliteStore(Path(where))
 
 
-def options(about: str, rounds: int = 3, seconds: float = 1.0) -> Options:
-    """Read the command line."""
+def options(about: str, rounds: int = 3, seconds: float = 1.0, load: str = "production") -> Options:
+    """Read the command line. `load` is the one, or both, where nobody asks for another."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--full", action="store_true", help="up to 10,000,000 jobs, which takes long")
+    parser.add_argument(
+        "--load", choices=("production", "hostile", "both"), default=load, help="of queue_engine, queue_https"
+    )
     parser.add_argument("--store", choices=(*NAMES, "both"), default="both")
     parser.add_argument("--snapshot", type=Path, help="the folder with the files of the production snapshot")
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--seconds", type=float, default=seconds, help="of each window")
     given = parser.parse_args()
     wanted = NAMES if given.store == "both" else (given.store,)
-    return Options(given.full, available(wanted), given.snapshot, given.rounds, given.seconds)
+    return Options(given.full, given.load, available(wanted), given.snapshot, given.rounds, given.seconds)
 
 
 def available(wanted: tuple[str, ...]) -> tuple[str, ...]:

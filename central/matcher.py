@@ -249,7 +249,7 @@ def kind_misses(queue: TaskQueue, offer: Offer) -> Iterator[Miss]:
     if queue.community not in offer.communities:
         yield Miss("community", f"a pilot for {queue.community}", f"one for {_listed(offer.communities) or 'nobody'}")
     if offer.owners is not None and queue.owner not in offer.owners:
-        yield Miss("owner", f"entry for {queue.owner}", "a site that names those whom it lets in")
+        yield Miss("owner", f"entry for {queue.owner}", "a site whose policy names the owners that it lets in")
     if (needs.sites is not None and offer.site not in needs.sites) or offer.site in needs.not_sites:
         yield Miss("sites", _wanted_sites(needs), offer.site or "no site")
     expression, demanded = tag_expression(needs.tags)

@@ -9,16 +9,21 @@ from collections import OrderedDict
 from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
-from central.grouping import PRIORITIES, Look, Mentions, Queue, Turns, View, Wanted, kind_of
+from central.grouping import Turns, Wanted
+from central.kinds import Kinds
 from central.limits import Limits
+from central.looks import Look, Mentions
 from central.matcher import Free, granted, room
+from central.queued import PRIORITIES, Queue
 from central.records import Requeued, TaskQueue, Waiting
 from central.shares import Standings
+from central.views import View
 from pilot.protocol import Needs, Offer
 
 #: Views kept; each has a byte for every kind of needs.
 MAX_VIEWS = 512
-#: Queues in which jobs have come to wait are remembered for the views that far; one that has heard less is made anew.
+#: Queues in which jobs have come to wait are remembered for the views that far; one that has heard less forgets
+#: where it found nothing.
 MAX_NEWS = 200
 
 
@@ -29,8 +34,7 @@ class QueueIndex:
         self.standings = standings or Standings()
         self.limits = limits or Limits()
         self._queues: dict[int, Queue] = {}
-        self._kinds: dict[tuple[str, Needs], int] = {}  # community and needs without amounts → number
-        self._samples: list[TaskQueue] = []  # one of each kind
+        self._kinds = Kinds()
         self._views: OrderedDict[Look, View] = OrderedDict()
         self._news: list[Queue] = []  # in which jobs have come to wait, in the order in which they did
         self._old_news = 0  # how many went before these
@@ -40,6 +44,7 @@ class QueueIndex:
         self._begin()
 
     def _begin(self) -> None:
+        self._gone = 0  # queues that have gone since mentions were read
         self._mentions = Mentions(self.limits)
         self._work = Turns(self.limits)
         self._idle = Turns(self.limits)  # of priority 0: when nothing else fits
@@ -88,7 +93,10 @@ class QueueIndex:
         for queue in gone:
             del self._queues[queue.task.id]
         if gone:
-            self._forget()
+            self._kinds.leave(queue.task for queue in gone)
+            self._gone += len(gone)
+            if self._gone >= len(self._queues):  # not each time: everything is read for it
+                self._forget()
         return len(gone)
 
     def advance(self, now: float) -> None:
@@ -191,16 +199,10 @@ class QueueIndex:
 
     def _new(self, task: TaskQueue) -> Queue:
         account = self.standings.account(task.community, task.group, task.owner)
-        queue = Queue(task, account, self._kind(task), self.limits.of_queue(task), self._now)
+        queue = Queue(task, account, self._kinds.enter(task), self.limits.of_queue(task), self._now)
         self._queues[task.id] = queue
         self._mentions.learn(task.needs)
         return queue
-
-    def _kind(self, task: TaskQueue) -> int:
-        kind = self._kinds.setdefault((task.community, kind_of(task.needs)), len(self._kinds))
-        if kind == len(self._samples):
-            self._samples.append(task)
-        return kind
 
     def _moved(self, queue: Queue) -> None:
         """The queue's place may have changed."""
@@ -222,19 +224,14 @@ class QueueIndex:
                 self._old_news += MAX_NEWS
 
     def _forget(self) -> None:
-        """Let go of what belonged to dropped queues."""
-        if len(self._kinds) <= 2 * len({queue.kind for queue in self._queues.values()}) + 1000:
-            self._mentions = Mentions(self.limits)
-            for queue in self._queues.values():
-                self._mentions.learn(queue.task.needs)
-            return
-        self._kinds, self._samples = {}, []
+        """Let go of what only dropped queues mentioned."""
+        self._gone = 0
+        self._mentions = Mentions(self.limits)
         for queue in self._queues.values():
-            queue.number_kind(self._kind(queue.task))
-        self._rebuild()
+            self._mentions.learn(queue.task.needs)
 
     def _rebuild(self) -> None:
-        """Make everything anew but the counts: kinds have other numbers, or there are other limits."""
+        """Make everything anew but the counts: there are other limits."""
         self._views.clear()
         self._begin()
         for queue in self._queues.values():
@@ -258,15 +255,14 @@ class QueueIndex:
         self._keep_up()
         look = self._mentions.look(offer)
         view = self._views.get(look)
-        if view is not None and view.read >= self._old_news:
-            self._views.move_to_end(look)
-            view.judge(self._samples)
-            view.hear(self._news[view.read - self._old_news :])
-        else:
-            view = self._views[look] = View(look.offer(), self.limits.at(look.site, look.queue))
-            view.judge(self._samples)
+        if view is None:
+            view = self._views[look] = View(look, self.limits.at(look.site, look.queue), self._kinds)
             if len(self._views) > MAX_VIEWS:
                 self._views.popitem(last=False)
+        else:
+            self._views.move_to_end(look)
+        view.judge()
+        view.hear(self._news[view.read - self._old_news :] if view.read >= self._old_news else None)
         view.read = self._old_news + len(self._news)
         return view
 

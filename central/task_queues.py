@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from central.grouping import Queue, View, Wanted
+from central.grouping import Wanted
 from central.matcher import Free, granted, room
 from central.queue_index import QueueIndex
+from central.queued import Queue
 from central.records import Leased, Pick
 from central.shares import Account
+from central.views import View
 from pilot.protocol import Needs, Offer
 
 
