@@ -78,6 +78,8 @@ class KeyRing:
     """Seals and opens. `keys` from oldest to newest; those in `coming` open only."""
 
     def __init__(self, keys: tuple[Key, ...], coming: tuple[Key, ...] = ()) -> None:
+        self.keys = keys
+        self.coming = coming
         self._newest = keys[-1]
         self._ciphers = {key.id: AESGCM(key.secret) for key in (*keys, *coming)}
         self._opened: OrderedDict[str, Payload] = OrderedDict()
@@ -129,26 +131,45 @@ class _StoredRing(msgspec.Struct, forbid_unknown_fields=True):
 def load_ring(path: Path, now: float) -> KeyRing:
     """Open the ring kept in a file of mode 0600, made and given a new key when it is time."""
     keys = renewed(_read(path) if path.exists() else (), now)
-    ring = _StoredRing([_StoredKey(key.id, key.secret, key.made) for key in keys])
-    write_secret(path, msgspec.json.format(msgspec.json.encode(ring)) + b"\n")
+    _write(path, keys)
     coming: list[Key] = []
     while len(coming) < AHEAD:
         coming.append(following((coming or keys)[-1]))
     return KeyRing(keys, tuple(coming))
 
 
+def add_unrelated(path: Path, now: float) -> Key:
+    """Put a key into the ring that follows from none before: what it seals is safe though an older one is known."""
+    keys = _read(path)
+    key = _random(max(now, keys[-1].made))
+    _write(path, (*keys, key))
+    return key
+
+
 def renewed(keys: tuple[Key, ...], now: float) -> tuple[Key, ...]:
-    """The ring with new keys when the newest is old, without those that nothing alive was sealed with."""
-    grown = list(keys) or [Key(f"k{secrets.token_hex(4)}", AESGCM.generate_key(bit_length=256), now)]
+    """The ring with new keys when the newest is old, without those that nothing alive was sealed with.
+
+    The newest of before stays once more, however long the central was away: credentials are under it.
+    """
+    grown = list(keys) or [_random(now)]
     while grown[-1].made <= now - KEY_AGE:
         grown.append(following(grown[-1]))
-    return tuple(key for key in grown if key.made > now - KEEP_AGE)
+    return tuple(key for key in grown if key.made > now - KEEP_AGE or key in keys[-1:])
 
 
 def following(key: Key) -> Key:
     """The key that takes its place after `KEY_AGE`."""
     secret = hmac.new(key.secret, b"pilotage: the next key of the ring", hashlib.sha256).digest()
     return Key(f"k{hashlib.sha256(secret).hexdigest()[:8]}", secret, key.made + KEY_AGE)
+
+
+def _random(made: float) -> Key:
+    return Key(f"k{secrets.token_hex(4)}", AESGCM.generate_key(bit_length=256), made)
+
+
+def _write(path: Path, keys: tuple[Key, ...]) -> None:
+    ring = _StoredRing([_StoredKey(key.id, key.secret, key.made) for key in keys])
+    write_secret(path, msgspec.json.format(msgspec.json.encode(ring)) + b"\n")
 
 
 def _read(path: Path) -> tuple[Key, ...]:

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-#: A shorter secret would blot out half of every log, and hide nothing.
-SHORTEST = 6
+from pilot.protocol import SHORTEST_SECRET
 
 
 def owner(job: int, attempt: int) -> str:
@@ -33,10 +32,14 @@ def unfinished(data: bytes, secrets: Iterable[bytes]) -> int:
     """How many bytes at the end may be the beginning of a secret, the rest of which is not there yet."""
     longest = 0
     for secret in secrets:
-        for length in range(min(len(secret) - 1, len(data)), longest, -1):
-            if data.endswith(secret[:length]):
-                longest = length
+        end = data[max(0, len(data) - len(secret) + 1) :]
+        # Only where its first byte is: a secret may have thousands.
+        at = end.find(secret[:1])
+        while 0 <= at < len(end) - longest:
+            if secret.startswith(end[at:]):
+                longest = len(end) - at
                 break
+            at = end.find(secret[:1], at + 1)
     return longest
 
 
@@ -53,8 +56,13 @@ class Secrets:
         with self._lock:
             new.update(self._known.get(owner, ()))
             # Longest first: a secret may contain another.
-            fitting = sorted((secret for secret in new if len(secret) >= SHORTEST), key=len, reverse=True)
+            fitting = sorted((secret for secret in new if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
             self._known[owner] = tuple(fitting)
+
+    def several(self, owner: str) -> bool:
+        """Whether an attempt has more of them than its token."""
+        with self._lock:
+            return len(self._known.get(owner, ())) > 1
 
     def forget(self, owner: str) -> None:
         with self._lock:

@@ -1,0 +1,137 @@
+"""People keep secrets here for their jobs. Values are written and never read back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from central.delivering import unlocked
+from central.http import Call, Route
+from central.records import CredentialRow, Identity, Note
+from central.rules import Who
+from pilot.credential import (
+    OPEN,
+    CredentialEvent,
+    CredentialHistory,
+    CredentialPage,
+    CredentialRequest,
+    CredentialView,
+    Kind,
+    check,
+)
+from pilot.errors import InvalidJob, Refusal
+from pilot.protocol import Accepted
+
+#: Credentials of one owner.
+MOST = 100
+#: Bytes of a request: the largest values, with room for how JSON writes them.
+MAX_REQUEST = 256 * 1024
+#: Lines of a history.
+MAX_EVENTS = 1000
+
+
+@dataclass(frozen=True)
+class OwnerQuery:
+    """Whose: for community-admins, who see and remove what members of their community have; else one's own."""
+
+    owner: str | None = None
+
+
+async def keep(call: Call[CredentialRequest]) -> CredentialView:
+    """Keep a secret under a name, in the place of what had that name. Jobs that are matched from now on get this."""
+    central, request, who = call.central, call.message, call.person
+    if problems := check(request):
+        raise InvalidJob(problems)
+    expires = None if request.expires_in is None else central.wall() + request.expires_in
+    row = CredentialRow(who.community, who.user, call.text("name"), request.kind, request.urls, expires, "", b"")
+    row = central.vault.seal(row, {name: value for name, value in request.values.items() if value})
+    changed = await central.store.keep_credential(row, _note(who, "set", row.owner, row.name, row.kind), MOST)
+    return _view(call, replace(row, changed=changed))
+
+
+async def page(call: Call[None]) -> CredentialPage:
+    """The caller's credentials, without what is secret."""
+    owner = _owner(call)
+    rows = await call.central.store.credentials(call.person.community, owner)
+    return CredentialPage(tuple(_view(call, row) for row in rows))
+
+
+async def remove(call: Call[None]) -> Accepted:
+    """Remove one. Attempts that have it keep it until their end; jobs that name it are held when they are matched."""
+    owner, name = _owner(call), call.text("name")
+    note = _note(call.person, "removed", owner, name)
+    await call.central.store.remove_credential(call.person.community, owner, name, note)
+    return Accepted()
+
+
+async def history(call: Call[None]) -> CredentialHistory:
+    """What was done with one: set, removed, delivered to pilots, refused, used for signing. Also after its end."""
+    owner, name = _owner(call), call.text("name")
+    lines = await call.central.store.notes(call.person.community, owner, name, MAX_EVENTS)
+    if not lines:
+        raise Refusal("not-found", f"there is no credential {name} that you may see, and there was none")
+    return CredentialHistory(
+        tuple(
+            CredentialEvent(
+                line.time, line.note.who, line.note.what, line.note.job, line.note.attempt, line.note.detail
+            )
+            for line in lines
+        )
+    )
+
+
+def _owner(call: Call[None]) -> str:
+    """Whose credentials are meant. Raises ``forbidden``."""
+    who, asked = call.person, call.query(OwnerQuery).owner
+    if asked in (None, who.user):
+        return who.user
+    if who.role not in ("community-admin", "operator"):
+        raise Refusal("forbidden", "credentials are their owner's alone; community-admins may list and remove them")
+    return str(asked)
+
+
+def _note(who: Identity, what: str, owner: str, name: str, detail: str = "") -> Note:
+    return Note(who.user, what, who.community, owner, name, detail=detail)
+
+
+def _view(call: Call[CredentialRequest] | Call[None], row: CredentialRow) -> CredentialView:
+    values = unlocked(call.central.vault, row, call.central.wall())
+    problem = f"it {values}" if isinstance(values, str) else ""
+    shown = {} if isinstance(values, str) else {name: value for name, value in values.items() if name in OPEN}
+    return CredentialView(
+        name=row.name,
+        kind=cast(Kind, row.kind),
+        community=row.community,
+        owner=row.owner,
+        changed=row.changed,
+        urls=row.urls,
+        expires=row.expires,
+        shown=shown,
+        problem=problem,
+    )
+
+
+_PATH = "/v1/credentials/{name:name}"
+ROUTES = (
+    Route("GET", "/v1/credentials", page, (Who.MEMBER,), "List credentials", reply=CredentialPage, query=OwnerQuery),
+    Route(
+        "PUT",
+        _PATH,
+        keep,
+        (Who.MEMBER,),
+        "Keep a credential",
+        message=CredentialRequest,
+        reply=CredentialView,
+        bound=MAX_REQUEST,
+    ),
+    Route("DELETE", _PATH, remove, (Who.MEMBER,), "Remove a credential", reply=Accepted, query=OwnerQuery),
+    Route(
+        "GET",
+        f"{_PATH}/history",
+        history,
+        (Who.MEMBER,),
+        "What was done with a credential",
+        reply=CredentialHistory,
+        query=OwnerQuery,
+    ),
+)

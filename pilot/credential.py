@@ -1,0 +1,228 @@
+"""Credentials of people: which kinds there are, what each holds, which URLs one is for; and what is said about them.
+
+Values are written and never read back: no answer to a person carries one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Optional
+from urllib.parse import unquote, urlsplit
+
+from pilot.errors import InvalidInput
+from pilot.protocol import SHORTEST_SECRET, VERSION, Credential
+
+Kind = Literal["text", "bearer", "basic", "s3"]
+#: What each kind must have; the last is what makes it secret.
+NEEDED: dict[str, tuple[str, ...]] = {
+    "text": ("text",),
+    "bearer": ("token",),
+    "basic": ("user", "password"),
+    "s3": ("endpoint", "access_key", "secret_key"),
+}
+#: What a kind may have beside that. `style` is ``path`` (endpoint/bucket/key) or ``host`` (bucket.endpoint/key).
+OPTIONAL: dict[str, tuple[str, ...]] = {"s3": ("region", "style", "session_token")}
+#: What may be shown to the owner.
+OPEN = frozenset({"user", "endpoint", "region", "style", "access_key"})
+#: Schemes of the URLs that the pilot itself uses a credential for.
+SCHEMES: dict[str, tuple[str, ...]] = {
+    "text": (),
+    "bearer": ("https", "http", "davs", "dav", "root", "roots"),
+    "basic": ("https", "http", "davs", "dav"),
+    "s3": ("s3",),
+}
+#: Bytes of one value.
+MAX_VALUE = 16 * 1024
+MAX_URLS = 20
+MAX_URL = 2048
+#: Seconds: ten years.
+MAX_LIFE = 10 * 366 * 86400
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+_PORTS = {"https": 443, "http": 80, "root": 1094, "roots": 1094}
+_SAME = {"davs": "https", "dav": "http"}
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_VISIBLE = re.compile(r"[!-~]+")
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
+
+
+@dataclass(frozen=True)
+class CredentialRequest:
+    """`PUT /v1/credentials/{name}`: make it, or put this in the place of what it held."""
+
+    kind: Kind
+    values: dict[str, str] = field(default_factory=dict, repr=False)
+    urls: tuple[str, ...] = ()  # what lies below these the pilot itself uses it for
+    expires_in: Optional[int] = None  # seconds from now; None: it stays until it is removed
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class CredentialView:
+    """A credential as its owner sees it: everything but what is secret."""
+
+    name: str
+    kind: Kind
+    community: str
+    owner: str
+    changed: float  # seconds since the epoch
+    urls: tuple[str, ...] = ()
+    expires: Optional[float] = None  # likewise
+    shown: dict[str, str] = field(default_factory=dict)  # user, endpoint, region, style, access_key
+    problem: str = ""  # why it cannot be delivered: it has expired, or cannot be opened
+
+
+@dataclass(frozen=True)
+class CredentialPage:
+    """`GET /v1/credentials`."""
+
+    credentials: tuple[CredentialView, ...]
+
+
+@dataclass(frozen=True)
+class CredentialEvent:
+    """Something that was done with a credential."""
+
+    time: float
+    who: str  # a person, or ``pilot STAMP``
+    what: str  # set, removed, delivered, refused, signed
+    job: Optional[int] = None
+    attempt: Optional[int] = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class CredentialHistory:
+    """`GET /v1/credentials/{name}/history`: the newest first."""
+
+    events: tuple[CredentialEvent, ...]
+
+
+def check(request: CredentialRequest) -> tuple[InvalidInput, ...]:
+    """Every problem of a credential that somebody wants to keep. No problem repeats a value."""
+    return (*_value_problems(request), *_url_problems(request), *_life_problems(request))
+
+
+def _life_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
+    if request.expires_in is not None and not 0 < request.expires_in <= MAX_LIFE:
+        yield InvalidInput("expires_in", f"expected 1 to {MAX_LIFE} seconds, got {request.expires_in}")
+
+
+def _value_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
+    needed, values = NEEDED[request.kind], request.values
+    known = (*needed, *OPTIONAL.get(request.kind, ()))
+    for name in needed:
+        if not values.get(name):
+            yield InvalidInput(f"values.{name}", f"a credential of the kind {request.kind} needs it")
+    for name, value in values.items():
+        if name not in known:
+            expected = ", ".join(known)
+            yield InvalidInput(f"values.{name[:100]}", f"expected one of {expected} for the kind {request.kind}")
+        elif value and (problem := _value_problem(name, value)):
+            yield InvalidInput(f"values.{name}", problem)
+
+
+def _value_problem(name: str, value: str) -> str:
+    if len(value.encode("utf-8", "surrogateescape")) > MAX_VALUE:
+        return f"expected at most {MAX_VALUE:,} bytes"
+    if name in ("text", "token", "password", "secret_key") and len(value.strip()) < SHORTEST_SECRET:
+        return f"expected at least {SHORTEST_SECRET} characters: a shorter secret could not be blotted out of logs"
+    if name == "text":
+        return "expected no NUL character" if "\0" in value else ""
+    if name in ("user", "password"):
+        if not value.isprintable() or (name == "user" and ":" in value):
+            return "expected printable characters" + (" and no colon" if name == "user" else "")
+        return ""
+    if name == "endpoint":
+        return _endpoint_problem(value)
+    if name == "style":
+        return "" if value in ("path", "host") else "expected path or host"
+    if name == "region":
+        return "" if _REGION.fullmatch(value) else "expected a name like eu-west-1"
+    return "" if _VISIBLE.fullmatch(value) else "expected one word of visible ASCII characters"
+
+
+def _endpoint_problem(text: str) -> str:
+    place = _place(text)
+    if place is None or place.scheme not in ("https", "http") or place.segments or "?" in text:
+        return "expected an address like https://s3.example.org, with a port where it has one, and without a path"
+    return ""
+
+
+def _url_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
+    schemes = SCHEMES[request.kind]
+    if not schemes and request.urls:
+        yield InvalidInput("urls", "a text is for payloads alone: the pilot would not know how to use it; leave it out")
+        return
+    if request.kind == "s3" and not request.urls:
+        yield InvalidInput("urls", "expected at least one like s3://BUCKET/PREFIX/: what jobs may reach with it")
+    if len(request.urls) > MAX_URLS:
+        yield InvalidInput("urls", f"expected at most {MAX_URLS}, got {len(request.urls)}")
+        return
+    for number, url in enumerate(request.urls):
+        place = _place(url)
+        if place is None or "?" in url or place.scheme not in {_SAME.get(scheme, scheme) for scheme in schemes}:
+            expected = ", ".join(f"{scheme}://" for scheme in schemes)
+            yield InvalidInput(f"urls[{number}]", f"expected the beginning of a URL ({expected}) with a host, no query")
+        elif place.scheme == "s3" and not _BUCKET.fullmatch(place.host):
+            yield InvalidInput(f"urls[{number}]", f"expected s3://BUCKET/…, got {place.host[:70]!r} as the bucket")
+
+
+class _Place(NamedTuple):
+    scheme: str
+    host: str
+    port: Optional[int]
+    segments: tuple[str, ...]
+
+
+def _place(url: str) -> Optional[_Place]:
+    """Where a URL leads; None for one that might lead elsewhere than it seems."""
+    if len(url) > MAX_URL or not url.isprintable() or "\\" in url:
+        return None
+    if url.startswith("s3://"):  # a key is what it is: nothing in it is encoded, or a query
+        bucket, _, key = url[len("s3://") :].partition("/")
+        place: Optional[_Place] = _Place("s3", bucket, None, tuple(key.split("/")) if key else ())
+    else:
+        place = _web_place(url) if " " not in url and "#" not in url else None
+    if place is None or not place.host or any(segment in (".", "..") for segment in place.segments):
+        return None
+    return place
+
+
+def _web_place(url: str) -> Optional[_Place]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if "@" in parts.netloc:
+        return None
+    text = parts.path.lstrip("/")
+    segments = tuple(unquote(segment) for segment in text.split("/")) if text else ()
+    if any("/" in segment or "\0" in segment for segment in segments):
+        return None
+    scheme = _SAME.get(parts.scheme, parts.scheme)
+    return _Place(scheme, parts.hostname or "", port or _PORTS.get(scheme), segments)
+
+
+def covers(prefix: str, url: str) -> bool:
+    """Whether a URL is a prefix, or lies below it. Whole segments count: ``/data`` does not cover ``/database``."""
+    above, below = _place(prefix), _place(url)
+    if above is None or below is None or above[:3] != below[:3]:
+        return False
+    wanted = above.segments[:-1] if above.segments and not above.segments[-1] else above.segments
+    return below.segments[: len(wanted)] == wanted
+
+
+def reaching(urls: Iterable[str], url: str) -> int:
+    """How many characters of a URL the longest of these prefixes covers; -1 when none does."""
+    return max((len(prefix) for prefix in urls if covers(prefix, url)), default=-1)
+
+
+def fitting(credentials: Sequence[Credential], url: str) -> Optional[Credential]:
+    """The credential to use for a URL: of those whose `urls` cover it the one that says it most closely."""
+    found = [(reaching(each.urls, url), each) for each in credentials]
+    best = max(found, key=lambda one: one[0], default=None)
+    return best[1] if best is not None and best[0] >= 0 else None

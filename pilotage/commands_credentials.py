@@ -1,0 +1,183 @@
+"""`pilotage credential`: secrets that jobs get with their lease, kept sealed at the central."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import cast
+
+import click
+
+from pilot import units
+from pilot.credential import MAX_VALUE, NAME, NEEDED, CredentialEvent, CredentialView, Kind
+from pilot.errors import InvalidInput
+from pilotage.screen import Table
+from pilotage.shell import Shell, common
+from pilotage.words import clock
+
+_PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secret key"}
+
+
+@click.group()
+def credential() -> None:
+    """Keep secrets for your jobs: tokens, passwords, keys of S3.
+
+    A job that names one in `credentials` gets it with its lease. The payload finds it in the folder
+    $PILOTAGE_CREDENTIALS, and the pilot itself uses it for the URLs that it is for. What is kept is never shown again.
+
+    \b
+    Example:
+      pilotage credential set eos --kind bearer --url https://eos.example.org/user/ada/ < token
+    """
+
+
+@credential.command("set")
+@click.argument("name")
+@click.option("--kind", type=click.Choice(sorted(NEEDED)), default="text", show_default=True)
+@click.option("--url", "urls", multiple=True, metavar="PREFIX", help="What lies below it is for; repeatable.")
+@click.option("--expires", metavar="DURATION", help="It is not given to jobs after that, as 7d.")
+@click.option(
+    "--secret-file",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Where to read the secret from, - is standard input.  [default: a prompt on a terminal, else standard input]",
+)
+@click.option("--user", help="For basic.")
+@click.option("--endpoint", help="For s3, as https://s3.example.org.")
+@click.option("--access-key", help="For s3: the key's id.")
+@click.option("--region", help="For s3.  [default: us-east-1]")
+@click.option("--style", type=click.Choice(["path", "host"]), help="For s3: where the bucket stands.  [default: path]")
+@common
+def keep(
+    shell: Shell,
+    name: str,
+    kind: str,
+    urls: tuple[str, ...],
+    expires: str | None,
+    secret_file: Path | None,
+    **parts: str | None,
+) -> None:
+    """Keep a secret under NAME, in the place of the one that has it. The secret is never an argument.
+
+    \b
+    Examples:
+      pilotage credential set licence --secret-file licence.txt
+      pilotage credential set eos --kind bearer --url https://eos.example.org/user/ada/ --expires 7d < token
+      pilotage credential set lake --kind s3 --url s3://lake/ada/ --endpoint https://s3.example.org --access-key AKIA…
+    """
+    if not NAME.fullmatch(name):
+        raise click.BadParameter("expected letters, digits, '.', '_' and '-', at most 100", param_hint="NAME")
+    seconds = _duration(expires)
+    values = {key: value for key, value in parts.items() if value}
+    values[NEEDED[kind][-1]] = _secret(kind, secret_file)
+    with shell.client() as client:
+        kept = client.keep_credential(name, cast(Kind, kind), values, urls, seconds)
+    if shell.screen.json:
+        shell.screen.data(kept)
+        return
+    until = f", until {clock(kept.expires)}" if kept.expires else ""
+    shell.screen.line(f"{kept.name} is kept{until}; a job gets it with `credentials: [{kept.name}]`")
+
+
+@credential.command("list")
+@click.option("--owner", help="Somebody else's; for community-admins.")
+@common
+def show(shell: Shell, owner: str | None) -> None:
+    """List your credentials, without what is secret.
+
+    \b
+    Example:
+      pilotage credential list
+    """
+    with shell.client() as client:
+        found = client.credentials(owner)
+    if shell.screen.json:
+        shell.screen.data({"credentials": found})
+        return
+    shell.screen.table(credentials_table(found))
+    if not found:
+        shell.screen.note("there are none; `pilotage credential set NAME` keeps one")
+
+
+@credential.command("remove")
+@click.argument("name")
+@click.option("--owner", help="Somebody else's; for community-admins.")
+@common
+def remove(shell: Shell, name: str, owner: str | None) -> None:
+    """Remove a credential. Jobs that name it are held when their turn comes.
+
+    \b
+    Example:
+      pilotage credential remove eos
+    """
+    with shell.client() as client:
+        client.remove_credential(name, owner)
+    if shell.screen.json:
+        shell.screen.data({"removed": name})
+        return
+    shell.screen.line(f"{name} is removed; attempts that have it keep it until they end")
+
+
+@credential.command("history")
+@click.argument("name")
+@click.option("--owner", help="Somebody else's; for community-admins.")
+@common
+def history(shell: Shell, name: str, owner: str | None) -> None:
+    """Show what was done with a credential: set, removed, delivered to pilots, refused. Also after its end.
+
+    \b
+    Example:
+      pilotage credential history eos
+    """
+    with shell.client() as client:
+        found = client.credential_history(name, owner)
+    if shell.screen.json:
+        shell.screen.data({"events": found})
+        return
+    shell.screen.table(history_table(found))
+
+
+def credentials_table(found: tuple[CredentialView, ...]) -> Table:
+    """A row for each, with what may be shown of it."""
+    rows = []
+    now = time.time()
+    for one in found:
+        about = [f"{name} {value}" for name, value in one.shown.items()]
+        problem = one.problem or ("it has expired" if one.expires is not None and one.expires <= now else "")
+        note = ", ".join(filter(None, (problem, *about)))
+        rows.append((one.name, one.kind, clock(one.changed), clock(one.expires) or "never", " ".join(one.urls), note))
+    return Table(("NAME", "KIND", "SET", "EXPIRES", "FOR", "NOTE"), rows)
+
+
+def history_table(found: tuple[CredentialEvent, ...]) -> Table:
+    """A row for each event."""
+    rows = []
+    for event in found:
+        attempt = f"{event.job}, attempt {event.attempt}" if event.job is not None else ""
+        rows.append((clock(event.time), event.what, event.who, attempt, event.detail))
+    return Table(("WHEN", "WHAT", "WHO", "JOB", "NOTE"), rows)
+
+
+def _duration(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return units.duration(text, "")
+    except InvalidInput as problem:
+        raise click.BadParameter(problem.problem, param_hint="--expires") from problem
+
+
+def _secret(kind: str, path: Path | None) -> str:
+    """The secret, from a file, from standard input, or typed without being seen."""
+    if path is None and sys.stdin.isatty():
+        return str(click.prompt(_PROMPTS[kind], hide_input=True, confirmation_prompt=kind != "text", err=True))
+    if path is None or str(path) == "-":
+        content = sys.stdin.buffer.read(MAX_VALUE + 2)
+    else:
+        with path.open("rb") as file:
+            content = file.read(MAX_VALUE + 2)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise click.BadParameter("expected text in UTF-8", param_hint="--secret-file") from error
+    return text if kind == "text" else text.removesuffix("\n").removesuffix("\r")

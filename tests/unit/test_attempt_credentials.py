@@ -1,0 +1,105 @@
+"""Credentials in an attempt's directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pilot.attempts.credentials import forget, lay_out, wipe
+from pilot.attempts.directory import AttemptDirectory
+from pilot.attempts.environment import identity, payload_environment
+from pilot.attempts.slots import Slot
+from pilot.errors import InvalidInput
+from pilot.protocol import Credential, JobSpec, Lease
+from pilot.singularity.argv import seen_inside
+
+TEXT = Credential("licence.txt", "text", {"text": "line\nnext\n"})
+TOKEN = Credential("eos", "bearer", {"token": "abc.def"})
+LOGIN = Credential("login", "basic", {"user": "ada", "password": "pass word"})
+LAKE = Credential("lake", "s3")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> AttemptDirectory:
+    place = AttemptDirectory(tmp_path / "attempts" / "7.1")
+    place.create("job token")
+    return place
+
+
+def test_files_for_one_pair_of_eyes(place: AttemptDirectory) -> None:
+    """Every kind as payloads read it, byte for byte, in a folder that nobody else enters."""
+    old = os.umask(0)
+    try:
+        lay_out(place, (TEXT, TOKEN, LOGIN, LAKE))
+    finally:
+        os.umask(old)
+    found = {str(path.relative_to(place.credentials)): path for path in place.credentials.rglob("*")}
+    assert sorted(found) == ["eos", "licence.txt", "login", "login/password", "login/user"]
+    assert found["licence.txt"].read_text() == "line\nnext\n"
+    assert found["eos"].read_text() == "abc.def"
+    assert found["login/user"].read_text() == "ada"
+    assert found["login/password"].read_text() == "pass word"
+    modes = {name: path.stat().st_mode & 0o777 for name, path in found.items()}
+    assert {modes.pop("login"), place.credentials.stat().st_mode & 0o777} == {0o700}
+    assert set(modes.values()) == {0o600}
+
+
+def test_a_job_without_has_no_folder(place: AttemptDirectory) -> None:
+    """Where nothing was asked for there is nothing, and no variable names it."""
+    lay_out(place, ())
+    assert not place.credentials.exists()
+    lease = Lease(7, 1, 60, JobSpec(("true",)), "token", 1)
+    assert "PILOTAGE_CREDENTIALS" not in identity(lease, Slot(1), place)
+
+
+def test_the_payload_is_told_where_they_are(place: AttemptDirectory) -> None:
+    """A variable names the folder, and the job cannot set another in its place."""
+    spec = JobSpec(("true",), environment={"PILOTAGE_CREDENTIALS": "/elsewhere"})
+    lease = Lease(7, 1, 60, spec, "token", 1, credentials=(TOKEN,))
+    environment = payload_environment({}, {}, lease, Slot(1), place)
+    assert environment["PILOTAGE_CREDENTIALS"] == str(place.credentials)
+    assert "abc.def" not in environment.values()
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "/etc/x", "x" * 101])
+def test_a_name_that_leads_elsewhere_is_refused(place: AttemptDirectory, name: str) -> None:
+    """Whatever a central may say, nothing is written outside the folder."""
+    with pytest.raises(InvalidInput):
+        lay_out(place, (Credential(name, "text", {"text": "secret"}),))
+    assert [path for path in place.root.parent.rglob("*") if path.is_file()] == [place.token]
+
+
+def test_wiped_whatever_the_payload_did_with_it(place: AttemptDirectory) -> None:
+    """A folder that was closed up, nested and has links in it is gone, and what the links lead to stays."""
+    lay_out(place, (TEXT, LOGIN))
+    outside = place.job / "mine"
+    outside.write_text("kept")
+    (place.credentials / "link").symlink_to(place.job)
+    (place.credentials / "login").chmod(0)
+    place.credentials.chmod(0)
+    wipe(place)
+    assert not place.credentials.exists()
+    assert outside.read_text() == "kept"
+    wipe(place)  # also when there is nothing
+
+
+def test_forgetting_what_a_killed_agent_left(tmp_path: Path) -> None:
+    """Credentials and tokens of the attempts that were named, else of all; their other files stay."""
+    places = [AttemptDirectory(tmp_path / "attempts" / f"{job}.1") for job in (1, 2)]
+    for place in places:
+        place.create("token")
+        lay_out(place, (TEXT,))
+    forget(tmp_path / "attempts", [(1, 1)])
+    assert [place.credentials.exists() for place in places] == [False, True]
+    assert [place.token.exists() for place in places] == [False, True]
+    forget(tmp_path / "attempts")
+    assert not places[1].credentials.exists()
+    assert all(place.job.is_dir() for place in places)
+    forget(tmp_path / "absent")
+
+
+def test_a_container_sees_them_under_its_own_name(place: AttemptDirectory) -> None:
+    """The variable names the same folder as it is called inside."""
+    assert seen_inside(str(place.credentials), place.root) == "/srv/credentials"
