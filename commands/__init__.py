@@ -1,4 +1,4 @@
-"""The pilot's pipeline, one command a file, and what a community needs to write its own: `Context` and `command`."""
+"""The pilot's pipeline, one command a file; what a community needs to write its own: `Context`, `command`, `Unfit`."""
 
 from commands.context import Context, Unfit
 from commands.registry import Command, command

@@ -64,6 +64,9 @@ class Orders(Protocol):
     def kill(self, job: int, attempt: int, reason: str) -> None:
         """End one attempt; report it as killed."""
 
+    def show(self, job: int, attempt: int, order: int, argument: str) -> None:
+        """Push what there is of the attempt's directory; `argument` is a `protocol.Peek` as JSON."""
+
     def gone(self, job: int, attempt: int) -> None:
         """The lease is lost: stop the payload, keep and report nothing."""
 

@@ -1,26 +1,23 @@
 """Names of commands become commands, and a pipeline is checked, before anything runs.
 
-``"discover"`` is ours: the attribute `discover` of the module `commands.discover`. ``"module:attribute"`` is somebody's
-own. What cannot be found or is no command stops the pilot and says why; nothing ever takes its place.
+``"discover"`` is ours: the attribute `discover` of the module `commands.discover`. ``"module:attribute"`` is of a
+community's bundle, and runs in a process of its own (`pilot/steps/`): the pilot hands in how. What cannot be found or
+is no command stops the pilot and says why; nothing ever takes its place.
 """
 
 from __future__ import annotations
 
 import importlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Callable, Optional
 
 from commands.context import Context
 from pilot.errors import PilotageError
+from pilot.standard import LAST, ORDER, CommandRecord, is_ours, is_theirs, order_problems
 
 #: What a pilot does unless its settings name another pipeline.
-STANDARD = ("check_node", "discover", "prepare_software", "configure", "run_jobs", "clean_up")
-#: Runs in every pipeline, last, whatever happened before.
-LAST = "clean_up"
-_OURS = re.compile(r"[a-z][a-z0-9_]*")
-_THEIRS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+STANDARD = ORDER
 
 
 class PipelineError(PilotageError):
@@ -37,9 +34,16 @@ class Command:
     provides: tuple[str, ...] = ()
     timeout: Optional[float] = None  # seconds; None: as long as it takes
     always: bool = False  # runs also after a step has failed
+    apart: bool = (
+        False  # one of ours whose options name somebody else's code: with them it runs in a process of its own
+    )
 
     def __call__(self, context: Context) -> Context:
         return self.run(context)
+
+    def record(self) -> CommandRecord:
+        """What is known of it without its function."""
+        return CommandRecord(self.name, self.needs, self.provides, self.timeout, self.always)
 
 
 def command(
@@ -48,23 +52,18 @@ def command(
     provides: Sequence[str] = (),
     timeout: Optional[float] = 300,
     always: bool = False,
+    apart: bool = False,
 ) -> Callable[[Callable[[Context], Context]], Command]:
     """Make a function a command. `needs` are names that earlier commands must provide; `timeout` is in seconds."""
 
     def made(function: Callable[[Context], Context]) -> Command:
-        return Command(function, function.__name__, tuple(needs), tuple(provides), timeout, always)
+        return Command(function, function.__name__, tuple(needs), tuple(provides), timeout, always, apart)
 
     return made
 
 
-def resolve(name: str) -> Command:
-    """The command of a name. Raises `PipelineError`."""
-    if _OURS.fullmatch(name):
-        module, attribute = f"commands.{name}", name
-    elif _THEIRS.fullmatch(name):
-        module, attribute = name.split(":")
-    else:
-        raise PipelineError(f"{name!r}: expected the name of a command of ours, or module:attribute")
+def load(module: str, attribute: str, name: str) -> Command:
+    """The command that is an attribute of a module, imported here and now. Raises `PipelineError`."""
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (Exception, SystemExit) as error:  # a community's module may fail in any way
@@ -74,34 +73,24 @@ def resolve(name: str) -> Command:
     return found
 
 
-def assemble(names: Sequence[str]) -> tuple[Command, ...]:
+def resolve(name: str, theirs: Mapping[str, Command]) -> Command:
+    """The command of a name; `theirs` are those of bundles. Raises `PipelineError`."""
+    if is_ours(name):
+        return load(f"commands.{name}", name, name)
+    if not is_theirs(name):
+        raise PipelineError(f"{name!r}: expected the name of a command of ours, or module:attribute")
+    if name not in theirs:
+        raise PipelineError(f"{name!r}: no bundle that came with the settings has it")
+    return theirs[name]
+
+
+def assemble(names: Sequence[str], theirs: Optional[Mapping[str, Command]] = None) -> tuple[Command, ...]:
     """The commands of a pipeline, checked. No names: the standard one. Raises `PipelineError` with every problem."""
     names = tuple(names) or STANDARD
     if LAST not in names:
         names = (*names, LAST)
-    steps = tuple(resolve(name) for name in names)
-    problems = check(steps)
+    steps = tuple(resolve(name, theirs or {}) for name in names)
+    problems = order_problems(steps)
     if problems:
         raise PipelineError(f"the pipeline {', '.join(names)} cannot be run: {'; '.join(problems)}")
     return steps
-
-
-def check(steps: Sequence[Command]) -> list[str]:
-    """What is wrong with the order of a pipeline, as sentences."""
-    problems: list[str] = []
-    providers: dict[str, str] = {}
-    later = {thing: step.name for step in steps for thing in step.provides}
-    seen: list[Command] = []
-    for step in steps:
-        if step in seen:
-            problems.append(f"{step.name} is in it twice")
-        seen.append(step)
-        for need in step.needs:
-            if need not in providers:
-                hint = f"{later[need]} does, but not before it" if need in later else "no command in it does"
-                problems.append(f"{step.name} needs {need!r} from an earlier command: {hint}")
-        for thing in step.provides:
-            if providers.get(thing, step.name) != step.name:
-                problems.append(f"{providers[thing]} and {step.name} both provide {thing!r}")
-            providers[thing] = step.name
-    return problems

@@ -131,6 +131,19 @@ def test_the_archive_starts_as_a_program(archive: Path) -> None:
     assert "doctor" in done.stdout
 
 
+def test_the_doctor_leaves_nothing_behind(archive: Path, tmp_path: Path) -> None:
+    """What the doctor unpacks to look at a folder is gone afterwards, whether the folder was there or not."""
+    (there := tmp_path / "there").mkdir()
+    (there / "mine").touch()
+    for work in (there, tmp_path / "new" / "below"):
+        words = [sys.executable, "-I", str(archive), "doctor", "--json", "--work", str(work)]
+        done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert str(work) in done.stdout
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "there"]
+    assert subprocess.run([*words[:-1], "/proc"], capture_output=True, timeout=60).returncode == 20
+
+
 def test_without_a_network_the_first_build_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the library and the remedy, and nothing half-done is kept."""
     for variable in ("PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
