@@ -42,6 +42,9 @@ class Aside:
     ) -> tuple[CredentialRow, ...]:
         return await self._reader(vault.credentials, community, owner, names)
 
+    async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
+        return await self._reader(vault.waiting_for, queue, credential, limit)
+
     async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
         await self._once(vault.remove, community, owner, name, note)
 

@@ -155,7 +155,7 @@ async def end_each(db: Database, now: float, ends: Mapping[int, End]) -> tuple[E
     """The same for several pilots."""
     closings = []
     for pilot, end in ends.items():
-        word = AttemptReport(Phase.ENDED, end.outcome, message=end.message)
+        word = AttemptReport(Phase.ENDED, end.outcome, message=end.message, code=end.code)
         closings += [_end(row, end.outcome, word, "given-up") for row in await db.fetch(OUT_ON, pilot)]
     return tuple(await write(db, now, closings))
 

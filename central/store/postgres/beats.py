@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from central.records import Beat, Swept
 from central.store import codec
 from central.store.decide import lost
+from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_each
 from pilot.protocol import Fact
 
@@ -92,6 +93,7 @@ async def beat(db: Database, now: float, calls: Sequence[Sequence[Beat]]) -> Seq
         pilots = sorted(offers)
         await db.execute(OFFER, pilots, [codec.text(offers[pilot]) for pilot in pilots])
     await _keep_facts(db, [(known[beat.stamp], beat.facts) for beat in beats if beat.facts and beat.stamp in known])
+    await ledgers.keep_told(db, known, beats)
     usage = {
         (*key, known[beat.stamp]): usage for beat in beats if beat.stamp in known for key, usage in beat.usage.items()
     }

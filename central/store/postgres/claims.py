@@ -108,18 +108,23 @@ HELD = f"{_LIVE} WHERE pilots.stamp = $1 AND attempts.ended IS NULL ORDER BY att
 ATTEMPT = f"{_LIVE} WHERE attempts.job = $1 AND attempts.attempt = $2"
 
 
+#: Stamp, agent, request and epoch.
+Number = tuple[str, int, int, "int | None"]
+
+
 @dataclass(frozen=True)
 class Call:
-    """One claim. Its request is known by the first three; a repeat in the same batch gets the same answer."""
+    """One claim. Its request is known by its `number`; a repeat in the same batch gets the same answer."""
 
     stamp: str
     agent: int
     request: int
     picks: tuple[Pick, ...]
+    epoch: int | None = None  # of the pilot that asks; None: whichever it is in
 
     @property
-    def number(self) -> tuple[str, int, int]:
-        return (self.stamp, self.agent, self.request)
+    def number(self) -> Number:
+        return (self.stamp, self.agent, self.request, self.epoch)
 
 
 @dataclass(frozen=True)
@@ -155,9 +160,12 @@ async def claim(
     answers = await _known(db, documents, distinct)
     asking: list[Asking] = []
     for call in distinct:
+        pilot = pilots.get(call.stamp)
+        if pilot is not None and call.epoch not in (None, pilot["epoch"]):
+            answers[call.number] = Claim((), "superseded")
         if call.number in answers:
             continue
-        if reason := _barred(pilots.get(call.stamp)):
+        if reason := _barred(pilot):
             answers[call.number] = Claim((), reason)
         else:
             asking.append(Asking(call, pilots[call.stamp], call.picks))
@@ -297,7 +305,7 @@ async def _write(db: Database, now: float, known: Mapping[int, TaskQueue], askin
 # -- what was answered before
 
 
-async def _known(db: Database, documents: Documents, calls: Sequence[Call]) -> dict[tuple[str, int, int], Claim]:
+async def _known(db: Database, documents: Documents, calls: Sequence[Call]) -> dict[Number, Claim]:
     """The answers of request numbers that were given leases before: those that are still held."""
     rows = await db.fetch(
         ANSWERED, [call.stamp for call in calls], [call.agent for call in calls], [call.request for call in calls]
@@ -305,7 +313,7 @@ async def _known(db: Database, documents: Documents, calls: Sequence[Call]) -> d
     if not rows:
         return {}
     given = await Given.of(db, documents, [row for row in rows if row["out"]])
-    held: dict[tuple[str, int, int], list[Leased]] = defaultdict(list)
+    held: dict[Number, list[Leased]] = defaultdict(list)
     for row in rows:
         leases = held[calls[row["number"] - 1].number]
         if row["out"]:

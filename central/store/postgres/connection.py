@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     #: A row; its values by name.
     Row: TypeAlias = asyncpg.Record
 
-#: Connections of one central: for the verbs that share transactions, which are under way one batch of each verb at a
-#: time, and for all others.
-HOT_CONNECTIONS = 4
+#: Connections of one central: for the verbs that share transactions, which are under way one batch of each kind at a
+#: time, and for looks beside them; and for all others.
+HOT_CONNECTIONS = 7
 CONNECTIONS = 10
 #: Seconds after which a statement is planned anew: a plan made for an empty table is none for a full one.
 PLAN_SECONDS = 20

@@ -8,6 +8,7 @@ from central.records import Ended, PilotRow
 from central.store import codec
 from central.store.admission import comes_again, not_expected, not_known, second_key, secret_problem
 from central.store.decide import left_behind
+from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_all
 from central.store.postgres.connection import plain
 from central.store.postgres.pilots import LOCKED, handed_over, move, pilot
@@ -79,6 +80,7 @@ async def resume(
         return await pilot(db, stamp), ()
     if PilotState(known["state"]) is PilotState.SILENT:
         await move(db, known, PilotState.DRAINING if known["draining"] else PilotState.RUNNING)
+    await ledgers.close(db, now, known, None)
     await db.execute(RESUME, known["id"], now, instance)
     ended = await end_all(db, now, known["id"], left_behind(None, "its pilot started anew"))
     return await pilot(db, stamp), ended

@@ -26,7 +26,9 @@ LONGEST = 7_000
 PAUSE = 1.0
 PULSE = 15.0
 
-TELL = f"SELECT pg_notify('{CHANNEL}', $1)"
+# Heard at once, and not waited for until it is on the disk: a server that crashes has lost those who listened as well,
+# and they read everything anew.
+TELL = f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', $1)"
 
 
 class Gossip:

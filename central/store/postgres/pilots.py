@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
 from central.store.decide import check_pilot, left_behind, unknown_pilot
+from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_all
 from central.store.postgres.hosts import known_host
 from central.store.postgres.leaders import leads
@@ -147,6 +148,7 @@ async def end(
         raise Refusal("conflict", f"A pilot does not end as {state.value}.", expected="done, failed, lost, cancelled")
     await move(db, pilot, state)
     await db.execute(END, pilot["id"], now, reason, message)
+    await ledgers.close(db, now, pilot, None)
     return await end_all(db, now, pilot["id"], left_behind(None, f"its pilot is {state.value}: {reason.value}"))
 
 

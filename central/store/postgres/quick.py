@@ -85,7 +85,13 @@ def _asked(
         call = calls[number]
         communities = {known[pick.queue].community for pick in call.picks}
         by_stamp[call.stamp].append(
-            {"place": place, "agent": call.agent, "request": call.request, "communities": communities}
+            {
+                "place": place,
+                "agent": call.agent,
+                "request": call.request,
+                "epoch": call.epoch,
+                "communities": communities,
+            }
         )
     slots: dict[int, list[int]] = defaultdict(list)
     needed: dict[str, dict[str, int]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from central.records import (
     Beat,
@@ -39,6 +39,7 @@ from central.store.postgres import (
     documents,
     enrolment,
     leaders,
+    ledgers,
     life,
     limits,
     migrate,
@@ -54,27 +55,26 @@ from central.store.postgres import (
     views,
     waiting,
 )
-from central.store.postgres.attempts import Report
+from central.store.postgres.aside import Aside
 from central.store.postgres.connection import checked, connect
 from central.store.postgres.gossip import Gossip
 from central.store.postgres.group import Group
+from central.store.postgres.reports import Reports
 from central.store.postgres.transactions import Transactions
 from pilot.errors import PilotageError, Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
-from pilot.use import UsageRow
+from pilot.use import UsageRow, WasteRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
 
-T = TypeVar("T")
-P = ParamSpec("P")
 Call = TypeVar("Call")
 Answer = TypeVar("Answer")
 
 
-class PostgresStore:
+class PostgresStore(Aside):
     """The store in one PostgreSQL database, named by a URL without a password. `central.store.port.Store` says what
     each verb means. The time is the server's, unless a `clock` stands in for it."""
 
@@ -85,11 +85,10 @@ class PostgresStore:
         self._documents = documents.Documents()
         self._queues = waiting.Queues()
         self._use = usage.Use()
-        self._transactions: Transactions
         self._hot: Transactions
         self._claims: Group[claims.Call, Claim]
         self._odd_claims: Group[claims.Call, Claim]
-        self._reports: Group[attempts.Report, Ended | None]
+        self._reports: Reports
         self._releases: Group[attempts.Release, tuple[Requeued, ...]]
         self._beats: Group[Sequence[Beat], None]
 
@@ -105,7 +104,7 @@ class PostgresStore:
             raise
         self._claims = Group(self._claim)
         self._odd_claims = self._group(self._claim_odd)
-        self._reports = Group(self._report)
+        self._reports = Reports(self._hot)
         self._releases = self._group(attempts.release)
         self._beats = self._group(beats.beat)
 
@@ -167,11 +166,13 @@ class PostgresStore:
     async def waiting(self) -> tuple[Waiting, ...]:
         return await self._reader(waiting.waiting)
 
-    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
+    async def claim(
+        self, stamp: str, agent: int, request: int, picks: Sequence[Pick], epoch: int | None = None
+    ) -> Claim:
         """Fewer leases than picked mean that nothing more waited there which no other central was just taking. Should
         that one fail, its jobs wait on although this answer was short: after such a failure `listen` calls with None,
         and whoever counts what waits has to load it anew."""
-        return await self._claims.ask(claims.Call(stamp, agent, request, tuple(picks)))
+        return await self._claims.ask(claims.Call(stamp, agent, request, tuple(picks), epoch))
 
     async def set_limits(self, limits_: Sequence[Limit]) -> None:
         await self._repeat(limits.set_limits, limits_)
@@ -199,7 +200,7 @@ class PostgresStore:
         return await self._hot.look(claims.live_attempt, job, attempt)
 
     async def report(self, stamp: str, job: int, attempt: int, report: AttemptReport) -> Ended | None:
-        return await self._reports.ask(attempts.Report(stamp, job, attempt, report))
+        return await self._reports.take(attempts.Report(stamp, job, attempt, report))
 
     async def release(self, stamp: str, leases: Sequence[tuple[int, int]], why: str) -> tuple[Requeued, ...]:
         message = f"given back unstarted: {why}" if why else "given back unstarted"
@@ -228,7 +229,7 @@ class PostgresStore:
         return await self._repeat(pilots.end, stamp, state, reason, message)
 
     async def pilot(self, stamp: str) -> PilotRow:
-        return await self._reader(pilots.pilot, stamp)
+        return await self._hot.look(pilots.pilot, stamp)  # of each that speaks, every few seconds
 
     async def find_pilots(self, stamps: Sequence[str]) -> tuple[PilotRow, ...]:
         return await self._reader(pilots.find, stamps)
@@ -313,6 +314,11 @@ class PostgresStore:
     ) -> tuple[UsageRow, ...]:
         return await self._reader(usage.usage, community, by=by, since=since, until=until, span=span)
 
+    async def waste(
+        self, community: str | None, *, by: Sequence[str], since: float, until: float | None
+    ) -> tuple[WasteRow, ...]:
+        return await self._reader(ledgers.waste, community, by=by, since=since, until=until)
+
     async def roll_up(self) -> int:
         return await self._repeat(usage.roll_up)
 
@@ -339,21 +345,6 @@ class PostgresStore:
 
     # -- how
 
-    async def _once(
-        self, verb: Callable[Concatenate[Database, float, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._transactions.run(verb, *args, **kwargs)
-
-    async def _repeat(
-        self, verb: Callable[Concatenate[Database, float, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._transactions.repeat(verb, *args, **kwargs)
-
-    async def _reader(
-        self, verb: Callable[Concatenate[Database, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        return await self._transactions.read(verb, *args, **kwargs)
-
     def _group(
         self, verb: Callable[[Database, float, Sequence[Call]], Awaitable[Sequence[Answer | Refusal]]]
     ) -> Group[Call, Answer]:
@@ -372,11 +363,6 @@ class PostgresStore:
         odd = [call for call, answer in zip(calls, answers, strict=True) if answer is None]
         further = iter(await asyncio.gather(*map(self._odd_claims.ask, odd), return_exceptions=True) if odd else ())
         return [next(further) if answer is None else answer for answer in answers]
-
-    async def _report(self, calls: Sequence[Report]) -> Sequence[Ended | Refusal | None]:
-        answers = await self._hot.untimed(attempts.report, calls)
-        self._hot.shared(len(calls) - 1)
-        return answers
 
     async def _claim_odd(self, db: Database, now: float, calls: Sequence[claims.Call]) -> Sequence[Claim | Refusal]:
         return await claims.claim(db, now, self._documents, self._queues, calls)
