@@ -24,14 +24,15 @@ from central.explain import (
     suspected,
     task_queue,
 )
-from central.matcher import Free, fits
+from central.matcher import Free, fits, kind_fits, room
 from central.policed import policed
 from central.presence import FreePilot
 from central.records import PilotRow
 from central.share_views import standing
 from central.unproved import unproved
+from pilot.codes import of_pilot
 from pilot.protocol import Needs
-from pilot.states import JobState
+from pilot.states import LEASED, JobState
 from pilot.use import ShareView
 from pilot.views import (
     ExplainedJobs,
@@ -57,7 +58,10 @@ _Shares = Mapping[tuple[str, str, str], ShareView]
 async def job(central: Central, detail: JobDetail) -> JobExplanation:
     """Explain a job as things stand now."""
     if detail.job.state is not JobState.WAITING:
-        return explain(detail.job, detail.needs, Circumstances((), {}))
+        attempts = await central.store.attempts(detail.job.community, detail.job.id)
+        ended = [attempt.code for attempt in attempts if attempt.outcome is not None]
+        explained = explain(detail.job, detail.needs, Circumstances((), {}))
+        return replace(explained, code=ended[-1] if ended and detail.job.state not in LEASED else "")
     now = await _circumstances(central)
     looked = look(task_queue(detail.job, detail.needs), now)
     place = await _standing(central, detail.job, looked, await _shares(central))
@@ -90,7 +94,9 @@ async def pilot(central: Central, row: PilotRow) -> PilotExplanation:
     now = await central.store.now() if row.suspect else 0.0
     circumstances = Circumstances(_agents(central, row, now), {}, await central.store.limits())
     waiting = central.dispatcher.queues.queues(row.communities)
-    return explain_agents(row, circumstances, waiting, suspected(row.suspect, now))
+    code = of_pilot(row.reason, row.message)
+    explained = explain_agents(row, circumstances, waiting, suspected(row.suspect, now))
+    return replace(explained, code=code.value if code else "")
 
 
 def left_of(central: Central, row: PilotRow) -> Sequence[FreePilot]:
@@ -121,12 +127,14 @@ def _agents(central: Central, row: PilotRow, now: float) -> list[Candidate]:
 
 
 def _kept(central: Central, free: FreePilot) -> Kept | None:
-    """The room of an agent that is kept for a wide job which still waits."""
-    dispatcher = central.dispatcher
-    kept = dispatcher.reservations.at(free.stamp, free.agent, central.clock.now())
-    if kept is None or not dispatcher.queues.waits(kept.queue.id):
+    """The room of an agent that is kept for a wide job which still waits, and may run there."""
+    queues = central.dispatcher.queues
+    kept = central.dispatcher.reservations.at(free.stamp, free.agent, central.clock.now())
+    if kept is None or not queues.waits(kept.queue.id) or not kind_fits(kept.queue, free.offer):
         return None
     rest = Free.of(free.offer)
+    if room(kept.queue.needs, rest) and queues.closed(kept.queue, free.offer):
+        return None  # a full limit is all that it waits for
     rest.take(kept.queue.needs, kept.queue.needs.cores, 1)
     return Kept(kept.queue.id, rest.left_of(free.offer), str(kept))
 

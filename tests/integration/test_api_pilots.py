@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import http_sf
 import msgspec
@@ -49,6 +51,24 @@ def pilot(central: RunningCentral) -> SignedPilot:
 
 def detail(person: Person, pilot: SignedPilot) -> PilotDetail:
     return person.read(f"/v1/pilots/{pilot.stamp}", PilotDetail)
+
+
+# -- queues -----------------------------------------------------------------------------------------------------------
+
+
+def test_pauses_of_queues_are_for_operators_and_for_queues_with_a_director(ann: Person, oli: Person) -> None:
+    """A member pauses nothing; an operator gives a reason, and cannot pause where nobody sends pilots."""
+    path = "/v1/queues/local/pause"
+    answers = [
+        (ann, path, {"reason": "mine"}, "forbidden"),
+        (oli, path, {"reason": " "}, "invalid"),
+        (oli, path, {"reason": "new disks"}, "conflict"),
+        (oli, "/v1/queues/nowhere/pause", {"reason": "new disks"}, "not-found"),
+        (ann, "/v1/queues/local/resume", {}, "forbidden"),
+    ]
+    for person, where, body, expected in answers:
+        answer = person.request("POST", where, data=json.dumps(body))
+        assert answer.json()["type"].rpartition("/")[2] == expected, (where, answer.text)
 
 
 # -- enrolment --------------------------------------------------------------------------------------------------------
@@ -336,6 +356,16 @@ def test_numbers_begin_at_one(pilot: SignedPilot, field: str) -> None:
     request = {**msgspec.to_builtins(protocol.MatchRequest(1, pilot.offer)), field: 0}
     found = refused(lambda: pilot.post(f"{pilot.url}/v1/pilots/{pilot.stamp}/match", request, dict))
     assert (found.type, found.problems[0].where) == ("invalid", field)
+
+
+def test_more_cores_than_any_machine_has_are_refused(ann: Person, pilot: SignedPilot) -> None:
+    """A pilot that counts wrongly gets no whole-node job, whose owner would be charged for cores that nobody has."""
+    job = ann.submit_one(needs={"cores": "whole-node"})
+    honest, pilot.offer = pilot.offer, replace(pilot.offer, cores=2**40)
+    found = refused(lambda: pilot.match())
+    assert (found.type, found.problems[0].where) == ("invalid", "offer.cores")
+    pilot.offer = honest
+    assert [(lease.job, lease.cores) for lease in pilot.match().leases] == [(job, honest.cores)]
 
 
 def test_released_leases_wait_again(ann: Person, pilot: SignedPilot) -> None:

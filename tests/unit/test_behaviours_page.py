@@ -11,7 +11,7 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 PAGE = TESTS.parent / "docs" / "behaviours.md"
-ROW = re.compile(r"^\| ([A-Z]+-\w+) \|", re.MULTILINE)
+ROW = re.compile(r"^\| ([A-Z0-9]+-\w+) \|", re.MULTILINE)
 #: The numbers that a row must stand for, block by block.
 NUMBERS = (
     *(f"POOL-T{number:02}" for number in range(1, 14)),
@@ -24,6 +24,21 @@ NUMBERS = (
     *(f"WD-{number:02}" for number in (1, 2, 3, 5, 6, 7)),
     *(f"TL-{number:02}" for number in range(2, 9)),
     *(f"PIL-{number:02}" for number in range(1, 23)),
+    *(f"LOG-{number:02}" for number in range(1, 12)),
+    *(f"TQ-{number:02}" for number in (*range(1, 8), 9, 10, 11, 20, 40, 41)),
+    *(f"PRI-{number:02}" for number in range(1, 10)),
+    *(f"LIM-{number:02}" for number in range(1, 13)),
+    *(f"ST-{number:02}" for number in range(1, 9)),
+    *(f"HB-{number:02}" for number in range(1, 7)),
+    *(f"AUTH-{number:02}" for number in range(1, 6)),
+    "STA-01",
+    "STA-02",
+    *(f"CLN-{number:02}" for number in range(1, 4)),
+    *(f"E2E-{number:02}" for number in range(1, 4)),
+    "SBX-01",
+    "LIMIT-01",
+    *(f"MATCH-{number:02}" for number in range(1, 15)),
+    *(f"BAD-{number:02}" for number in range(1, 9)),
 )
 
 
