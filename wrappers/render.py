@@ -14,7 +14,7 @@ Exit codes, besides the pilot's own (`pilot.errors.ExitCode`, all below 90) and 
     90  no Python 3.9 or newer with ssl and zlib was found
     91  pilot.pyz could not be fetched from any URL
     92  what was fetched does not have the SHA-256 that was asked for; it was removed unopened
-    93  the work directory cannot be made or written to, or this stamp has run there before
+    93  the work directory cannot be made or written to, or this stamp has run there before and left no session
     94  a signal came before the pilot was started
 
 In the work directory, `WORK_BASE/STAMP`, mode 0700:
@@ -26,6 +26,8 @@ In the work directory, `WORK_BASE/STAMP`, mode 0700:
     pilot.pyz    only once its digest was right
     enrolled     made by the monitor when it has enrolled: from then on it ships boot.log. Without this file the wrapper
                  sends what it said to the central itself when it ends
+    session      what a pilot that was killed goes on from: the wrapper starts it again, at most three times; a wrapper
+                 that finds one of this user's in the place takes it up
     spool/       what the pilot could not deliver; any file in it keeps the work directory from being removed
 
 The script carries the ticket: write it with mode 0600 or 0700. The one-time secret is never in it.

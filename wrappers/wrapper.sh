@@ -3,7 +3,7 @@
 # Made by wrappers/render.py, which explains it and its exit codes. Carries the boot log's ticket: not for others to read.
 set -u; umask 077
 stamp=@stamp@ sha256=@sha256@ pause=@pause@ work_base=@work_base@ keep_work=@keep_work@ exit_file=@exit_file@
-python='' work='' log='' said='' ca_file='' left='' code=91
+python='' work='' log='' said='' ca_file='' left='' found_work='' told='' again=xxxx code=91
 nl='
 '
 helper=@helper@
@@ -24,13 +24,15 @@ end() { # code, sentence
     trap '' TERM INT HUP USR1 USR2
     [ -e "$work/enrolled" ] || tell || say "No central took this log."
     [ ! -d "$work/spool" ] || left=$(find "$work/spool" ! -type d 2>&1)
+    # Where an earlier wrapper's pilot was found, another process may have the folder: then it is not ours to remove.
+    [ -z "$found_work" ] || [ ! -e "$work/session" ] || left=session
     if [ -n "$log" ] && [ -z "$keep_work$left" ]; then rm -rf "$work"; fi
     [ -z "$exit_file" ] || { printf '%s\n' "$1" >"$exit_file.part" && mv "$exit_file.part" "$exit_file"; }
     exit "$1"
 }
 # shellcheck disable=SC2317 # the traps call it
 on_signal() { # once the pilot runs, the signal is for the pilot
-    signalled=$1
+    signalled=$1 told=$1
     [ -n "${!:-}" ] || end 94 "SIG$1 came before the pilot was started."
     say "Passing SIG$1 on to the pilot."
     kill -s "$1" "$!" 2>/dev/null
@@ -61,8 +63,11 @@ make_work() {
         if [ -n "$work_base" ] || { [ -d "$base" ] && [ -w "$base" ]; }; then break; fi
     done
     work=$base/$stamp
-    problem=$({ mkdir -p "$base" && mkdir "$work" && printf '%s' "$said" >"$work/boot.log" && ticket >"$work/ticket" &&
-        ca >"$work/ca.pem"; } 2>&1) || end 93 "No work directory: $problem"
+    # Both ours: this was started before, and the pilot killed, as when a machine is rebooted.
+    [ -z "$(find "$work" "$work/session" -prune -user "$(id -u)" 2>/dev/null | sed -n 2p)" ] || found_work=yes
+    [ -z "$found_work" ] || say "The pilot of an earlier start of this is taken up."
+    problem=$({ mkdir -p "$base" && { [ -n "$found_work" ] || mkdir "$work"; } && ticket >"$work/ticket" &&
+        printf '%s' "$said" >>"$work/boot.log" && ca >"$work/ca.pem"; } 2>&1) || end 93 "No work directory: $problem"
     log=$work/boot.log part=$work/pilot.part
     [ ! -s "$work/ca.pem" ] || ca_file=$work/ca.pem
 }
@@ -75,6 +80,7 @@ get() { # URL, file, try: first with curl, if there is one, then with the Python
     fi 2>&1
 }
 fetch_pilot() {
+    [ ! -f "$work/pilot.pyz" ] || [ "$("$python" -I -c "$helper" sha256 <"$work/pilot.pyz")" != "$sha256" ] || return 0
     set -- @urls@
     for url; do
         for try in 1 2; do
@@ -105,12 +111,16 @@ make_work
 fetch_pilot
 write_config >"$work/pilot.json" || end 93 "Nothing can be written into $work. Is the disk full?"
 say "Starting the pilot in $work with $python."
-(cd "$work" && exec "$python" -I pilot.pyz run --config pilot.json </dev/null 2>pilot.stderr) &
-signalled=first code=127
-while [ -n "$signalled" ]; do
-    signalled=''
-    wait "$!"; now=$?
-    [ "$now" = 127 ] || code=$now # 127: it was waited for already, when a signal came just after
+while [ -n "$again" ]; do
+    (cd "$work" && exec "$python" -I pilot.pyz run --config pilot.json </dev/null 2>>pilot.stderr) &
+    signalled=first code=127 again=${again%?}
+    while [ -n "$signalled" ]; do
+        signalled=''
+        wait "$!"; now=$?
+        [ "$now" = 127 ] || code=$now # 127: it was waited for already, when a signal came just after
+    done
+    if [ "$code" -le 128 ] || [ ! -e "$work/session" ] || [ -n "$told" ]; then again=''; fi
+    [ -z "$again" ] || say "The pilot was killed by signal $((code - 128)). It is started again, where it left off."
 done
 [ ! -s "$work/pilot.stderr" ] || say "On its standard error: $(tail -c 16384 "$work/pilot.stderr")"
 how="ended with exit code $code"

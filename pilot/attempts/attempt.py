@@ -10,34 +10,37 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Callable, Optional
 
 from commands.context import Central, Sandboxes
+from pilot.attempts import unfinished
 from pilot.attempts.carrier import Carrier
 from pilot.attempts.checkpoints import Checkpoint
-from pilot.attempts.containers import Contained, Containers, NoContainer, inputs_of, prepare, start
+from pilot.attempts.containers import Contained, Containers, NoContainer, prepare, seen_by, start
 from pilot.attempts.containment import Containment
+from pilot.attempts.credentials import lay_out, wipe
 from pilot.attempts.delivery import Delivery
 from pilot.attempts.directory import AttemptDirectory, last_lines, remove
 from pilot.attempts.grant import grant_text
+from pilot.attempts.inputs import INPUT_PATIENCE, StageIn
 from pilot.attempts.launching import bounds_of, launch_of
 from pilot.attempts.prints import Prints
 from pilot.attempts.slots import Slot
+from pilot.attempts.timesheet import Timesheet
 from pilot.attempts.verdict import GONE, Verdict, beyond, judge, perhaps_told
 from pilot.attempts.watchdog import Limits, Watch, Watchdog
+from pilot.destinations.cache import InputCache
+from pilot.destinations.storages import Storages
 from pilot.enclosures.ports import Enclosure
-from pilot.errors import InvalidInput, Refusal
-from pilot.jobfile import relative_path
 from pilot.masking import mask
 from pilot.payloads.payload import CannotStart, InnerElement, Launch, Payload
 from pilot.payloads.user_traces import remove_all_of
-from pilot.persist import Stopped, persist
+from pilot.persist import Stopped
 from pilot.policy import SitesWord
-from pilot.protocol import MAX_TAIL, AttemptReport, InputFile, Lease, LeaseReport, Usage
-from pilot.states import Outcome, Phase
+from pilot.protocol import MAX_TAIL, AttemptReport, Lease, LeaseReport, Usage
+from pilot.states import Cause, Outcome, Phase
 
-#: Seconds that an input is tried for. Longer, and another node may be nearer to it.
-INPUT_PATIENCE = 1800.0
 #: Seconds that the processes of a payload get to vanish after SIGKILL; one that hangs in the kernel never does.
 KILL_PATIENCE = 10.0
 #: Seconds by which the word that all must end may reach the payload before it reaches us.
@@ -60,6 +63,10 @@ class Services:
     word: SitesWord = field(default_factory=SitesWord)  # what the site lets in
     containment: Containment = field(default_factory=Containment)
     containers: Optional[Containers] = None
+    timesheet: Timesheet = field(default_factory=Timesheet)
+    storages: Storages = field(default_factory=lambda: Storages({}))
+    inputs: InputCache = field(default_factory=InputCache)
+    followed: bool = False  # a monitor that is killed may be followed by another
 
 
 class Attempt:
@@ -93,11 +100,13 @@ class Attempt:
         self.watch: Optional[Watch] = None
         self.container: Optional[Contained] = None  # what it runs in
         self.note = ""  # a sentence for the report of its end
+        self.code = ""  # of a problem with its inputs
         self.kill_at = float("inf")  # of the monotonic clock: when what is left of the payload is killed
         self.deliver_until = float("inf")
         self._changed = threading.Condition()
         self._cleared = True  # nothing of the payload is left that could be ended
         self.left = 0  # processes that could not
+        self.reported = False  # its end was told, or is nobody's business
         self.prints = Prints(lease, place, services.central)
 
     @property
@@ -159,7 +168,8 @@ class Attempt:
             report = self._node_fault(f"a fault of the pilot or its node: {type(fault).__name__}: {fault}")
         self.outcome, self.told = report.outcome, report.message
         try:
-            for last in (self._stop_payload, lambda: self._tell_end(report), self._leave_nothing):
+            forget = partial(wipe, self.place)
+            for last in (self._stop_payload, forget, lambda: self._tell_end(report), self._leave_nothing):
                 self._try(last)
         finally:
             self.ended()
@@ -167,15 +177,17 @@ class Attempt:
     def _carry_out(self) -> AttemptReport:
         lease = self.lease
         self.place.create(lease.job_token)
+        lay_out(self.place, lease.credentials)
         problem = self._stage_in()
         if problem:
-            return AttemptReport(Phase.ENDED, Outcome.INPUT_ERROR, message=problem)
+            return AttemptReport(Phase.ENDED, Outcome.INPUT_ERROR, message=problem, code=self.code)
         try:
             pause = self._pausing(time.monotonic() + INPUT_PATIENCE)
+            self._turn(Cause.IMAGE)
             self.container = prepare(self.services.containers, lease, self.slot, self.place, pause)
             report = self._run_payload()
         except NoContainer as problem_here:
-            return AttemptReport(Phase.ENDED, problem_here.outcome, message=str(problem_here))
+            return AttemptReport(Phase.ENDED, problem_here.outcome, message=str(problem_here), code=problem_here.code)
         except CannotStart as problem_at_start:
             return AttemptReport(
                 Phase.ENDED,
@@ -183,39 +195,22 @@ class Attempt:
                 exit_code=problem_at_start.exit_code,
                 message=str(problem_at_start),
             )
-        finally:
+        if report.outcome is not Outcome.NODE_FAULT:  # one is known of first: nobody shall take the next job before
             self.freed()
         return self._bring_home(report)
 
     def _stage_in(self) -> str:
         """Bring the inputs; returns why one cannot be had. Raises `Stopped` on a verdict."""
-        deadline = time.monotonic() + INPUT_PATIENCE
-        problems = (self._stage(file, deadline) for file in inputs_of(self.lease.spec))
-        problem = next(filter(None, problems), "")
+        stage = StageIn(self._carrier(), self.services.inputs, self._pausing, self.limits.disk)
+        problem = stage.bring()
+        self.code = stage.code if problem else ""
         if not problem:
-            self.note = Checkpoint(self._carrier()).restore(self.place.root / "checkpoint", self._pausing(deadline))
+            self.note = Checkpoint(self._carrier()).restore(self.place.root / "checkpoint", stage.pause)
         return problem
-
-    def _stage(self, file: InputFile, deadline: float) -> str:
-        try:
-            persist(lambda: self._fetch(file), self._pausing(deadline), self.services.random)
-        except (Refusal, InvalidInput) as refusal:
-            return f"the input {file.name!r} cannot be had: {refusal}"
-        except Stopped as stopped:
-            if self.verdict is not None:
-                raise
-            return f"the input {file.name!r} could not be had within {INPUT_PATIENCE:.0f} s: {stopped}"
-        return ""
-
-    def _fetch(self, file: InputFile) -> None:
-        target = self.place.job / relative_path(file.name, "inputs")
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.services.sandboxes.fetch(self.lease, file.sha256, file.size, target)
-        if file.executable:
-            target.chmod(0o700)
 
     def _run_payload(self) -> AttemptReport:
         self._advance(Phase.RUNNING)
+        self._turn(Cause.PAYLOAD)
         started = time.monotonic()
         payload = self._begin()
         watch = self.watch = Watch(
@@ -280,17 +275,33 @@ class Attempt:
         usable = self.verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED
         if usable and report.limit != "disk" and self.lease.spec.outputs:
             self._advance(Phase.COMPLETING)
+            if self.services.followed:
+                unfinished.write_down(self._carrier(), report)
             report = Delivery(self._carrier()).add_to(report, self._pausing(None))
         verdict = self.verdict
         if verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED:
             return report
         # It may have come after the payload was judged: then what is not home will not get there.
-        return replace(report, outcome=verdict.outcome, limit=verdict.limit, message=verdict.message)
+        return replace(report, outcome=verdict.outcome, limit=verdict.limit, message=verdict.message, code=verdict.code)
 
     def _carrier(self) -> Carrier:
-        return Carrier(self.lease, self.place.job, self.services.sandboxes, self.services.random, self.place.owner)
+        services = self.services
+        seen = seen_by(services.containers, self.lease.spec)
+        return Carrier(
+            self.lease,
+            self.place.job,
+            services.sandboxes,
+            services.random,
+            self.place.owner,
+            services.storages,
+            seen,
+            self.place.root,
+        )
 
     # -- small parts --------------------------------------------------------------------------------------------------
+
+    def _turn(self, cause: Cause) -> None:
+        self.services.timesheet.turn((self.lease.job, self.lease.attempt), cause)
 
     def _advance(self, phase: Phase) -> None:
         self.phase = phase
@@ -355,11 +366,13 @@ class Attempt:
         self.prints.close()
         if not gone:
             self.services.central.report(self.lease.job, self.lease.attempt, self._completed(report))
+        unfinished.cross_off(self.place.root)
+        self.reported = True
 
     def _leave_nothing(self) -> None:
         if self.container is not None:
             self.container.release()
-        if not self.services.keep_work:
+        if not self.services.keep_work and (self.reported or not self.services.followed):
             remove(self.place.root)
         if self.place.owner is not None and not self.left:
             remove_all_of(self.place.owner.uid)
@@ -368,11 +381,11 @@ class Attempt:
         """The report with its last lines, and how much was printed."""
         place = self.place
         text = last_lines(place.stderr) or last_lines(place.stdout)
-        secrets = [self.lease.job_token.encode(), *(value.encode() for value in self.lease.credentials.values())]
+        secrets = [secret.encode() for secret in self.lease.secrets]
         tail = mask(text.encode("utf-8", "replace"), [secret for secret in secrets if secret])[-MAX_TAIL:]
         return replace(
             report,
-            message="; ".join(filter(None, (report.message, self.note))),
+            message="; ".join(filter(None, (report.message, self.note, self.watch.note if self.watch else ""))),
             tail=tail.decode("utf-8", "replace"),
             log_sizes=self.prints.sizes(),
         )

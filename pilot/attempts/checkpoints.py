@@ -11,8 +11,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from pilot.attempts.carrier import Carrier, Pause
+from pilot.attempts.carrier import Carrier
 from pilot.attempts.outputs import TooManyOutputs
+from pilot.destinations.port import Pause
 from pilot.errors import InvalidInput, Refusal
 from pilot.jobfile import relative_path
 from pilot.persist import Stopped, persist

@@ -14,6 +14,7 @@ from pilot import imagename
 from pilot.attempts.directory import AttemptDirectory
 from pilot.attempts.slots import Slot
 from pilot.binds import Bind, parse_bind
+from pilot.codes import AttemptCode
 from pilot.errors import InvalidInput, PilotageError, Refusal
 from pilot.payloads.payload import InnerElement, Launch, Payload
 from pilot.payloads.slot_users import SlotUsers
@@ -28,13 +29,16 @@ from pilot.singularity.pulling import Puller
 from pilot.singularity.runtime import Runtime
 from pilot.states import Outcome
 
+_NOT_HERE = AttemptCode.NO_CONTAINER.value
+
 
 class NoContainer(PilotageError):
     """The attempt cannot have its container: not here, or nowhere, which `outcome` says."""
 
-    def __init__(self, message: str, outcome: Outcome = Outcome.NODE_FAULT) -> None:
+    def __init__(self, message: str, outcome: Outcome = Outcome.NODE_FAULT, code: str = "") -> None:
         super().__init__(message)
         self.outcome = outcome
+        self.code = code or (AttemptCode.IMAGE.value if outcome is Outcome.INPUT_ERROR else "")
 
 
 @dataclass(frozen=True)
@@ -75,9 +79,10 @@ class Containers:
                 raise NoContainer("payloads run in containers here, and neither the job nor the queue names an image")
             return None
         if policy == "refused":
-            raise NoContainer("it needs a container, and this queue runs none", Outcome.INPUT_ERROR)
+            raise NoContainer("it needs a container, and this queue runs none", Outcome.INPUT_ERROR, _NOT_HERE)
         if spec.container and not self.settings.job_images and spec.container != self.settings.image:
-            raise NoContainer("it names an image, and payloads run in the queue's own image here", Outcome.INPUT_ERROR)
+            problem = "it names an image, and payloads run in the queue's own image here"
+            raise NoContainer(problem, Outcome.INPUT_ERROR, _NOT_HERE)
         if not self.word.allows_image(name):
             problem_of_site = f"the site's policy does not let payloads run in the image {name}"
             raise NoContainer(problem_of_site, Outcome.INPUT_ERROR if spec.container else Outcome.NODE_FAULT)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Optional
+from typing import Callable
 
-from pilot.attempts.carrier import SANDBOX, Carrier, Pause
-from pilot.attempts.outputs import Output, TooManyOutputs
-from pilot.errors import Refusal
-from pilot.persist import Stopped
-from pilot.protocol import AttemptReport, OutputFile
+from pilot.attempts.carrier import Carrier
+from pilot.attempts.outputs import TooManyOutputs
+from pilot.attempts.parcels import Parcel, detours, parcels_of
+from pilot.attempts.rounds import Rounds
+from pilot.codes import AttemptCode
+from pilot.destination import SANDBOX, serves_one
+from pilot.destinations.port import Pause
+from pilot.protocol import MAX_MESSAGE, AttemptReport
 from pilot.states import Outcome
+
+#: Bytes that names and addresses of all outputs may have: the report that tells of them is one message.
+MAX_WORDS = MAX_MESSAGE - 512 * 1024
+_LONG = "names and addresses of the outputs have {words:,} bytes together, more than {most:,}"
 
 
 class Delivery:
-    """Delivers for one attempt, in its thread."""
+    """Delivers for one attempt, in its thread and a few others."""
 
-    def __init__(self, carrier: Carrier) -> None:
+    def __init__(self, carrier: Carrier, steady: Callable[[], float] = time.monotonic) -> None:
         self.carrier = carrier
-        self.delivered: list[OutputFile] = []
-        self.undelivered: list[str] = []
-        self.why = ""  # why the first of them was not
+        self.steady = steady
 
     def add_to(self, report: AttemptReport, pause: Pause) -> AttemptReport:
         """Deliver everything; the report says what became of it. `pause` waits between tries and says when to stop."""
@@ -29,36 +35,29 @@ class Delivery:
             collected = self.carrier.find(self.carrier.lease.spec.outputs)
         except TooManyOutputs as problem:
             return _spoiled(report, (), str(problem))
-        stopped: Optional[Stopped] = None
-        for output in collected.outputs.values():
-            if stopped is None:
-                stopped = self._deliver(output, pause)
-            else:
-                self._give_up(output, str(stopped))
+        parcels = parcels_of(collected.outputs.values())
+        words = sum(parcel.words for parcel in parcels)
+        if words > MAX_WORDS:
+            return _spoiled(report, (), f"{_LONG.format(words=words, most=MAX_WORDS)}: pack them, or name them shorter")
+        self._part(parcels)
+        Rounds(self.carrier, parcels, pause, self.steady).run()
         notes = [f"the output {name} is not there" for name in collected.missing] + collected.refused
-        report = replace(report, outputs=tuple(self.delivered), message=_sentences([report.message, *notes]))
-        return _spoiled(report, self.undelivered, self.why) if self.undelivered else report
+        delivered = tuple(parcel.delivered for parcel in parcels if parcel.delivered is not None)
+        report = replace(report, outputs=delivered, message=_sentences([report.message, *notes, detours(parcels)]))
+        lost = [parcel for parcel in parcels if parcel.delivered is None]
+        if report.outcome is Outcome.SUCCESS and any(parcel.denied for parcel in lost):
+            report = replace(report, code=AttemptCode.CREDENTIAL)
+        return _spoiled(report, [parcel.output.name for parcel in lost], lost[0].why) if lost else report
 
-    def _deliver(self, output: Output, pause: Pause) -> Optional[Stopped]:
-        """Bring it to the sandbox store. Returns how it was stopped, should it be."""
-        destinations = output.to or (SANDBOX,)  # where a rule names none
-        if SANDBOX not in destinations:
-            self._give_up(output, f"this pilot cannot deliver to {', '.join(destinations)}")
-            return None
-        try:
-            self.delivered.append(self.carrier.bring(output, pause))
-        except Refusal as refusal:
-            self._give_up(output, str(refusal))
-        except OSError as error:
-            self._give_up(output, f"it cannot be read: {error.strerror}")
-        except Stopped as stopped:
-            self._give_up(output, str(stopped))
-            return stopped
-        return None
-
-    def _give_up(self, output: Output, why: str) -> None:
-        self.undelivered.append(output.name)
-        self.why = self.why or why
+    def _part(self, parcels: Sequence[Parcel]) -> None:
+        """No two outputs go to the same place: the later one would take the earlier one's."""
+        taken: set[tuple[str, str]] = set()
+        for parcel in parcels:
+            for destination in [each for each in parcel.left if each != SANDBOX]:
+                place = (destination, "" if serves_one(destination) else parcel.output.name)
+                if place in taken:
+                    parcel.reject(destination, f"another output goes to {destination}: let it end in a slash")
+                taken.add(place)
 
 
 def _spoiled(report: AttemptReport, undelivered: Sequence[str], why: str) -> AttemptReport:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Optional
 
 from pilot.errors import PilotageError
-from pilot.payloads.slot_users import SlotUser
+from pilot.payloads.slot_users import SlotUser, cannot_enter
 
 #: Bytes at the end of a log that are looked at for its last lines.
 _TAIL = 8192
@@ -62,6 +62,11 @@ class AttemptDirectory:
         """What was granted, as JSON."""
         return self.root / "grant.json"
 
+    @property
+    def credentials(self) -> Path:
+        """A folder with the secrets that the job asked for; there is none where it asked for none."""
+        return self.root / "credentials"
+
     def create(self, token: str) -> None:
         """Make it anew, with the job's token in a file. Raises `PilotageError` where its owner could not reach it."""
         if self.root.exists():
@@ -80,6 +85,11 @@ class AttemptDirectory:
         """Write a file beside the places of the payload, which it may read, and nobody else."""
         write_private(path, text, self.owner)
 
+    def give(self, folder: Path) -> None:
+        """A folder beside its places becomes the payload's."""
+        if self.owner is not None:
+            os.chown(folder, self.owner.uid, self.owner.gid)
+
     def hand_over(self) -> None:
         """What was put into its places becomes the owner's. Before the payload runs: it could leave links there."""
         if self.owner is None:
@@ -95,13 +105,9 @@ def _let_through(attempts: Path, owner: SlotUser) -> None:
     """Let other users pass through the pilot's two folders, which they may not list, and see that they get there."""
     for folder in (attempts, attempts.parent):
         folder.chmod(0o711)
-    for folder in attempts.parents:
-        about = folder.stat()
-        if not about.st_mode & (0o010 if about.st_gid == owner.gid else 0o001):
-            raise PilotageError(
-                f"the payload's user {owner.name} cannot reach {attempts}: {folder} lets no other user through."
-                " Have the pilot work in a place that does, or run without `slot_users`"
-            )
+    problem = cannot_enter(attempts, [owner])
+    if problem:
+        raise PilotageError(problem)
 
 
 def write_private(path: Path, text: str, reader: Optional[SlotUser] = None) -> None:

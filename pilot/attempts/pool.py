@@ -16,6 +16,7 @@ from commands.context import Capacity, Faults, Node
 from pilot.attempts.attempt import Attempt, Services
 from pilot.attempts.containers import all_isolated, offerable
 from pilot.attempts.directory import AttemptDirectory
+from pilot.attempts.peek import Shows
 from pilot.attempts.slots import Key, NoRoom, Slot, Slots, scratch
 from pilot.attempts.verdict import GONE, Verdict
 from pilot.attempts.watchdog import Limits
@@ -60,6 +61,7 @@ class Pool:
         self._stopped = False
         self._health = Health()
         self._progressed = 0.0
+        self._shows = Shows(services.central, services.say)
 
     # -- commands.context.Computing -----------------------------------------------------------------------------------
 
@@ -167,6 +169,12 @@ class Pool:
             grace = min(found.lease.spec.grace, KILL_GRACE)
             found.end(Verdict(Outcome.KILLED, reason or "killed", grace=grace))
 
+    def show(self, job: int, attempt: int, order: int, argument: str) -> None:
+        with self._changed:
+            found = self._attempts.get((job, attempt))
+        if found is not None:
+            self._shows.show(found.place, job, attempt, order, argument)
+
     def gone(self, job: int, attempt: int) -> None:
         with self._changed:
             found = self._attempts.get((job, attempt))
@@ -255,7 +263,6 @@ class Pool:
         self._health = self._health.after(attempt.lease.job, attempt.outcome, attempt.told)
         if self._health.problem and self._stopping is None:
             self._stopping = (PilotReason.NODE_FAULTS, self._health.problem)
-            self.services.timesheet.close()
 
     def _freed(self, key: Key) -> None:
         self.services.timesheet.free(key)  # told before anybody can be given the cores
@@ -273,7 +280,10 @@ class Pool:
             users = self.services.containment.users
             if attempt is not None and attempt.place.owner is not None and users is not None and not attempt.left:
                 users.give_back(attempt.place.owner)
+            closing = self._stopping is not None
             self._tell()
+        if closing:
+            self.services.timesheet.close()
 
     def _tell(self) -> None:
         self._news = True

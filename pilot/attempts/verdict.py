@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from pilot.attempts.watchdog import MACHINE, Exceeded, Limits, out_of_memory
+from pilot.codes import AttemptCode
 from pilot.payloads.payload import Ended
 from pilot.protocol import AttemptReport, Usage
 from pilot.states import Outcome, Phase
@@ -21,6 +22,7 @@ class Verdict:
     limit: Optional[str] = None
     grace: float = 0.0  # seconds between the request to stop and the kill
     files: float = 0.0  # seconds after that in which files may still be brought home
+    code: str = ""  # where the other fields do not say it
 
 
 #: Limits that do no harm while the payload has its grace.
@@ -42,46 +44,44 @@ def perhaps_told(ended: Ended) -> bool:
 def beyond(problem: Exceeded, grace: float) -> Verdict:
     """A limit was exceeded. What eats memory or disk gets no time to eat more."""
     if problem.limit == MACHINE:
-        return Verdict(Outcome.NODE_FAULT, problem.message)
+        return Verdict(Outcome.NODE_FAULT, problem.message, code=AttemptCode.MACHINE_MEMORY)
     patience = grace if problem.limit in _PATIENT else 0.0
     return Verdict(Outcome.LIMIT_EXCEEDED, problem.message, problem.limit, patience)
 
 
 def judge(ended: Ended, verdict: Optional[Verdict], usage: Usage, limits: Limits) -> AttemptReport:
     """What to report about a payload that has ended; its outputs are another matter."""
-    outcome, limit, message = _judge(ended, verdict, usage, limits)
+    found = verdict or _judge(ended, usage, limits)
     return AttemptReport(
         Phase.ENDED,
-        outcome,
+        found.outcome,
         exit_code=ended.exit_code,
         signal=ended.signal,
-        limit=limit,
-        message=message,
+        limit=found.limit,
+        message=found.message,
         usage=usage,
+        code=found.code,
     )
 
 
-def _judge(
-    ended: Ended, verdict: Optional[Verdict], usage: Usage, limits: Limits
-) -> tuple[Optional[Outcome], Optional[str], str]:
-    if verdict is not None:
-        return verdict.outcome, verdict.limit, verdict.message
+def _judge(ended: Ended, usage: Usage, limits: Limits) -> Verdict:
     if ended.outcome is not None:
-        return ended.outcome, None, ended.message
+        image = ended.outcome is Outcome.INPUT_ERROR  # what could not be used is the container's image
+        return Verdict(ended.outcome, ended.message, code=AttemptCode.IMAGE if image else "")
     if ended.oom_kills or ended.starved:
-        killed = beyond(out_of_memory(ended.oom_kills, limits), 0.0)
-        return killed.outcome, killed.limit, killed.message
+        return beyond(out_of_memory(ended.oom_kills, limits), 0.0)
     if ended.exit_code == 0:
-        return Outcome.SUCCESS, None, ""
+        return Verdict(Outcome.SUCCESS)
     full = limits.disk is not None and (usage.disk or 0) > limits.disk
     # A shell says 128 + the signal that ended its child.
     if full or ended.signal == signal.SIGXFSZ or ended.exit_code == 128 + signal.SIGXFSZ:
-        return Outcome.LIMIT_EXCEEDED, "disk", "it wrote more than its limit of disk allows, and failed"
+        return Verdict(Outcome.LIMIT_EXCEEDED, "it wrote more than its limit of disk allows, and failed", "disk")
     if ended.signal == signal.SIGXCPU or ended.exit_code == 128 + signal.SIGXCPU:
-        return Outcome.LIMIT_EXCEEDED, "cpu_time", "one of its processes used more than its limit of CPU time allows"
+        message = "one of its processes used more than its limit of CPU time allows"
+        return Verdict(Outcome.LIMIT_EXCEEDED, message, "cpu_time")
     if ended.signal is None:
-        return Outcome.PAYLOAD_ERROR, None, f"it ended with exit code {ended.exit_code}"
-    return Outcome.PAYLOAD_ERROR, None, f"it was ended by signal {ended.signal} ({signal_name(ended.signal)})"
+        return Verdict(Outcome.PAYLOAD_ERROR, f"it ended with exit code {ended.exit_code}")
+    return Verdict(Outcome.PAYLOAD_ERROR, f"it was ended by signal {ended.signal} ({signal_name(ended.signal)})")
 
 
 def signal_name(number: int) -> str:

@@ -25,7 +25,7 @@ class AgentProcess:
         """Start the agent in a session of its own, so that a signal to ours is ours to handle."""
         ours, theirs = pair()
         with theirs:
-            command, environment = _command(archive)
+            command, environment = ourselves(archive)
             process = subprocess.Popen(
                 [*command, "agent", "--fd", str(theirs.fileno()), "--work", str(work)],
                 stdin=subprocess.DEVNULL,
@@ -59,7 +59,7 @@ class AgentProcess:
         self.process.kill()
 
 
-def _command(archive: Optional[Path]) -> tuple[list[str], dict[str, str]]:
+def ourselves(archive: Optional[Path]) -> tuple[list[str], dict[str, str]]:
     """How to run ourselves, and in which environment."""
     if archive is not None:
         return [sys.executable, "-I", str(archive)], dict(os.environ)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Callable, Optional
 
 from pilot.backoff import Backoff
@@ -10,7 +11,7 @@ from pilot.errors import Refusal, TransportError
 from pilot.monitor.central_client import CentralClient
 from pilot.monitor.holdings import Heard, Holdings
 from pilot.monitor.steadfast import steadfast
-from pilot.protocol import Spool
+from pilot.protocol import Ledger, Spool
 
 #: Seconds between two heartbeats, however much there is to tell, and however little.
 LEAST, MOST = 1.0, 600.0
@@ -27,6 +28,7 @@ class Beat:
         holdings: Holdings,
         spool: Callable[[], Spool],
         *,
+        ledger: Callable[[], Optional[Ledger]] = lambda: None,
         interval: float,
         heard: Callable[[Heard], None],
         refused: Callable[[Refusal], None],
@@ -36,6 +38,7 @@ class Beat:
         self.client = client
         self.holdings = holdings
         self.spool = spool
+        self.ledger = ledger
         self.interval = interval  # until the central says otherwise
         self.longest = MOST  # an order may ask for more frequent beats than replies do
         self.heard = heard
@@ -62,7 +65,8 @@ class Beat:
         """Send one heartbeat. Returns the seconds until the next."""
         self._hurry.clear()
         self.sequence += 1
-        request = self.holdings.compose(self.client.standing.epoch, self.sequence, self.spool())
+        said = self.holdings.compose(self.client.standing.epoch, self.sequence, self.spool())
+        request = replace(said, ledger=self.ledger())
         try:
             reply = self.client.heartbeat(request)
         except TransportError as error:

@@ -32,6 +32,7 @@ from pilot.protocol import (
     ReleaseRequest,
     RenewReply,
     RenewRequest,
+    ResumeRequest,
     StepReport,
 )
 from pilot.transport import Response, Transport
@@ -78,6 +79,17 @@ class CentralClient:
         reply = self._ask("POST", self._path("enrol"), body, {"Content-Type": "application/json"}, TIMEOUT, EnrolReply)
         self.standing.enrolled(reply, self.standing.steady() - began)
         return reply
+
+    def resume(self, request: ResumeRequest) -> EnrolReply:
+        """Have the next epoch, and take it over."""
+        began = self.standing.steady()
+        reply = self._post(self._path("resume"), request, EnrolReply)
+        self.standing.enrolled(reply, self.standing.steady() - began)
+        return reply
+
+    def renew(self) -> None:
+        """Have a fresh token, which is also a word of the pilot."""
+        self._renew(self.standing.token)
 
     def match(self, request: MatchRequest) -> MatchReply:
         return self._post(self._path("match"), request, MatchReply, TIMEOUT + request.wait)

@@ -132,6 +132,9 @@ class Control:
     def kill(self, job: int, attempt: int, reason: str) -> None:
         self.tell(messages.Kill(job, attempt, reason))
 
+    def show(self, job: int, attempt: int, order: int, argument: str) -> None:
+        self.tell(messages.Show(job, attempt, order, argument))
+
     def flush(self) -> None:
         self.shipper.flush()
 

@@ -58,8 +58,9 @@ class Member:
         if arrived is None:
             self.vigil.silent_since = self.vigil.silent_since or now
             return
-        self.vigil.heard = now
         for message in arrived:
+            if isinstance(message, messages.Tick):
+                self.vigil.heard = now
             self.desk.take(message)
 
     def kill(self, why: str) -> None:
@@ -79,12 +80,12 @@ class Member:
             self.listen(now())
         last = self.desk.finished
         if last is not None:
-            self.ending = Ending(last.reason, last.message, last.ledger)
+            self.ending = Ending(last.reason, last.message)
             return self.ending
         what = f"{self.name} process ended with {how}" + (f" since {self.killed_why}" if self.killed_why else "")
         self.say(what)
         if stopping is not None:
-            self.ending = Ending(stopping.reason, f"{stopping.message}; {what}", stopping.ledger)
+            self.ending = Ending(stopping.reason, f"{stopping.message}; {what}")
         else:
             self.ending = Ending(PilotReason.AGENT_DIED, what)
         return self.ending
@@ -133,14 +134,6 @@ class Crew:
 
 
 def ending_of(endings: Sequence[Ending]) -> Ending:
-    """How a pilot ended whose agents ended so, the last of them last: as one that died if any did, else as the last.
-
-    What their time went into is added up.
-    """
+    """How a pilot ended whose agents ended so, the last of them last: as one that died if any did, else as the last."""
     died = [ending for ending in endings if ending.reason is PilotReason.AGENT_DIED]
-    word = died[0] if died else endings[-1]
-    ledger: dict[str, float] = {}
-    for ending in endings:
-        for cause, seconds in ending.ledger.items():
-            ledger[cause] = ledger.get(cause, 0.0) + seconds
-    return Ending(word.reason, word.message, ledger)
+    return died[0] if died else endings[-1]

@@ -7,7 +7,9 @@ from dataclasses import replace
 from typing import Callable, Optional, Union
 
 from pilot import messages
+from pilot.ledger import Happened
 from pilot.masking import Secrets, owner
+from pilot.monitor.books import Books
 from pilot.monitor.holdings import Holdings
 from pilot.monitor.matching import Matching
 from pilot.monitor.obedience import Obedience
@@ -15,9 +17,7 @@ from pilot.monitor.shipper import Shipper
 from pilot.monitor.spool import Spool
 from pilot.protocol import Lease
 from pilot.states import Phase
-
-#: Steps of one agent at most, so that those of the next have numbers of their own.
-STEPS = 1000
+from pilot.steps.output import STEPS
 
 
 class Desk:
@@ -33,6 +33,8 @@ class Desk:
         spool: Spool,
         shipper: Shipper,
         secrets: Secrets,
+        books: Books,
+        steps_before: int = 0,
     ) -> None:
         self.agent = agent
         self.tell = tell
@@ -42,6 +44,8 @@ class Desk:
         self.spool = spool
         self.shipper = shipper
         self.secrets = secrets
+        self.books = books
+        self.steps_before = steps_before  # numbers that steps of earlier monitors' agents have
         self.finished: Optional[messages.Finished] = None
 
     def take(self, message: messages.Message) -> None:
@@ -57,8 +61,8 @@ class Desk:
             self._take_other(message)
         elif isinstance(message, (messages.Stream, messages.CloseStream)):
             self._take_stream(message)
-        elif isinstance(message, messages.Facts):
-            self._take_facts(message)
+        elif isinstance(message, (messages.Facts, Happened)):
+            self._take_note(message)
         elif isinstance(message, messages.Lifetime):
             self.obedience.hands.lifetime(message.seconds)
         elif isinstance(message, messages.Finished):
@@ -69,6 +73,8 @@ class Desk:
         """Before the agent has them: what is secret about them is known."""
         for lease in leases:
             self.secrets.add(owner(lease.job, lease.attempt), lease.secrets)
+            if lease.credentials:
+                self.shipper.credentials_in(lease.job, lease.attempt)
 
     def over(self, job: int, attempt: int) -> None:
         """The lease is no longer ours to speak of."""
@@ -91,11 +97,15 @@ class Desk:
         else:
             self.shipper.close(message.name)
 
-    def _take_facts(self, message: messages.Facts) -> None:
-        if self.agent == 1:  # the others find out the same
+    def _take_note(self, message: Union[messages.Facts, Happened]) -> None:
+        if isinstance(message, Happened):
+            self.books.happened(self.agent, message)
+        elif self.agent == 1:  # the others find out the same
             self.holdings.found(message.facts)
 
     def _take_other(self, message: Union[messages.Release, messages.Step]) -> None:
+        if isinstance(message, messages.Step):
+            self.books.validating(self.agent)
         self.spool.put(self._named(message) if isinstance(message, messages.Step) else message)
         if isinstance(message, messages.Release):
             for lease in message.leases:
@@ -104,7 +114,6 @@ class Desk:
 
     def _named(self, step: messages.Step) -> messages.Step:
         """The step among those of all agents."""
-        if self.agent == 1:
-            return step
-        number = STEPS * (self.agent - 1) + step.report.number
-        return replace(step, report=replace(step.report, number=number, command=f"{self.agent}/{step.report.command}"))
+        number = self.steps_before + STEPS * (self.agent - 1) + step.report.number
+        command = step.report.command if self.agent == 1 else f"{self.agent}/{step.report.command}"
+        return replace(step, report=replace(step.report, number=number, command=command))

@@ -13,12 +13,15 @@ from pilot.backoff import Backoff
 from pilot.config import Config
 from pilot.errors import InvalidInput, Refusal, TransportError
 from pilot.monitor.central_client import CentralClient
+from pilot.monitor.session import instance_of
 from pilot.protocol import EnrolReply, EnrolRequest, Fact
 
 #: Bytes of a session key.
 KEY_SIZE = 32
 #: The marker that tells the wrapper that the pilot can speak for itself now.
 MARKER = "enrolled"
+#: Where the wrapper leaves what it may send the boot log with.
+TICKET = "ticket"
 #: More than any secret.
 _MAX_SECRET = 4096
 #: How batch systems count how often they have started a job before.
@@ -43,7 +46,7 @@ def read_secret(path: Path) -> str:
 
 def ticket(config: Config) -> str:
     """What the wrapper may send the boot log with, where it left it; empty where it did not."""
-    return _first_line(str(config.work / "ticket"))
+    return _first_line(str(config.work / TICKET))
 
 
 def request(secret: str, key: bytes, version: str) -> EnrolRequest:
@@ -52,7 +55,7 @@ def request(secret: str, key: bytes, version: str) -> EnrolRequest:
         secret=secret,
         session_key=base64.b64encode(key).decode(),
         pilot_version=version,
-        instance=_first_line("/proc/sys/kernel/random/boot_id"),
+        instance=instance_of(Path("/"), os.geteuid()),
         restarts=next((int(value) for name in _RESTARTS if (value := os.environ.get(name, "")).isdigit()), 0),
         facts=(
             Fact("host", socket.gethostname(), "uname"),
@@ -100,8 +103,9 @@ def enrol(
 
 
 def leave_traces(config: Config) -> None:
-    """Remove the secret, which is worth nothing any more, and tell the wrapper that the pilot is known."""
+    """Remove secret and ticket, which are worth nothing any more, and tell the wrapper that the pilot is known."""
     config.secret_file.unlink(missing_ok=True)
+    (config.work / TICKET).unlink(missing_ok=True)
     (config.work / MARKER).touch(mode=0o600)
 
 

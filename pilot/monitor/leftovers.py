@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Optional
 
 from pilot import messages
+from pilot.codes import AttemptCode
 from pilot.endings import Ending
 from pilot.monitor.holdings import Holdings
 from pilot.monitor.pilot_log import PilotLog
 from pilot.monitor.shipper import Shipper
 from pilot.monitor.spool import Spool
 from pilot.protocol import AttemptId, AttemptReport
-from pilot.states import Phase
+from pilot.states import Outcome, Phase
 
 #: Lines of the log that a node-fault shows.
 LAST_LINES = 20
@@ -30,6 +31,7 @@ def settle(
             Phase.ENDED,
             ending.outcome,
             message=f"the pilot ended under it: {ending.message or ending.reason.value}",
+            code=AttemptCode.PILOT_ENDED if ending.outcome is Outcome.NODE_FAULT else "",
             usage=lease.usage,
             tail=tail,
             log_sizes=shipper.close_attempt(lease.job, lease.attempt),

@@ -16,15 +16,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
-import pilot
-from pilot import messages, processes
+from pilot import messages, processes, procfs
 from pilot.config import Config
 from pilot.endings import Ending, forsaken
 from pilot.errors import ExitCode, Refusal
+from pilot.ledger import cause_of
 from pilot.masking import Secrets
-from pilot.monitor import enrolment
 from pilot.monitor.agent_process import AgentProcess
 from pilot.monitor.beat import Beat
+from pilot.monitor.books import Books
 from pilot.monitor.central_client import CentralClient
 from pilot.monitor.control import Control
 from pilot.monitor.courier import Courier
@@ -32,22 +32,21 @@ from pilot.monitor.crew import Crew, Member, ending_of
 from pilot.monitor.desk import Desk
 from pilot.monitor.drain_file import DrainFiles
 from pilot.monitor.holdings import Heard, Holdings
+from pilot.monitor.kept_logs import KeptLogs
 from pilot.monitor.leftovers import settle
 from pilot.monitor.matching import Matching
 from pilot.monitor.obedience import Obedience
 from pilot.monitor.pilot_log import PilotLog
 from pilot.monitor.shipper import Shipper
 from pilot.monitor.spool import Item, Spool
-from pilot.monitor.standing import Standing
-from pilot.monitor.stillborn import cannot_begin
 from pilot.monitor.waking import Waking
 from pilot.monitor.winding_up import WindingUp
 from pilot.notices import places
 from pilot.notices.lookout import Lookout
 from pilot.notices.notice import Notice
 from pilot.protocol import EnrolReply, Fact, Offer
-from pilot.states import Phase, PilotReason
-from pilot.transport import Https
+from pilot.states import SITE_DRAINS, Cause, Phase, PilotReason
+from pilot.steps.output import STEPS
 
 #: Seconds between two looks at the agent, when nothing happens.
 LOOK = 1.0
@@ -59,50 +58,21 @@ OPEN_FILES = 2048
 PARTING = 3.0
 
 
-def run(config: Config, archive: Optional[Path]) -> ExitCode:
-    """Be the monitor of one pilot, from its secret to its goodbye.
-
-    Raises `InvalidInput` without a secret, `Refusal` and `TransportError` when it could not be enrolled.
-    """
-    processes.become_subreaper()
-    processes.protect_from_oom()
-    processes.forbid_dumps()
-    waking = Waking()
-    waking.catch()
-    log = PilotLog(config.log)
-    secret = enrolment.read_secret(config.secret_file)
-    standing = Standing(config.stamp, os.urandom(enrolment.KEY_SIZE), time.monotonic)
-    client = CentralClient(config.central, Https(config.ca), standing, os.urandom)
-    what = enrolment.request(secret, standing.key, pilot.__version__)
-    try:
-        reply = enrolment.enrol(
-            client, what, patience=config.patience, wait=waking.signalled_within, rng=random.random, say=log.say
-        )
-    except enrolment.Interrupted:
-        log.say(f"signal {waking.signalled} came before the pilot was enrolled")
-        return ExitCode.PREEMPTED
-    enrolment.leave_traces(config)
-    log.say(f"enrolled as {config.stamp}, epoch {reply.epoch}, pilot {pilot.__version__}")
-    secrets = Secrets()
-    secrets.add(None, [secret, what.session_key, reply.token, enrolment.ticket(config)])
-    try:
-        return Monitor(config, reply, client, log, waking, secrets).run(archive)
-    except (RuntimeError, BlockingIOError) as problem:  # a thread, or an agent's process, was not to be had
-        return cannot_begin(client, log, problem)
-
-
 class Monitor:
     """One enrolled pilot. What threads call is marked so; everything else happens in the main thread."""
 
     def __init__(
-        self, config: Config, reply: EnrolReply, client: CentralClient, log: PilotLog, waking: Waking, secrets: Secrets
-    ) -> None:
+        self, config: Config, reply: EnrolReply, client: CentralClient, log: PilotLog, waking: Waking, secrets: Secrets,
+        kept: Optional[KeptLogs] = None, life: int = 1,
+    ) -> None:  # fmt: skip
         self.config = config
         self.reply = reply
         self.client = client
         self.log = log
         self.waking = waking
         self.secrets = secrets
+        self.kept = kept
+        self.life = life  # which of the pilot's monitors this is
         self.steady = client.standing.steady
         self.started = self.steady()
         settings = self.settings = reply.settings
@@ -110,11 +80,16 @@ class Monitor:
         timed: dict[str, Any] = {**about, "steady": self.steady}
         self.holdings = Holdings(lambda: self.beat.hurry())
         self.spool = Spool(config.spool, log.say)
+        began = self.started - (procfs.age(os.getpid()) or 0.0)
+        cores = config.cores if isinstance(config.cores, int) else len(os.sched_getaffinity(0))
+        self.books = Books(began, cores, self.steady, settings.beat)
         self.beat = Beat(
             client, self.holdings, self.spool.content,
-            interval=settings.beat, heard=self._heard, refused=self._beat_refused, **about,
+            ledger=self.books.news, interval=settings.beat, heard=self._heard, refused=self._beat_refused, **about,
         )  # fmt: skip
-        self.shipper = Shipper(client.log, secrets, interval=settings.log_interval, bound=settings.log_bound, **timed)
+        self.shipper = Shipper(
+            client.log, secrets, interval=settings.log_interval, bound=settings.log_bound, kept=kept, **timed
+        )
         self.courier = Courier(self.spool, client, settled=self._settled, refused=self._refused, **timed)
         self.crew = Crew()
         self.control = Control(
@@ -128,29 +103,29 @@ class Monitor:
         name = "the agent" if self.config.agents == 1 else f"agent {number}"
         member = Member(number, name, self.started, self.log.say)
         member.matching = Matching(
-            self.client, self.holdings, agent=number, answer=member.answer,
+            self.client, self.holdings, agent=number, answer=partial(self._answer, member),
             leased=lambda leases: member.desk.leased(leases), give_back=self.spool.put, refused=self._refused, **timed,
         )  # fmt: skip
         member.desk = Desk(
-            number, member.tell, self.holdings, member.matching, self.obedience, self.spool, self.shipper, self.secrets
-        )
+            number, member.tell, self.holdings, member.matching, self.obedience, self.spool, self.shipper, self.secrets,
+            self.books, STEPS * self.config.agents * (self.life - 1),
+        )  # fmt: skip
         return member
 
     def run(self, archive: Optional[Path]) -> ExitCode:
         """Start the agents, watch until they have ended, and wind up."""
         self.spool.open()
-        if self.config.boot_log is not None:
-            self.shipper.add("boot", self.config.boot_log)
-        self.shipper.add("pilot", self.config.log)
+        self._begin_logs()
         ahead = self.client.standing.ahead(time.time())
         self.holdings.found([Fact("clock_offset", ahead, "seconds ahead of the central's clock, by its last answer")])
         beating, working = threading.Event(), threading.Event()
         site = DrainFiles(self.config.policy, self.config.drain_file, self._site_drains)
         threading.Thread(target=site.run, args=(working,), name="site", daemon=True).start()
         self.crew.start(lambda: AgentProcess.start(archive, self.config.work, self.log.file), self.log.say)
+        self.books.begin([member.number for member in self.crew.members])
         processes.lift_file_limit(OPEN_FILES)
         for member in self.crew.members:
-            member.tell(messages.Hello(self.config, self.settings, self.reply.epoch, member.number))
+            member.tell(messages.Hello(self.config, self.settings, self.reply.epoch, member.number, self.life))
         if isinstance(self.settings.end_of_life, int):
             self.control.expect(self.started + self.settings.end_of_life, PilotReason.NO_TIME, "the pilot's time is up")
         notices = threading.Thread(target=self._lookout().run, args=(working,), name="notices", daemon=True)
@@ -172,6 +147,7 @@ class Monitor:
             self.beat.hurry()
             beats.join(JOIN_PATIENCE)
 
+        self._forget_secrets()
         code = self._winding_up().run(ending, self._patience(), stop_beating)
         stop_beating()
         working.set()
@@ -183,6 +159,19 @@ class Monitor:
         self._clean_up()
         return code
 
+    def _begin_logs(self) -> None:
+        if self.config.boot_log is not None:
+            self.shipper.add("boot", self.config.boot_log)
+        self.shipper.add("pilot", self.config.log)
+        self.shipper.take_up()
+
+    def _forget_secrets(self, agent: Optional[int] = None) -> None:
+        """What agents wipe themselves, unless they were killed: of that agent's attempts, without one of all."""
+        from pilot.attempts.credentials import forget  # more than a monitor should carry for all its life
+
+        held = None if agent is None else [(one.job, one.attempt) for one in self.holdings.running(agent)]
+        forget(self.config.work / "attempts", held)
+
     def _clean_up(self) -> None:
         """What agents remove themselves, unless they were killed."""
         from pilot.attempts.containment import remove_groups  # more than a monitor should carry for all its life
@@ -192,7 +181,7 @@ class Monitor:
     def _winding_up(self) -> WindingUp:
         return WindingUp(
             self.holdings, self.crew.take_no_more, self.spool, self.shipper, self.client, self.log, self.waking,
-            self.steady, random.random,
+            self.steady, random.random, self.books.final,
         )  # fmt: skip
 
     def _patience(self) -> float:
@@ -233,6 +222,7 @@ class Monitor:
     def _part(self, member: Member, how: str) -> Ending:
         """An agent has ended. While others go on, what it held is settled and no jobs come for it."""
         ending = member.part(how, self.control.stopping, self.steady)
+        self.books.ended(member.number)
         if self.crew.living():
             processes.end_all_children(PARTING, self.crew.pids())
             # What it held goes back only then: a request of its that is still held would be given it again.
@@ -243,6 +233,7 @@ class Monitor:
 
     def _settle(self, member: Member) -> None:
         if member.ending is not None:
+            self._forget_secrets(member.number)
             settle(member.ending, self.holdings, self.spool, self.shipper, self.log, member.number)
 
     def _look(self, now: float) -> None:
@@ -261,8 +252,14 @@ class Monitor:
 
     # -- called by threads --------------------------------------------------------------------------------------------
 
+    def _answer(self, member: Member, answer: messages.Answer) -> None:
+        if answer.match is not None:
+            self.books.answered(member.number, answer.match)
+        member.answer(answer)
+
     def _heard(self, heard: Heard) -> None:
         self.shipper.follow(heard.followed)
+        self.books.pace = heard.next_beat
         self.secrets.add(None, [self.client.standing.token])
         if heard.gone or heard.orders:
             self.waking.post(lambda: self._obey(heard))
@@ -271,6 +268,7 @@ class Monitor:
         for job, attempt in heard.gone:
             self.log.say(f"job {job} attempt {attempt} is not ours any more")
             self.crew.tell(messages.Gone(job, attempt))
+            self.books.settle(job, attempt, Cause.LOST)
             self.crew.over(job, attempt)
         for order in heard.orders:
             self.obedience.take(order)
@@ -279,7 +277,7 @@ class Monitor:
         self.waking.post(lambda: self.control.notice(notice))
 
     def _site_drains(self, file: Path, reason: str) -> None:
-        why = f"the site drains this computer ({file})" + (f": {reason}" if reason else "")
+        why = f"{SITE_DRAINS} ({file})" + (f": {reason}" if reason else "")
         self.holdings.found([Fact("drain", why, f"{file} is there")])
         self.waking.post(lambda: self.control.drain(why))
 
@@ -290,6 +288,7 @@ class Monitor:
             self.waking.post(lambda: self.crew.tell(messages.Gone(item.job, item.attempt)))
         elif item.report.phase is not Phase.ENDED:
             return
+        self.books.settle(item.job, item.attempt, Cause.LOST if refusal else cause_of(item.report.outcome))
         self.crew.over(item.job, item.attempt)
 
     def _refused(self, refusal: Refusal) -> None:

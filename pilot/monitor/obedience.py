@@ -24,6 +24,8 @@ class Hands(Protocol):
 
     def kill(self, job: int, attempt: int, reason: str) -> None: ...
 
+    def show(self, job: int, attempt: int, order: int, argument: str) -> None: ...
+
     def flush(self) -> None: ...
 
     def setting(self, name: str, value: str) -> str: ...
@@ -56,15 +58,30 @@ class Obedience:
                 self.hands.kill(lease.job, lease.attempt, reason)
 
     def _carry_out(self, order: Order) -> str:
+        try:
+            verb = OrderVerb(order.verb)
+        except ValueError:
+            return f"this pilot does not know the order {order.verb:.40}"
         if order.job is not None and order.attempt is not None:
-            return self._kill(order.job, order.attempt, _why(order))
+            return self._to_attempt(verb, order, order.job, order.attempt)
         # Zero: given before the pilot had an epoch.
         if order.epoch not in (0, self.epoch):
             return "stale epoch"
-        return self._to_pilot(order)
+        return self._to_pilot(verb, order)
+
+    def _to_attempt(self, verb: OrderVerb, order: Order, job: int, attempt: int) -> str:
+        if verb is OrderVerb.KILL:
+            return self._kill(job, attempt, _why(verb, order))
+        if verb is OrderVerb.PEEK and self._holds(job, attempt):
+            self.hands.show(job, attempt, order.id, order.argument)
+            return "its answer is a log of the attempt"
+        return "not held here" if verb is OrderVerb.PEEK else f"{verb.value} is for a pilot, not an attempt"
+
+    def _holds(self, job: int, attempt: int) -> bool:
+        return any((lease.job, lease.attempt) == (job, attempt) for lease in self.holdings.running())
 
     def _kill(self, job: int, attempt: int, reason: str) -> str:
-        if any((lease.job, lease.attempt) == (job, attempt) for lease in self.holdings.running()):
+        if self._holds(job, attempt):
             self.hands.kill(job, attempt, reason)
             return "the payload is told to stop"
         self._to_kill[job, attempt] = reason
@@ -72,30 +89,30 @@ class Obedience:
             del self._to_kill[next(iter(self._to_kill))]
         return "not held here"
 
-    def _to_pilot(self, order: Order) -> str:
-        if order.verb in (OrderVerb.DRAIN, OrderVerb.HALT):
-            return self._to_end(order)
-        if order.verb is OrderVerb.FLUSH:
+    def _to_pilot(self, verb: OrderVerb, order: Order) -> str:
+        if verb in (OrderVerb.DRAIN, OrderVerb.HALT):
+            return self._to_end(verb, order)
+        if verb is OrderVerb.FLUSH:
             self.hands.flush()
             return "the logs are pushed now"
-        if order.verb is OrderVerb.SET:
+        if verb is OrderVerb.SET:
             name, _, value = order.argument.partition("=")
             return self.hands.setting(name.strip(), value.strip())
-        return f"{order.verb.value} needs a job and an attempt"
+        return f"{verb.value} needs a job and an attempt"
 
-    def _to_end(self, order: Order) -> str:
+    def _to_end(self, verb: OrderVerb, order: Order) -> str:
         try:
             left = float(order.argument) if order.argument else None
         except ValueError:
             return f"expected seconds, got {order.argument}"
-        if order.verb is OrderVerb.DRAIN:
-            self.hands.drain(_why(order), left=left)
+        if verb is OrderVerb.DRAIN:
+            self.hands.drain(_why(verb, order), left=left)
             return "draining"
-        self.hands.halt(_why(order), left=left)
+        self.hands.halt(_why(verb, order), left=left)
         return "halting"
 
 
-def _why(order: Order) -> str:
+def _why(verb: OrderVerb, order: Order) -> str:
     """The reason as a sentence, with who gave it."""
     who = f"by {order.who}" if order.who else "by the central"
-    return f"{order.verb.value} ordered {who}" + (f": {order.reason}" if order.reason else "")
+    return f"{verb.value} ordered {who}" + (f": {order.reason}" if order.reason else "")

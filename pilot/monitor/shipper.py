@@ -12,6 +12,7 @@ from pilot.backoff import Backoff
 from pilot.errors import Refusal, TransportError
 from pilot.masking import Secrets, owner, owner_of
 from pilot.monitor.central_client import LogChunk
+from pilot.monitor.kept_logs import KeptLogs
 from pilot.monitor.steadfast import steadfast
 from pilot.monitor.stream import LogStream
 from pilot.protocol import MAX_BOOT_LOG, LogReply, attempt_stream
@@ -58,6 +59,7 @@ class Shipper:
         steady: Callable[[], float],
         rng: Callable[[], float],
         say: Callable[[str], None],
+        kept: Optional[KeptLogs] = None,
     ) -> None:
         self.send = send
         self.secrets = secrets
@@ -66,6 +68,8 @@ class Shipper:
         self.steady = steady
         self.rng = rng
         self.say = say
+        self.kept = kept
+        self._not_kept: set[Optional[str]] = set()  # attempts whose logs another monitor could not mask
         self._backoff = Backoff(rng)
         self._streams: dict[str, _Sending] = {}
         self._lengths: dict[str, dict[str, int]] = {}  # owner → stream → bytes, of what was closed
@@ -87,9 +91,26 @@ class Shipper:
             too_many = self._oldest_closed() if len(self._streams) > MAX_STREAMS else None
         # Opened now: its directory may be gone before its last bytes are pushed.
         stream.measure()
+        self._keep(name, path)
         if too_many is not None:
             self._give_up(too_many, f"more than {MAX_STREAMS} logs wait to be pushed")
         self._wake.set()
+
+    def take_up(self) -> None:
+        """Push what an earlier monitor has left: nothing more is written to any of it."""
+        for name, path in self.kept.found().items() if self.kept is not None else ():
+            self.add(name, path)
+            self.close(name)
+
+    def credentials_in(self, job: int, attempt: int) -> None:
+        """The logs of this attempt may show credentials. To be called before it begins."""
+        if self.kept is not None and not self.kept.secret(owner(job, attempt)):
+            self._not_kept.add(owner(job, attempt))
+
+    def _keep(self, name: str, path: Path) -> None:
+        """See that a monitor in our place finds it too."""
+        if self.kept is not None and name not in OWN and owner_of(name) not in self._not_kept:
+            self.kept.keep(name, path)
 
     def close(self, name: str) -> None:
         """Nothing more will be written to it."""
@@ -108,7 +129,8 @@ class Shipper:
         for kind in ("stdout", "stderr"):
             self.close(attempt_stream(job, attempt, kind))
         with self._lock:
-            return dict(self._lengths.get(owner(job, attempt), {}))
+            lengths = self._lengths.get(owner(job, attempt), {})
+            return {name: length for name, length in lengths.items() if name.endswith(("-stdout", "-stderr"))}
 
     def forget(self, job: int, attempt: int) -> None:
         """The attempt is over; its secrets are kept for as long as one of its logs is on its way."""
@@ -242,6 +264,8 @@ class Shipper:
         with self._lock:
             self._streams.pop(sending.stream.name, None)
         sending.stream.drop()
+        if self.kept is not None:
+            self.kept.gone(sending.stream.name)
         if sending.owner is not None:
             self._forget_secrets(sending.owner)
 
@@ -250,6 +274,8 @@ class Shipper:
             on_its_way = any(sending.owner == whose for sending in self._streams.values())
         if not on_its_way:
             self.secrets.forget(whose)
+            if self.kept is not None:
+                self.kept.no_secret(whose)
 
     def _oldest_closed(self) -> Optional[_Sending]:
         return next((sending for sending in self._streams.values() if sending.stream.closed), None)

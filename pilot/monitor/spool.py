@@ -124,6 +124,13 @@ class Spool:
         with self._lock:
             return sum(isinstance(entry.item, messages.Report) for entry in self._entries.values())
 
+    def ended(self) -> set[tuple[int, int]]:
+        """The attempts, as job and number, whose end is in it."""
+        with self._lock:
+            items = [entry.item for entry in self._entries.values()]
+        reports = [item for item in items if isinstance(item, messages.Report)]
+        return {(item.job, item.attempt) for item in reports if item.report.phase is Phase.ENDED}
+
     def close(self) -> None:
         """Leave nothing behind but results that were not delivered."""
         with self._lock:

@@ -32,6 +32,13 @@ class Standing:
             self.token = reply.token
         self.learn(reply.server_time, took)
 
+    def taken_up(self, epoch: int, token: str, server_time: float) -> None:
+        """Be who an earlier monitor was; `server_time` as far as it can be told without asking."""
+        with self._lock:
+            self.epoch = epoch
+            self.token = token
+        self.learn(server_time, 0.0)
+
     def renewed(self, token: str) -> None:
         with self._lock:
             self.token = token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Optional
 
-#: Seconds without a word from the agent after which it is hung.
+#: Seconds without a turn of the agent's main loop after which it is hung.
 HUNG = 60.0
 #: When we ourselves did not run for so many seconds, the agent's silence proves nothing.
 SUSPENDED = 5.0
@@ -16,7 +16,7 @@ class Vigil:
     """What is known of one agent's life. Times are seconds of a clock that never steps."""
 
     def __init__(self, now: float) -> None:
-        self.heard = now  # its last word
+        self.heard = now  # when its main loop last turned
         self.looked = now  # our own last look
         self.silent_since: Optional[float] = None  # when its link ended
         self.stop_by = float("inf")  # when it must have ended
@@ -31,5 +31,5 @@ class Vigil:
         if self.silent_since is not None and now - self.silent_since > EXIT_PATIENCE:
             return "it stopped speaking and did not exit"
         if now - self.heard > HUNG:
-            return f"it hung: not a word for {now - self.heard:.0f} s"
+            return f"it hung: its main loop has not turned for {now - self.heard:.0f} s"
         return ""

@@ -17,7 +17,7 @@ from pilot.monitor.pilot_log import PilotLog
 from pilot.monitor.shipper import OWN, Shipper
 from pilot.monitor.spool import Spool
 from pilot.monitor.waking import Waking
-from pilot.protocol import GoodbyeRequest
+from pilot.protocol import GoodbyeRequest, Ledger
 from pilot.states import PilotReason
 
 #: Seconds for killed processes to be gone.
@@ -47,6 +47,7 @@ class WindingUp:
     waking: Waking
     steady: Callable[[], float]
     rng: Callable[[], float]
+    ledger: Callable[[], Ledger]
 
     def run(self, ending: Ending, patience: float, stop_beating: Callable[[], None]) -> ExitCode:
         """Bring the pilot to its end, results within `patience` seconds. Returns how it ended."""
@@ -70,7 +71,7 @@ class WindingUp:
         code = ExitCode.UNDELIVERED if undelivered else ending.exit_code
         self._wait(lambda: not self.holdings.unsaid or self._away(began), self._left(deadline, SAY_PATIENCE))
         stop_beating()
-        goodbye = GoodbyeRequest(ending.reason, int(code), ending.message, ending.ledger)
+        goodbye = GoodbyeRequest(ending.reason, int(code), ending.message, self.ledger())
         self._say_goodbye(goodbye, LEAST_PATIENCE if self._away(began) else self._left(deadline, BYE_PATIENCE))
         if undelivered:
             self.log.say(f"{undelivered} reports could not be delivered and stay in {self.spool.folder}")
@@ -78,6 +79,8 @@ class WindingUp:
 
     def _push_logs(self, began: float, deadline: float) -> None:
         """The rest of the payloads' logs, then of our own, so far as it goes."""
+        for name in set(self.shipper.waiting) - set(OWN):
+            self.shipper.close(name)  # an agent that died has closed nothing
         self.shipper.flush()
         self._wait(lambda: set(self.shipper.waiting) <= set(OWN), self._left(deadline, LOGS_PATIENCE))
         self.log.say("everything else is done; these are the last lines")
