@@ -77,10 +77,15 @@ class _Inputs:
             raise InvalidJob(tuple(self._problems))
         document = dict(self._document)
         if templates:
-            document["inputs"] = templates
+            document["inputs"] = [*templates, *self._by_url()]
         if files:
             document["files"] = {name: _described(file) for name, file in files.items()}
         return Prepared((document,), tuple(needed), parsed.count)
+
+    def _by_url(self) -> list[Any]:
+        """The inputs that the pilot fetches from storages, as they were written."""
+        written = self._document.get("inputs")
+        return [each for each in written if isinstance(each, dict)] if isinstance(written, list | tuple) else []
 
     def _names(self, parsed: JobDocument) -> tuple[dict[str, str], list[str]]:
         """The name of every input with the place that asks for it, and the list of inputs without folders."""

@@ -25,7 +25,7 @@ STATE = TOP / ".lanes"  # logs, reports, and the environments of other Pythons
 NODE_PYTHONS = ("3.9", "3.11", "3.13")
 
 # What runs on both stores (see tests/chosen_store.py).
-API = ("jobs", "life", "logs", "pilots", "process", "routes", "sandboxes", "use")
+API = ("bundles", "jobs", "life", "logs", "pilots", "process", "routes", "sandboxes", "use")
 WHOLE = ("bad_days", "cli", "preemption", "random_kills", "wrapper_tells")
 SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in WHOLE)
 
@@ -45,6 +45,7 @@ ALLOWED_SKIPS: tuple[str, ...] = (
     *("control groups can be made here", "control groups of version 2 can be made here", "is not ours to use here"),
     "this machine has one CPU",
     "needs a control group for memory that can be written",
+    *("the Python of the tests can be read by everybody", "there is no Python that every user can read"),
 )
 
 
@@ -126,6 +127,7 @@ def _under(version: str) -> Lane:
 LANES = (
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
+    Lane("examples", within("examples/bundle/tests")),  # as a community tests its own commands
     Lane(
         "api-postgres",
         within(*(f"tests/integration/test_api_{name}.py" for name in API)),
@@ -162,6 +164,15 @@ LANES = (
         within(*(f"tests/real/test_{name}.py" for name in CONTAINERS)),
         setup=("tests/real/apptainer.sh",),
         environment={"PILOTAGE_APPTAINER": str(STATE / "apptainer")},
+    ),
+    *(
+        Lane(
+            name,
+            within(f"tests/real/test_{name}.py"),
+            setup=(f"tests/real/{name}.sh", "start"),
+            teardown=(f"tests/real/{name}.sh", "stop"),
+        )
+        for name in ("xrootd", "s3")
     ),
 )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+from dataclasses import replace
 
 import pytest
 
 from pilot.attempts.containment import Containment, control_groups, users_of
 from pilot.payloads.slot_users import LEAST
-from pilot.protocol import AttemptReport, Needs
+from pilot.protocol import AttemptReport, Credential, Needs
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench
+from tests.pilot_fakes import shell
 from tests.real.container_scene import DIRECTORY, FILE, in_pilot
 
 pytestmark = pytest.mark.real
@@ -40,6 +42,28 @@ def test_a_user_per_slot_in_a_container() -> None:
     assert report.outcome is Outcome.SUCCESS, (report, printed)
     assert printed.split() == [uid, "input", "token-of-1-1", uid, uid, "1"]
     assert outputs == {"out": b"out\n"}
+
+
+@needs_root
+def test_credentials_in_a_container() -> None:
+    """A payload in a container finds its secrets where the variable says; afterwards they are gone."""
+
+    def act(bench: PoolBench) -> tuple[AttemptReport, str, bool]:
+        bench.services = bench.pool.services = replace(bench.pool.services, keep_work=True)
+        script = 'echo "$PILOTAGE_CREDENTIALS"; cat "$PILOTAGE_CREDENTIALS"/key "$PILOTAGE_CREDENTIALS"/login/password'
+        given = (
+            Credential("key", "text", {"text": "open sesame\n"}),
+            Credential("login", "basic", {"user": "ann", "password": "simsim"}),
+        )
+        bench.pool.start(replace(shell(1, script, container=str(DIRECTORY)), credentials=given))
+        report = bench.central.end_of(1, 60)
+        left = (bench.directory(1) / "credentials").exists()
+        return report, bench.printed(1) + bench.printed(1, "stderr"), left
+
+    report, printed, left = in_pilot("root", act, contain=lambda: Containment(users_of(ACCOUNT.pw_name)))
+    assert report.outcome is Outcome.SUCCESS, (report, printed)
+    assert printed == "/srv/credentials\nopen sesame\nsimsim"
+    assert not left
 
 
 @needs_root

@@ -1,0 +1,1 @@
+"""Brings files to storages of every kind that a job may name, and fetches inputs from them."""

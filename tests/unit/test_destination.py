@@ -1,0 +1,189 @@
+"""URLs of storages: which are accepted where, what becomes of an output's name in one, and how a job file says it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pilot.destination import parse_destination, parse_source, serves_one, shown, target_of
+from pilot.errors import InvalidInput, InvalidJob
+from pilot.jobfile import fill_spec, members, parse
+from pilot.jobtransfers import check_filled
+from pilot.protocol import OutputRule, UrlInput
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sandbox",
+        "file:///cvmfs/store/",
+        "https://dav.example/data/",
+        "https://dav.example:8443/data/{job}.root",
+        "https://[2001:db8::1]:443/x",
+        "davs://se.example/vo/{seed}/{name}",
+        "https://{site}.example/x/",
+        "s3://bucket.name/prefix/{name}",
+        "root://se.example:1094//data/",
+    ],
+)
+def test_destinations(text: str) -> None:
+    """Every kind of storage is written as its own users write it."""
+    assert parse_destination(text, "to") == text
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "expected sandbox or a URL"),
+        ("elsewhere", "expected sandbox or a URL"),
+        ("http://dav.example/x", "expected sandbox or a URL"),
+        ("ftp://dav.example/x", "file://, https://, davs://, s3://, root://"),
+        ("https://ann:secret@dav.example/x", "belong into `credentials`"),
+        ("https://dav.example", "with a path"),
+        ("https:///x", "expected a host"),
+        ("https://dav.example:99999/x", "expected a host"),
+        ("https://dav example/x", "without blanks"),
+        ("https://dav.example/x?sig=1", "without query"),
+        ("https://dav.example/x#y", "without query"),
+        ("https://dav.example/a/../../x", "no .. in it"),
+        ("https://dav.example/a/%2e%2e/x", "no .. in it"),
+        ("file://host/x", "expected file:///PATH"),
+        ("s3://B/x", "expected s3://BUCKET/KEY"),
+        ("https://dav.example/\n", "without blanks"),
+    ],
+)
+def test_what_is_no_destination(text: str, problem: str) -> None:
+    """A wrong URL is refused with what was expected, and without its secrets."""
+    with pytest.raises(InvalidInput) as caught:
+        parse_destination(text, "jobs[0].outputs[1].to[0]")
+    assert problem in caught.value.problem
+    assert caught.value.where == "jobs[0].outputs[1].to[0]"
+    assert "secret" not in str(caught.value)
+
+
+def test_sources_may_have_a_query() -> None:
+    """Download links often have one; it is never shown."""
+    assert parse_source("https://zenodo.example/x.csv?download=1", "url")
+    assert shown("https://zenodo.example/x.csv?token=secret") == "https://zenodo.example/x.csv"
+    with pytest.raises(InvalidInput, match="of a folder"):
+        parse_source("https://zenodo.example/x/?download=1", "url")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "url", "path"),
+    [
+        ("https://h/d/", "a/b.root", "https://h/d/a/b.root", "/d/a/b.root"),
+        ("https://h/{job}.{attempt}.root", "b.root", "https://h/7.2.root", "/7.2.root"),
+        ("https://h/{name}.copy", "ä ?#%", "https://h/%C3%A4%20%3F%23%25.copy", "/%C3%A4%20%3F%23%25.copy"),
+        ("file:///d%20e/", "ä b", "file:///d%20e/%C3%A4%20b", "/d e/ä b"),
+        ("s3://bucket/p/", "ä b", "s3://bucket/p/ä b", "/p/ä b"),
+        ("root://h//d/", "a b", "root://h//d/a b", "//d/a b"),
+        ("https://h/d/", "{job}", "https://h/d/%7Bjob%7D", "/d/%7Bjob%7D"),
+    ],
+)
+def test_where_an_output_goes(text: str, name: str, url: str, path: str) -> None:
+    """The name is put in as the storage wants it written; braces in a name mean nothing."""
+    target = target_of(text, 7, 2, name)
+    assert (target.url, target.path) == (url, path)
+
+
+def test_serves_one() -> None:
+    """A URL that is a whole name takes one file."""
+    assert [serves_one(text) for text in ("sandbox", "https://h/d/", "https://h/{name}", "https://h/x")] == [
+        False, False, False, True,
+    ]  # fmt: skip
+
+
+# -- in a job file ----------------------------------------------------------------------------------------------------
+
+
+def job(**more: Any) -> dict[str, Any]:
+    return {"command": ["true"], **more}
+
+
+def test_inputs_by_url() -> None:
+    """An input is a path beside the file, or a URL with its name and what is known of it."""
+    urls = [
+        "local.txt",
+        {"url": "https://h/data.csv", "sha256": "A" * 64, "size": "1 kB"},
+        {"url": "davs://h/x", "name": "sub/x.root", "adler32": "1F2", "executable": True},
+    ]
+    spec = parse(job(inputs=urls)).spec
+    assert parse(job(inputs=urls)).inputs == ("local.txt",)
+    assert spec.urls == (
+        UrlInput("data.csv", "https://h/data.csv", "a" * 64, "", 1000),
+        UrlInput("sub/x.root", "davs://h/x", "", "000001f2", None, True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("https://h/x", "inputs[0]: a URL is written with its name"),
+        ({"name": "x"}, "inputs[0].url: expected where the file is"),
+        ({"url": "http://h/x"}, "inputs[0].url: expected sandbox or a URL"),
+        ({"url": "https://h/x", "sha256": "abc"}, "inputs[0].sha256: expected 64 hex digits"),
+        ({"url": "https://h/x", "adler32": "xyz"}, "inputs[0].adler32: expected up to 8"),
+        ({"url": "https://h/x", "name": "../x"}, "inputs[0].name: expected a path inside"),
+        ({"url": "https://h/x", "md5": "1"}, "inputs[0].md5: unknown key"),
+        ({"url": "https://h/"}, "expected the URL of a file"),
+        (["x"], "inputs[0]: expected a path, or"),
+    ],
+)
+def test_wrong_inputs(entry: Any, problem: str) -> None:
+    """Problems of an input are told with its place."""
+    with pytest.raises(InvalidJob) as caught:
+        parse(job(inputs=[entry]))
+    assert problem in str(caught.value)
+
+
+def test_a_name_is_used_once() -> None:
+    """Two inputs do not fight for one name."""
+    with pytest.raises(InvalidJob, match="'x' twice"):
+        parse(job(inputs=["x", {"url": "https://h/x"}]))
+
+
+def test_the_executable_may_come_from_a_url() -> None:
+    """What the job runs is made executable, and not looked for beside the file."""
+    document = parse({"executable": "./run.sh", "inputs": [{"url": "https://h/run.sh"}]})
+    assert document.inputs == ()
+    assert document.spec.urls[0].executable
+
+
+def test_several_files_need_several_names() -> None:
+    """A pattern that may find several files is not sent to one name."""
+    with pytest.raises(InvalidJob, match=r"outputs\[0\].to\[1\]: expected a URL that ends in a slash"):
+        parse(job(outputs=[{"path": "*.root", "to": ["https://h/d/", "https://h/one"]}]))
+    assert parse(job(outputs=[{"path": "one", "to": "https://h/one"}])).spec.outputs[0].to == ("https://h/one",)
+
+
+def test_root_needs_its_client() -> None:
+    """A job whose files only go by root:// runs where the client for it is; with a choice it runs anywhere."""
+    only = {"path": "a", "to": ["root://h//a"]}
+    either = {"path": "a", "to": ["root://h//a", "sandbox"]}
+    assert parse(job(outputs=[only], needs={"tags": "a | b"})).spec.needs.tags == "(a | b) & xrdcp"
+    assert parse(job(outputs=[either])).spec.needs.tags == ""
+    assert parse(job(inputs=[{"url": "root://h//a"}])).spec.needs.tags == "xrdcp"
+
+
+def test_sweeps_reach_into_urls() -> None:
+    """Values of a sweep are put into names and URLs, and may not lead elsewhere."""
+    document = parse(
+        job(
+            sweep={"run": ["1", "../2"]},
+            inputs=[{"url": "https://h/{run}.csv", "name": "{run}.csv"}],
+            outputs=[{"path": "{run}.out", "to": "https://h/{run}/{name}"}],
+        )
+    )
+    first, second = members(document)
+    spec = fill_spec(document.spec, first, ())
+    assert spec.urls == (UrlInput("1.csv", "https://h/1.csv"),)
+    assert spec.outputs == (OutputRule("1.out", ("https://h/1/{name}",)),)
+
+    def wrong(values: dict[str, str]) -> list[str]:
+        fill = lambda text: text.replace("{run}", values["run"])
+        return [problem.where for problem in check_filled(document.spec.outputs, document.spec.urls, fill, "jobs[0]")]
+
+    assert wrong(first) == []
+    assert wrong(second) == ["jobs[0].outputs[0]", "jobs[0].outputs[0].to", "jobs[0].inputs", "jobs[0].inputs"]
