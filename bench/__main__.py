@@ -10,6 +10,7 @@ from bench import (
     jobs,
     latency,
     logs,
+    logs_kept,
     matching,
     memory,
     queue_curves,
@@ -18,8 +19,10 @@ from bench import (
     restart,
     size,
     slots,
+    stageout,
     start,
     submission,
+    waste,
     watchdog,
 )
 
@@ -30,7 +33,9 @@ for measurement in (
     memory,
     latency,
     logs,
+    logs_kept,
     slots,
+    stageout,
     containers,
     watchdog,
     matching,
@@ -42,5 +47,6 @@ for measurement in (
     heartbeats,
     heart,
     restart,
+    waste,
 ):
     measurement.main()

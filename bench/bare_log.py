@@ -38,5 +38,5 @@ if __name__ == "__main__":
     port, pem, folder = sys.argv[1:]
     uvicorn.run(
         application(Path(folder)), host="127.0.0.1", port=int(port), ssl_certfile=pem, ssl_keyfile=pem,
-        log_level="error", access_log=False, lifespan="off",
+        log_level="error", access_log=False, lifespan="off", timeout_keep_alive=3600,
     )  # fmt: skip

@@ -33,13 +33,15 @@ from bench.samples import Cell, Meter, Sample
 from bench.wire import Connection, Planned, WirePilot
 from central.store.sqlite import SqliteStore
 from pilot.protocol import Offer
+from pilot.states import JobState
+from pilotage import Client
 from tests.system import Plan, System, free_port, wait_for
 
 REAL, ON_THE_WIRE, FOLLOWED = 10, 490, 20
 #: Seconds: of the measurement, between lines, between pushes of a stream that is read, and of one that is not.
 SECONDS, PERIOD, READ, UNREAD = 30.0, 0.23, 0.5, 3.0
 LINES = 90
-PRINT = f"import time\ntime.sleep(8)\nfor n in range({LINES}): print(time.time(), flush=True); time.sleep({PERIOD})"
+PRINT = f"import time\ntime.sleep(5)\nfor n in range({LINES}): print(time.time(), flush=True); time.sleep({PERIOD})"
 #: Bytes of a chunk, connections.
 CHUNKS = ((1_000, 64), (64_000, 64), (1_000_000, 8))
 ROUNDS, ROUND = 3, 4.0
@@ -64,14 +66,16 @@ class Writer:
         self.offset += len(content)
 
     async def run(self, until: float, interval: float, rng: random.Random) -> None:
-        """Print a line each `PERIOD`, and push what there is each `interval`."""
+        """Print a line each `PERIOD`, and push what there is each `interval`. Lines that nobody reads come at once, so
+        that it is the central that is measured and not this loop."""
+        read = interval < UNREAD
         due = time.perf_counter() + rng.random() * interval
         while (now := time.perf_counter()) < until:
-            self.waiting += f"{time.time()}\n".encode()
+            self.waiting += f"{time.time()}\n".encode() * (1 if read else round(UNREAD / PERIOD))
             if now >= due:
                 due += interval
                 await self.push()
-            await asyncio.sleep(PERIOD)
+            await asyncio.sleep(PERIOD if read else max(0.0, due - time.perf_counter()))
 
 
 @dataclass
@@ -162,6 +166,8 @@ async def latency(one: System, pilots: Sequence[WirePilot]) -> None:
     real, over_wire = Delays(), Delays()
     with one.client() as client:
         jobs = client.submit([{"command": ["python3", "-c", PRINT]}] * REAL).ids
+        # Pilots that start take all of a small machine.
+        await asyncio.to_thread(wait_for, partial(_all_run, client, jobs), 120, "the real pilots to run their jobs")
     threads = ThreadPoolExecutor(REAL)
     readers = [asyncio.get_running_loop().run_in_executor(threads, _follow_job, one, job) for job in jobs]
     rng = random.Random(7)
@@ -182,6 +188,10 @@ async def latency(one: System, pilots: Sequence[WirePilot]) -> None:
         f"From a printed line to its reader, {REAL + ON_THE_WIRE} streams at once (seconds)", heads, rows, "≤ 1 s"
     )
     print(f"\nThe central used {100 * meter.central / meter.seconds:.0f} % of a core meanwhile.")
+
+
+def _all_run(client: Client, jobs: Sequence[int]) -> bool:
+    return all(client.job(job).job.state is JobState.RUNNING for job in jobs)
 
 
 def _follow_job(one: System, job: int) -> list[float]:

@@ -76,6 +76,8 @@ class Connection(asyncio.Protocol):
     async def post(self, head: bytes, body: bytes) -> tuple[int, bytes]:
         """Send a request, of which `head` lacks only the length; status and body of the answer."""
         assert self._waiting is None
+        if self._transport.is_closing():
+            raise ConnectionError("the server hung up while nothing was asked")
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(b"%bContent-Length: %d\r\n\r\n%b" % (head, len(body), body))
         return await self._waiting

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("target", type=Path, help="the file to write")
     restore = _verb(verbs, "restore", _restore, "put a copy in the place of the database, which is kept beside it")
     restore.add_argument("source", type=Path, help="a file that `backup` wrote")
+    _verb(verbs, "new-key", _new_key, "add a key to the key ring that follows from none before")
     interface = verbs.add_parser("openapi", help="print the OpenAPI document")
     interface.set_defaults(run=_openapi)
     return parser
@@ -112,6 +113,14 @@ def _restore(options: argparse.Namespace) -> None:
 
     kept = restore(options.folder, options.source.absolute())
     print(f"restored {options.source}" + (f"; the database before is {kept}" if kept else ""))
+
+
+def _new_key(options: argparse.Namespace) -> None:
+    from central.seal import add_unrelated
+
+    with options.folder.lock():
+        key = add_unrelated(options.folder.key_ring, time.time())
+    print(f"{key.id} seals from now on; credentials come under it when the central starts")
 
 
 def _openapi(options: argparse.Namespace) -> None:

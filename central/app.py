@@ -27,7 +27,7 @@ from central.gossip import Decided, Free, Gossip, JobSeen, JobsSeen, PilotSeen
 from central.inputs import Inputs
 from central.logs import LogStore
 from central.metrics import Metrics
-from central.objects import open_objects
+from central.objects import Objects, open_objects
 from central.orders import OrderDesk
 from central.presence import Presence
 from central.roster import Roster
@@ -67,6 +67,7 @@ class Central:
     roster: Roster
     orders: OrderDesk
     inputs: Inputs
+    objects: Objects
     logs: LogStore
     sandboxes: SandboxStore
     bundles: BundleStore
@@ -151,6 +152,7 @@ def compose(
         roster=Roster(store, clock.now),
         orders=OrderDesk(store),
         inputs=Inputs(store),
+        objects=objects,
         logs=LogStore(objects, bound + _LOG_SLACK, elsewhere),
         sandboxes=SandboxStore(objects, store, service.sandbox_bound, not gossip.alone, now),
         bundles=BundleStore(objects, store, settings),

@@ -303,12 +303,12 @@ class Dispatcher:
     # -- a claim ----------------------------------------------------------------------------------------------------
     async def _claim(self, seat: _Seat, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
         """Claim what was chosen; None when others had all of it. Goes on to its end when the request is cancelled."""
-        seat.claim = asyncio.create_task(self._claimed(request, held, choice))
+        seat.claim = asyncio.create_task(self._claimed(seat.epoch, request, held, choice))
         return await asyncio.shield(seat.claim)
 
-    async def _claimed(self, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
+    async def _claimed(self, epoch: int, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
         try:
-            claim = await self._store.claim(held.stamp, request.agent, request.number, choice.picks)
+            claim = await self._store.claim(held.stamp, request.agent, request.number, choice.picks, epoch)
         except BaseException:  # also when it is cancelled: what was reserved waits still
             self.queues.settle(choice, None)
             # Not at once: the next would run into the same trouble, and so on through all that wait.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from central.settings import LOCAL, Queue
+from pilot.destination import XROOTD_TAG
 from pilot.imagename import PROVED
 from pilot.protocol import Offer
 
@@ -19,10 +20,14 @@ PROGRAMS = ("apptainer", "singularity")
 
 def expected(queue: Queue, find: Callable[[str], str | None] = shutil.which) -> Offer:
     """What the director, submission and explain assume of a pilot there. On this computer pilots try to run containers
-    where a program for them is installed now, whatever was so when the settings were written."""
+    and find the client for XRootD where such programs are installed now, whatever was so when the settings were
+    written."""
     offer = queue.offer()
-    if queue.kind != LOCAL or queue.settings.containers == "refused" or set(PROVED) <= set(offer.tags):
+    if queue.kind != LOCAL:
         return offer
-    if not any(map(find, PROGRAMS)):
-        return offer
-    return replace(offer, tags=tuple(dict.fromkeys((*offer.tags, *PROVED))))
+    found: list[str] = []
+    if queue.settings.containers != "refused" and not set(PROVED) <= set(offer.tags) and any(map(find, PROGRAMS)):
+        found += PROVED
+    if XROOTD_TAG not in offer.tags and find(XROOTD_TAG):
+        found.append(XROOTD_TAG)
+    return replace(offer, tags=tuple(dict.fromkeys((*offer.tags, *found)))) if found else offer

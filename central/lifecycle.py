@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from central import aftermath, vault
+from central import aftermath, log_retention, vault
 from central.app import Central
 from central.directors.assembly import DUTY, cycles
 from central.duties import Cycle, Duties, DutyDied, Times
@@ -108,9 +108,23 @@ def duties(central: Central) -> Duties:
             sweep=min(5.0, service.beat),
             keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
         ),
-        cycles=(*cycles(central), Cycle("the vault", vault.INTERVAL, partial(_reseal, central))),
+        cycles=(*cycles(central), Cycle("the vault", vault.INTERVAL, partial(_reseal, central)), *_old_logs(central)),
         swept=swept,
     )
+
+
+def _old_logs(central: Central) -> tuple[Cycle, ...]:
+    """The duty to let go of old logs, where they are not kept for ever."""
+    keep = central.settings.service.keep_logs
+    if not isinstance(keep, int):
+        return ()
+
+    async def let_go(epoch: int) -> None:
+        removed = await log_retention.let_go(central.logs, central.objects, float(keep), central.wall())
+        if removed:
+            log.info("%d logs were kept long enough and are gone", removed)
+
+    return (Cycle("old logs", min(log_retention.INTERVAL, keep / 4), let_go),)
 
 
 async def _reseal(central: Central, epoch: int) -> None:

@@ -1,8 +1,9 @@
 """Log streams of pilots: every byte once, in order, readable while they grow.
 
 A stream is a folder of objects ``logs/<stamp>/<stream>/``: one for each chunk, named by its offset and size, joined
-into the object ``whole-<size>`` when the stream closes. A chunk that was had is dropped, one behind a hole is refused
-with the offset that is missing. What comes next is known from memory, and from the listing after a restart. Where
+into the object ``whole-<size>`` when the stream closes. In a folder of this machine that no other central writes to,
+chunks are put into one file that grows. A chunk that was had is dropped, one behind a hole is refused with the offset
+that is missing. What comes next is known from memory, and from the listing after a restart. Where
 several centrals share the objects, each may take chunks of one stream: the listing then tells what others have added.
 """
 
@@ -12,24 +13,26 @@ import asyncio
 import re
 from bisect import bisect_right
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from central import spans
+from central import log_pieces, spans
 from central.elsewhere import Elsewhere
 from central.objects import UNFINISHED, Objects
+from central.scribe import Scribe
 from central.spans import Span
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_BOOT_LOG
 
 _NAME = re.compile(r"[a-z0-9][A-Za-z0-9._-]{0,99}")
-_WHOLE = re.compile(r"whole(?:-(?P<size>\d{1,15}))?")
 #: Streams whose state is kept in memory; others are looked up again.
 _KEPT = 20_000
 #: Streams that one pilot may have: two for each attempt, and some of its own.
 MAX_STREAMS = 100_000
+#: Objects of one open stream, where it is not one file that grows; then they are joined.
+MANY = 256
 #: Seconds for which a reader is content with what was listed, where other centrals may add to it.
 _FRESH = 0.2
 #: Times that a listing or an object which another central has just replaced is looked for again.
@@ -82,6 +85,8 @@ class LogStore:
         self._objects = objects
         self._bound = bound
         self._elsewhere = elsewhere
+        self._grows = objects.grows and elsewhere is None
+        self._scribe = Scribe("log-writer")
         self._streams: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
         self._followers: Counter[tuple[str, str]] = Counter()
 
@@ -113,15 +118,42 @@ class LogStore:
         start = state.next
         if start + len(fresh) > bound:
             raise Refusal("too-large", f"{stream} may have at most {bound} bytes", expected=str(bound))
-        name = spans.name(start, len(fresh))
-        await asyncio.to_thread(self._objects.write, f"{state.folder}/{name}", fresh)
-        state.pieces.append(Span(start, start + len(fresh), name))
+        if self._grows:
+            await self._grow(state, fresh)
+        else:
+            await self._put(state, spans.name(start, len(fresh)), fresh)
+            if len(state.pieces) >= MANY:
+                await self._compact(state)
         state.closed = False
+
+    async def _put(self, state: _Stream, name: str, fresh: bytes) -> None:
+        """One more piece. In a folder it may be seen half-written: it is none until it is as long as its name says."""
+        path = f"{state.folder}/{name}"
+        if self._objects.grows:
+            await self._scribe.do(lambda: self._objects.put(path, 0, fresh))
+        else:
+            await asyncio.to_thread(self._objects.write, path, fresh)
+        state.pieces.append(Span(state.next, state.next + len(fresh), name))
+
+    async def _compact(self, state: _Stream) -> None:
+        """Make one piece of many: a stream may be open for weeks."""
+        await self._unless_replaced(state, lambda: self._write_one(state, spans.name(0, state.next)))
+        await asyncio.to_thread(self._clear, state)
+        await self._look_again(state)
+
+    async def _grow(self, state: _Stream, fresh: bytes) -> None:
+        """Put bytes behind the others, at their place: what a write that failed half-way left is written over."""
+        growing = spans.is_growing(state.pieces[-1]) if state.pieces else False
+        piece = state.pieces[-1] if growing else Span(state.next, state.next, spans.growing(state.next))
+        name, place = f"{state.folder}/{piece.name}", piece.end - piece.start
+        await self._scribe.do(lambda: self._objects.put(name, place, fresh))
+        grown = Span(piece.start, piece.end + len(fresh), piece.name)
+        state.pieces[len(state.pieces) - growing :] = [grown]
 
     async def _join(self, state: _Stream) -> None:
         """Make one object of a stream that has ended. Pieces go once a whole that has their bytes is there."""
-        if self._elsewhere:
-            await self._look_again(state)
+        if self._elsewhere or self._grows:
+            await self._look_again(state)  # what others have added, or a write that was given up
         if not state.closed:
             await self._unless_replaced(state, lambda: self._write_whole(state))
             await self._look_again(state)
@@ -129,12 +161,19 @@ class LogStore:
             await asyncio.to_thread(self._clear, state)
 
     async def _write_whole(self, state: _Stream) -> None:
+        if len(state.pieces) == 1 and spans.is_growing(state.pieces[0]):
+            piece = f"{state.folder}/{state.pieces[0].name}"
+            await self._scribe.do(lambda: self._objects.move(piece, f"{state.folder}/{log_pieces.whole(state.next)}"))
+            return
+        await self._write_one(state, log_pieces.whole(state.next))
+
+    async def _write_one(self, state: _Stream, name: str) -> None:
         parts = [(f"{state.folder}/{piece.name}", skip) for piece, skip in spans.fresh(state.pieces)]
-        await asyncio.to_thread(self._objects.join, parts, f"{state.folder}/whole-{state.next}")
+        await asyncio.to_thread(self._objects.join, parts, f"{state.folder}/{name}")
 
     def _clear(self, state: _Stream) -> None:
         """Remove the pieces whose bytes another one has too."""
-        self._objects.remove(_replaced(state.folder, self._objects.sizes(state.folder)))
+        self._objects.remove(log_pieces.replaced(state.folder, self._objects.sizes(state.folder)))
 
     async def close(self, stamp: str, stream: str) -> None:
         """Nothing more will come."""
@@ -148,6 +187,14 @@ class LogStore:
         """Nothing more will come from this pilot."""
         for stream in await self.streams(stamp):
             await self.close(stamp, stream)
+
+    async def remove(self, stamp: str, stream: str) -> None:
+        """Forget a stream and everything in it."""
+        state = await self._state(stamp, stream)
+        async with state.lock:
+            await asyncio.to_thread(self._objects.remove_folder, state.folder)
+            state.pieces, state.closed = [], False
+            self._moved(stamp, stream, state)
 
     def _moved(self, stamp: str, stream: str, state: _Stream) -> None:
         state.moved()
@@ -246,7 +293,7 @@ class LogStore:
         key = (stamp, stream)
         state = self._streams.get(key)
         if state is None:
-            found = await asyncio.to_thread(self._look, f"logs/{stamp}/{stream}")
+            found = await self._looked(f"logs/{stamp}/{stream}")
             found.looked = self._now()
             state = self._streams.setdefault(key, found)
             self._forget()
@@ -272,11 +319,11 @@ class LogStore:
 
     async def _look_again(self, state: _Stream) -> None:
         now = self._now()
-        found = await asyncio.to_thread(self._look, state.folder)
+        found = await self._looked(state.folder)
         for _ in range(_TRIES):
             if found.next >= state.next:
                 break
-            found = await asyncio.to_thread(self._look, state.folder)  # made while pieces were replaced, it lacked some
+            found = await self._looked(state.folder)  # made while pieces were replaced, it lacked some
         state.pieces, state.closed, state.looked = found.pieces, found.closed, now
 
     async def _unless_replaced(self, state: _Stream, work: Callable[[], Awaitable[T]]) -> T:
@@ -288,41 +335,21 @@ class LogStore:
                 await self._look_again(state)
         return await work()
 
+    async def _looked(self, folder: str) -> _Stream:
+        """What the objects say, after all that was to be written."""
+        if self._grows:
+            return await self._scribe.do(lambda: self._look(folder))
+        return await asyncio.to_thread(self._look, folder)
+
     def _look(self, folder: str) -> _Stream:
         """What the objects say. Where nobody else writes, leftovers of an interrupted write or join are removed."""
         sizes = self._objects.sizes(folder)
-        state = _Stream(folder, spans.covering(_pieces(sizes)))
-        whole = "whole" if sizes.get("whole") == state.next else f"whole-{state.next}"
-        state.closed = whole in sizes
+        state = _Stream(folder, spans.covering(log_pieces.pieces(sizes)))
+        state.closed = log_pieces.is_closed(sizes, state.next)
         if not self._elsewhere:
             unfinished = [f"{folder}/{name}" for name in sizes if name.startswith(UNFINISHED)]
-            self._objects.remove([*unfinished, *_replaced(folder, sizes)])
+            self._objects.remove([*unfinished, *log_pieces.replaced(folder, sizes)])
         return state
-
-
-def _wholes(sizes: Mapping[str, int]) -> Iterable[Span]:
-    """Chunks that were joined, among these objects."""
-    for name, size in sizes.items():
-        found = _WHOLE.fullmatch(name)
-        if found and size and int(found["size"] or size) == size:
-            yield Span(0, size, name)
-
-
-def _pieces(sizes: Mapping[str, int]) -> Iterable[Span]:
-    """What was joined, and chunks: where two are equal the first is taken."""
-    yield from _wholes(sizes)
-    yield from spans.spans(sizes)
-
-
-def _replaced(folder: str, sizes: Mapping[str, int]) -> list[str]:
-    """The objects, of these, whose bytes the largest whole has too.
-
-    Nothing else is a reason to remove one: of two centrals that tidy at once, each might count on what the other takes.
-    """
-    best = max(_wholes(sizes), key=lambda whole: (whole.end, whole.name), default=None)
-    if best is None:
-        return []
-    return [f"{folder}/{piece.name}" for piece in _pieces(sizes) if piece.end <= best.end and piece.name != best.name]
 
 
 def _holding(state: _Stream, offset: int) -> Span:

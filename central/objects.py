@@ -41,6 +41,18 @@ class Objects:
         folder, _, last = name.rpartition("/")
         return Unfinished(self, f"{folder}/{UNFINISHED}{last[:20]}-{secrets.token_hex(6)}", name)
 
+    @property
+    def grows(self) -> bool:
+        """Whether `put` may add to an object that is there. Elsewhere than in a folder it may not."""
+        return False
+
+    def put(self, name: str, start: int, content: bytes) -> None:
+        """Put bytes at their place in an object that is made where there is none. What is there is not cut short.
+
+        Not whole or nothing: a reader may see the first of them, and after a crash they may be all there is.
+        """
+        raise NotImplementedError("objects of this kind do not grow")
+
     @contextmanager
     def writing(self, name: str, durable: bool = False) -> Iterator[Unfinished]:
         """An object to write to, which appears when the block ends well and vanishes otherwise."""
@@ -105,9 +117,10 @@ class Objects:
     def abandoned(self, folder: str, now: float) -> Sequence[str]:
         """What was begun in a folder so long ago that nobody works on it any more."""
         begun = [name for name in self.sizes(folder) if name.startswith(UNFINISHED)]
-        return [name for name in begun if now - self._modified(f"{folder}/{name}") > ABANDONED]
+        return [name for name in begun if now - self.modified(f"{folder}/{name}") > ABANDONED]
 
-    def _modified(self, name: str) -> float:
+    def modified(self, name: str) -> float:
+        """When it was written, in seconds since the epoch; without end where it is gone."""
         try:
             return float(self._files.modified(self._path(name)).timestamp())
         except FileNotFoundError:
@@ -120,6 +133,13 @@ class Objects:
                 self._files.rm_file(self._path(name))
             except FileNotFoundError:
                 pass
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder with all that is in it; one that is not there is no error."""
+        try:
+            self._files.rm(self._path(folder), recursive=True)
+        except FileNotFoundError:
+            pass
 
 
 class Unfinished:
@@ -152,8 +172,11 @@ class Unfinished:
 
 def open_objects(location: str) -> Objects:
     """The objects at a folder or URL."""
-    options: dict[str, Any] = {} if "://" in location else {"auto_mkdir": True}
-    filesystem, root = url_to_fs(location, **options)
+    from central.local_objects import LocalObjects
+
+    if "://" not in location:
+        return LocalObjects(location)
+    filesystem, root = url_to_fs(location)
     return Objects(filesystem, root)
 
 

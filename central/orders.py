@@ -27,9 +27,21 @@ class OrderDesk:
                 found.setdefault(row.stamp, {})[row.id] = row
             self._open = found
 
-    async def give(self, stamp: str, verb: OrderVerb, *, who: str, argument: str = "", reason: str = "") -> int:
-        """Give an order to a pilot. Raises ``conflict`` when it is over."""
-        order = await self._store.order(stamp, verb, who=who, argument=argument, reason=reason)
+    async def give(
+        self,
+        stamp: str,
+        verb: OrderVerb,
+        *,
+        who: str,
+        job: int | None = None,
+        attempt: int | None = None,
+        argument: str = "",
+        reason: str = "",
+    ) -> int:
+        """Give an order to a pilot, or to an attempt that it holds. Raises ``conflict`` when that is over."""
+        order = await self._store.order(
+            stamp, verb, who=who, job=job, attempt=attempt, argument=argument, reason=reason
+        )
         await self.reload(stamp)
         return order
 

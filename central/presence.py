@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from central.matcher import Free
 from central.records import Beat
 from central.store.port import Store
-from pilot.protocol import Fact, Offer, Usage
+from pilot.protocol import Fact, Ledger, Offer, Usage
 from pilot.states import PilotState
 
 #: Rows of one `store.beat`: enough to make the commit cheap, few enough not to hold up a claim.
@@ -36,6 +36,7 @@ class _Unwritten:
     offer: Offer | None = None
     facts: dict[str, Fact] = field(default_factory=dict)
     usage: dict[tuple[int, int], Usage] = field(default_factory=dict)
+    ledger: tuple[int, Ledger] | None = None  # with its epoch
 
     def add(self, newer: _Unwritten) -> None:
         beats = [beat for beat in (self.beat, newer.beat) if beat is not None]
@@ -43,6 +44,7 @@ class _Unwritten:
         self.offer = newer.offer or self.offer
         self.facts |= newer.facts
         self.usage |= newer.usage
+        self.ledger = newer.ledger or self.ledger
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Presence:
         state: PilotState | None = None,
         facts: tuple[Fact, ...] = (),
         usage: Mapping[tuple[int, int], Usage] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         """The pilot has said something. `sequence` is of a heartbeat in that epoch; `usage` is of every attempt that
         it holds: (job, attempt) → usage."""
@@ -85,6 +88,8 @@ class Presence:
             new.facts.update((fact.name, fact) for fact in facts)
         if state is not None:
             heard.state = state
+        if ledger is not None:
+            new.ledger = (epoch or 0, ledger)
         if usage is not None:
             new.usage.update(usage)
             heard.usage = dict(usage)
@@ -177,8 +182,18 @@ class Presence:
             taken.append((stamp, new))
             epoch, sequence = new.beat or (None, None)
             facts = tuple(new.facts.values())
+            of, ledger = new.ledger or (None, None)
             beats.append(
-                Beat(stamp, heard.seen + to_database, sequence, new.offer, facts, dict(new.usage), epoch or None)
+                Beat(
+                    stamp,
+                    heard.seen + to_database,
+                    sequence,
+                    new.offer,
+                    facts,
+                    dict(new.usage),
+                    epoch or None,
+                    ledger if of == epoch else None,
+                )
             )
         try:
             await store.beat(beats)

@@ -9,6 +9,7 @@ from pilot.protocol import (
     Fact,
     InputFile,
     JobSpec,
+    Ledger,
     Needs,
     Offer,
     Usage,
@@ -196,10 +197,24 @@ class PilotRow:
 class Suspicion:
     """A machine on which jobs failed fast, one after another: it gets one job at a time, until one succeeds."""
 
-    failures: int  # in a row
-    since: float  # of the first of them
+    failures: int  # jobs, in a row
+    since: float  # when the first of them failed
+    suspected: float  # since when the machine is suspect
     next: float  # no job before this time: later after each that fails
     trying: bool  # a job is out there now, to see whether the machine is well again
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A queue that gets no pilots, because somebody said so."""
+
+    queue: str
+    who: str
+    reason: str
+    since: float
+
+    def __str__(self) -> str:
+        return f"paused by {self.who}" + (f": {self.reason}" if self.reason else "")
 
 
 @dataclass(frozen=True)
@@ -213,6 +228,7 @@ class Beat:
     facts: tuple[Fact, ...] = ()
     usage: Mapping[tuple[int, int], Usage] = field(default_factory=dict)  # (job, attempt) → usage
     epoch: int | None = None  # that `sequence` belongs to, so that one from before a resume is not taken for a new one
+    ledger: Ledger | None = None  # of that epoch
 
 
 @dataclass(frozen=True)
@@ -276,5 +292,68 @@ class Consumed:
     cores: int
 
 
+@dataclass(frozen=True)
+class CredentialRow:
+    """A secret of a job's owner as it is kept. All that stands beside `sealed` is authenticated with it."""
+
+    community: str
+    owner: str
+    name: str
+    kind: str
+    urls: tuple[str, ...]
+    expires: float | None  # None: it does not
+    key_id: str  # of the key that it was sealed with
+    sealed: bytes = field(repr=False)
+    changed: float = 0.0  # the store says when
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the audit: who did what with whose secret, or was refused it. The store adds the time."""
+
+    who: str  # a user, or ``pilot STAMP``
+    what: str  # set, removed, delivered, refused, signed
+    community: str
+    owner: str
+    subject: str  # name of the credential
+    job: int | None = None
+    attempt: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A line of the audit."""
+
+    time: float
+    note: Note
+
+
 #: What usage may be told apart by, besides time.
 USAGE_KEYS = ("community", "group", "owner", "site")
+#: What waste may be told apart by.
+WASTE_KEYS = ("site", "queue", "community", "pilot")
+
+
+@dataclass(frozen=True)
+class BundleRow:
+    """A bundle that a community has published. The store says when."""
+
+    community: str
+    name: str
+    sha256: str
+    size: int  # bytes
+    manifest: str  # JSON
+    who: str
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
+class PinRow:
+    """From that time on this bundle was in use under its name."""
+
+    community: str
+    name: str
+    sha256: str
+    who: str
+    created: float

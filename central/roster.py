@@ -73,6 +73,8 @@ class Roster:
     async def speaking(self, token: PilotToken) -> PilotRow:
         """The row of a pilot that may go on. Raises ``revoked`` when it is over, ``superseded`` by a newer epoch."""
         row = await self.row(token.stamp)
+        if token.epoch > row.epoch:  # it has resumed, at another central
+            row = await self.row(token.stamp, fresh=True)
         if row.state not in LIVE_PILOT:
             why = f" ({row.reason.value})" if row.reason else ""
             raise Refusal("revoked", f"pilot {row.stamp} is {row.state.value}{why} as far as the central knows")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from central.pipelines import Layer
 from central.records import Identity, Limit
 from pilot import protocol
 from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
@@ -14,8 +15,9 @@ from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
 #: What a person's token may do, from least to most; `central/rules.py` says what each means.
 ROLES = ("member", "group-admin", "community-admin", "operator")
 #: The computing elements that there are adapters for; ``external``: no director, others start the pilots.
+LOCAL = "local"
 EXTERNAL = "external"
-KINDS = ("local", EXTERNAL)
+KINDS = (LOCAL, EXTERNAL)
 DEFAULT_PORT = 9618
 _DAY = 86400
 
@@ -42,6 +44,7 @@ class Service:
     match_wait: int = 30  # seconds that one may wait
     certificate_life: int = 7 * _DAY  # seconds, of the server's own certificate
     keep_jobs: Amount = UNLIMITED  # seconds that a job is kept after its end
+    keep_logs: Amount = UNLIMITED  # seconds that a log is kept after its end
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Community:
     name: str
     share: float = 1.0
     groups: tuple[Group, ...] = ()
+    bundle_keys: tuple[bytes, ...] = ()  # Ed25519 public keys that its bundles are signed with
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class Queue:
 
     name: str
     site: str
-    kind: str = "local"
+    kind: str = LOCAL
     slots: int = 1  # pilots at the same time
     max_submit: int = 10  # pilots started in one cycle of the director
     cores: int = 1
@@ -110,6 +114,7 @@ class Queue:
     drain_file: str = ""  # on the node: touched to have its pilots drain
     work: str = ""  # on the node: the folder that pilots work in; empty: where the computing element says
     slot_users: str = ""  # whom payloads run as where pilots are root: 20000-20063, or names; empty: as the pilot
+    resume: bool | None = None  # a monitor that was killed may be followed by another; None: with slot_users
     cache: str = ""  # on the node: where pilots of one user keep what the next ones need not find out again
     reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached from a node with a way to the outside
     settings: protocol.Settings = field(default_factory=protocol.Settings)
@@ -149,6 +154,7 @@ class CentralSettings:
     queues: tuple[Queue, ...] = ()
     shares: Shares = Shares()
     limits: tuple[Limit, ...] = ()
+    pipelines: tuple[Layer, ...] = ()
 
     def queue(self, name: str) -> Queue | None:
         return next((queue for queue in self.queues if queue.name == name), None)

@@ -26,6 +26,7 @@ from central.settings import (
 )
 from central.settings_fields import amount, each, name, seconds, share, unique
 from central.settings_limits import limit
+from central.settings_pipelines import bundle_keys, check, layer, of_queue
 from central.settings_queues import queue
 from pilot import units
 from pilot.errors import InvalidInput, PilotageError
@@ -74,7 +75,10 @@ def read(text: str, file: str = "central.toml") -> CentralSettings:
         queues,
         _shares(top.section("shares")),
         each(top, "limits", lambda entry: limit(entry, communities, sites, queues)),
+        tuple(own for index, queue in enumerate(queues) for own in of_queue(queue, f"queues[{index}].settings"))
+        + each(top, "pipelines", lambda entry: layer(entry, names, sites, queues)),
     )
+    check(settings.pipelines, queues, problems)
     top.finish()
     unique(problems, "communities", [community.name for community in settings.communities])
     unique(problems, "sites", [site.name for site in settings.sites])
@@ -110,9 +114,12 @@ def _service(fields: Fields) -> Service:
         certificate_life=fields.duration("certificate_life", default.certificate_life, least=1),
         workers=fields.whole("workers", default.workers, least=1, most=256),
         keep_jobs=amount(fields, "keep_jobs", default.keep_jobs, units.duration),
+        keep_logs=amount(fields, "keep_logs", default.keep_logs, units.duration),
     )
     if isinstance(service.keep_jobs, int) and service.keep_jobs < LEAST_KEPT:
         fields.problem("keep_jobs", f"expected at least {LEAST_KEPT} s: who waits for a job must see how it ended")
+    if isinstance(service.keep_logs, int) and service.keep_logs < LEAST_KEPT:
+        fields.problem("keep_logs", f"expected at least {LEAST_KEPT} s: who follows a log must see its end")
     if problem := workers_problem(service.workers, service.database):
         fields.problem("workers", problem)
     if service.lease < 2 * service.beat:
@@ -173,7 +180,7 @@ def _site(fields: Fields) -> Site:
 
 
 def _community(fields: Fields) -> Community:
-    community = Community(name(fields), share(fields), each(fields, "groups", _group))
+    community = Community(name(fields), share(fields), each(fields, "groups", _group), bundle_keys(fields))
     unique(fields.problems, fields.path("groups"), [group.name for group in community.groups])
     fields.finish()
     return community

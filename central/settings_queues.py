@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from central import settings_fields as read
 from central.settings import KINDS, Queue, Service, Site
+from central.settings_pipelines import command_name
 from pilot import imagename, protocol, units
 from pilot.binds import parse_bind
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, host_and_port, strings
 from pilot.protocol import UNLIMITED, Gpu, Platform
+from pilot.standard import MOST
 
 #: As many as a pilot starts at most.
 MAX_AGENTS = 256
@@ -53,6 +55,7 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         drain_file=_on_the_node(fields, "drain_file"),
         work=_on_the_node(fields, "work"),
         slot_users=fields.text("slot_users", "", most=4096) or "",
+        resume=_flag(fields, "resume", False) if fields.given("resume") else None,
         cache=_on_the_node(fields, "cache"),
         reach=strings(fields, "reach", most=20, each=host_and_port),
         settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
@@ -69,7 +72,7 @@ def _pilot_settings(
     default = protocol.Settings()
     settings = protocol.Settings(
         communities=communities,
-        pipeline=tuple(protocol.Step(name) for name in strings(fields, "pipeline", most=100)),
+        pipeline=tuple(protocol.Step(name) for name in strings(fields, "pipeline", most=MOST, each=command_name)),
         lease=lease,
         beat=service.beat,
         idle=idle,

@@ -1,7 +1,7 @@
 """Pieces of one run of bytes, each an object whose name tells where it lies: ``<offset>-<bytes>``.
 
 An object of a name always holds the same bytes, so that several centrals may write pieces of one run, overlapping or
-twice, and none undoes what another has written.
+twice, and none undoes what another has written. Where one process alone writes, a piece may grow: ``<offset>-grows``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-_NAME = re.compile(r"(?P<start>\d{15})(?:-(?P<size>\d{1,15}))?")
+_NAME = re.compile(r"(?P<start>\d{15})(?:-(?:(?P<size>\d{1,15})|grows))?")
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,15 @@ class Span:
 def name(start: int, size: int) -> str:
     """What a piece is called."""
     return f"{start:015d}-{size}"
+
+
+def growing(start: int) -> str:
+    """What a piece is called that is written as its bytes come."""
+    return f"{start:015d}-grows"
+
+
+def is_growing(piece: Span) -> bool:
+    return piece.name.endswith("-grows")
 
 
 def spans(sizes: Mapping[str, int]) -> Iterable[Span]:

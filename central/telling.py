@@ -53,8 +53,10 @@ class _Telling:
         return changed
 
     # -- matching -----------------------------------------------------------------------------------------------
-    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
-        claim = await self._store.claim(stamp, agent, request, picks)
+    async def claim(
+        self, stamp: str, agent: int, request: int, picks: Sequence[Pick], epoch: int | None = None
+    ) -> Claim:
+        claim = await self._store.claim(stamp, agent, request, picks, epoch)
         self._say(*(Taken(leased.queue, leased.priority) for leased in claim.leases))
         return claim
 

@@ -1,4 +1,4 @@
-"""Why a pilot has no tag that says that it can run containers, as far as it has told."""
+"""Why a pilot has no tag that says that it can run containers or reach XRootD, as far as it has told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from central.matcher import Miss
+from pilot.destination import XROOTD_TAG
 from pilot.imagename import PROVED
 from pilot.protocol import Fact
 
@@ -15,11 +16,11 @@ _FACT = "tag:"
 
 
 def unproved(facts: Sequence[Fact]) -> Unproved:
-    """The tags of containers that a trial on the node has denied."""
+    """The tags that a trial on the node has denied."""
     return tuple(
         (tag, fact.source)
         for fact in facts
-        if fact.value is False and fact.source and (tag := fact.name.removeprefix(_FACT)) in PROVED
+        if fact.value is False and fact.source and (tag := fact.name.removeprefix(_FACT)) in (*PROVED, XROOTD_TAG)
     )
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Optional
 
@@ -56,12 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--work", type=Path, metavar="FOLDER", help="with --job: where to work")
     run.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="with --job: change a key of it")
     run.add_argument("--member", action="append", default=[], metavar="NAME=VALUE", help="with --job: which of a sweep")
+    run.add_argument("--credentials", type=Path, metavar="FILE", help="with --job: those that it names; mode 0600")
+    run.add_argument("--resume", type=Path, metavar="FOLDER", help="with --job: its checkpoint, to go on from")
     run.set_defaults(call=_run)
 
     agent = verbs.add_parser("agent", help="started by the monitor, not by people")
     agent.add_argument("--fd", type=int, required=True)
     agent.add_argument("--work", type=Path, required=True)
     agent.set_defaults(call=_agent)
+
+    step = verbs.add_parser("step", help="started by an agent, not by people")
+    step.add_argument("--fd", type=int, required=True)
+    step.add_argument("--work", type=Path, required=True)
+    step.set_defaults(call=_step)
 
     doctor = verbs.add_parser("doctor", help="say what this computer is fit for, and how that was found out")
     doctor.add_argument("--json", action="store_true", help="for programs")
@@ -84,9 +91,9 @@ def _run(arguments: argparse.Namespace) -> int:
 
     lean.share_one_heap()
     lean.import_requests()
-    from pilot.monitor import monitor
+    from pilot.monitor import beginning
 
-    return monitor.run(read, bootstrap.own_archive())
+    return beginning.run(read, bootstrap.own_archive())
 
 
 def _job(arguments: argparse.Namespace) -> int:
@@ -94,7 +101,8 @@ def _job(arguments: argparse.Namespace) -> int:
         bootstrap.prepare(bootstrap.own_archive(), work)
         from pilot import standalone
 
-        return int(standalone.run(arguments.job, work, arguments.set, arguments.member))
+        given = (arguments.set, arguments.member, arguments.resume, arguments.credentials)
+        return int(standalone.run(arguments.job, work, *given))
 
 
 def _agent(arguments: argparse.Namespace) -> int:
@@ -104,22 +112,54 @@ def _agent(arguments: argparse.Namespace) -> int:
     return int(agent.run(arguments.fd))
 
 
+def _step(arguments: argparse.Namespace) -> int:
+    bootstrap.prepare(bootstrap.own_archive(), arguments.work)
+    from pilot.steps import child
+
+    return int(child.run(arguments.fd))
+
+
 def _doctor(arguments: argparse.Namespace) -> int:
-    with _workplace(arguments.work) as work:
-        libraries = bootstrap.prepare(bootstrap.own_archive(), work)
+    from pilot.fields import host_and_port
+
+    reach = [host_and_port(address, "--reach") for address in arguments.reach]
+    with _workplace(arguments.work, visit=True) as work, _passing(work) as unpacked:
+        libraries = bootstrap.prepare(bootstrap.own_archive(), unpacked)
         from pilot import doctor
 
-        return int(doctor.run(libraries, work, arguments.json, arguments.reach, arguments.bench))
+        return int(doctor.run(libraries, work, arguments.json, reach, arguments.bench))
 
 
 @contextmanager
-def _workplace(given: Optional[Path]) -> Iterator[Path]:
-    """The folder that was given, else one for as long as it takes."""
-    if given is not None:
-        given.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield given.absolute()
+def _workplace(given: Optional[Path], visit: bool = False) -> Iterator[Path]:
+    """The folder that was given, else one for as long as it takes. `visit`: it is gone afterwards if we made it."""
+    if given is None:
+        with _passing() as folder:
+            yield folder
         return
-    folder = Path(tempfile.mkdtemp(prefix="pilotage-"))
+    work = given.absolute()
+    missing = [folder for folder in (work, *work.parents) if not folder.exists()]
+    try:
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidInput("--work", f"{work} cannot be made: {error.strerror or error}") from error
+    try:
+        yield work
+    finally:
+        for folder in missing if visit else ():
+            with suppress(OSError):  # somebody else is at work there by now
+                folder.rmdir()
+
+
+@contextmanager
+def _passing(place: Optional[Path] = None) -> Iterator[Path]:
+    """A folder for as long as it takes: in `place`, or where nothing can be written to that, with all that passes."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".pilotage-", dir=place))
+    except OSError:
+        if place is None:
+            raise
+        folder = Path(tempfile.mkdtemp(prefix=".pilotage-"))
     try:
         yield folder
     finally:

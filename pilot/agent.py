@@ -12,6 +12,7 @@ from typing import Callable, Optional
 
 from commands.context import Sandboxes
 from pilot import processes, procfs
+from pilot.attempts.timesheet import Timesheet
 from pilot.config import Config
 from pilot.endings import Ending
 from pilot.errors import ExitCode, PilotageError
@@ -36,13 +37,15 @@ def run(fd: int) -> ExitCode:
     say = speaker(hello.agent, hello.config.agents)
     sandboxes = OnDemand(hello.config)
     central = LinkedCentral(link, say)
-    context, pool = furnish(hello.config, hello.settings, central, sandboxes, started, say, hello.agent)
+    context, pool, guests = furnish(
+        hello.config, hello.settings, central, sandboxes, started, say, hello.agent, Timesheet(central.happened)
+    )
     central.orders(pool)
     central.start(arrived)
     try:
-        ended = run_pipeline(context)
+        ended = run_pipeline(context, guests, started, hello.life)
         ending = Ending(ended.reason or PilotReason.INTERNAL, ended.message)
-        central.finished(ending.reason, ending.message, ending.ledger)
+        central.finished(ending.reason, ending.message)
     except PilotageError as error:
         if not central.monitor_died.is_set():
             raise

@@ -51,6 +51,7 @@ class Config:
     cache: Optional[Path] = None  # where pilots of this user keep what the next ones need not find out again
     reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached where there is a way to the outside
     keep_work: bool = False
+    resume: Optional[bool] = None  # a monitor that was killed may be followed by another; None: where no payload is us
     patience: int = 900  # seconds to try to enrol before giving up
     finish: int = 600  # seconds to try to deliver results at the end
     cloud: Optional[str] = None  # whose notices are looked for: ec2, gce, azure, none; None: as the firmware says
@@ -60,6 +61,11 @@ class Config:
     def spool(self) -> Path:
         """Where undelivered reports are kept."""
         return self.work / "spool"
+
+    @property
+    def session(self) -> Path:
+        """What a monitor is restarted from, where it may be."""
+        return self.work / "session"
 
     @property
     def log(self) -> Path:
@@ -116,7 +122,8 @@ def _config(fields: Fields, folder: Path) -> Config:
         slot_users=fields.text("slot_users", "", most=4096) or "",
         cache=_path(fields, "cache", folder),
         reach=strings(fields, "reach", most=20, each=host_and_port),
-        keep_work=_flag(fields, "keep_work"),
+        keep_work=_flag(fields, "keep_work") is True,
+        resume=_flag(fields, "resume"),
         patience=fields.duration("patience", 900),
         finish=fields.duration("finish", 600),
         cloud=fields.text("cloud", None, choices=("ec2", "gce", "azure", "none")),
@@ -156,8 +163,9 @@ def _amount(fields: Fields, key: str) -> Amount:
     return fields.check_whole(key, value, 0, units.MAX_BYTES, "or unlimited")
 
 
-def _flag(fields: Fields, key: str) -> bool:
-    value = fields.take(key, False)
-    if not isinstance(value, bool):
-        fields.problem(key, f"expected true or false, got {value!r}")
-    return value is True
+def _flag(fields: Fields, key: str) -> Optional[bool]:
+    value = fields.take(key, None)
+    if value is None or isinstance(value, bool):
+        return value
+    fields.problem(key, f"expected true or false, got {value!r}")
+    return None

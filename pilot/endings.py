@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pilot.errors import ExitCode
 from pilot.states import PREEMPTING, Outcome, PilotReason
@@ -37,11 +37,10 @@ def forsaken(silent: float, lease: float, running: bool, results: bool) -> bool:
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a pilot ends, and what its time went into (cause → core-seconds)."""
+    """Why a pilot ends."""
 
     reason: PilotReason
     message: str = ""
-    ledger: dict[str, float] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> ExitCode:

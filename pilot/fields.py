@@ -179,6 +179,14 @@ def strings(
     return tuple(result)
 
 
+def relative_path(value: str, where: str) -> str:
+    """A path inside the job's directory, in its shortest spelling. Raises `InvalidInput`."""
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    if value.startswith("/") or ".." in parts or not parts or "\0" in value or len(value) > 1024:
+        raise InvalidInput(where, f"expected a path inside the job's directory, got {value!r}")
+    return "/".join(parts) + ("/" if value.endswith("/") else "")
+
+
 def host_and_port(value: str, where: str) -> str:
     """An address to connect to. Raises `InvalidInput`."""
     if not _ADDRESS.fullmatch(value) or int(value.rpartition(":")[2]) > 65535:

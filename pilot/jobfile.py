@@ -10,20 +10,23 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Optional
 
 from pilot import imagename, stopping, tags, units
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.fields import Fields, is_number, shown, strings
+from pilot.fields import relative_path as relative_path  # noqa: PLC0414 - many know it by this place
 from pilot.imagename import ImageName
 from pilot.jobneeds import read_needs
-from pilot.protocol import InputFile, JobSpec, Needs, OutputRule
+from pilot.jobtransfers import MAX_FILES as MAX_FILES  # noqa: PLC0414 - likewise
+from pilot.jobtransfers import fill_rule, fill_url, read_inputs, read_outputs, tags_of
+from pilot.protocol import InputFile, JobSpec, Needs
 
 #: Jobs that one request may bring, sweeps counted out.
 MAX_JOBS = 100_000
 MAX_ARGUMENTS = 4096
 MAX_ARGUMENT_BYTES = 128 * 1024
-MAX_FILES = 10_000
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SWEEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -59,10 +62,14 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
     needs = read_needs(fields)
     executable = fields.text("executable", None)
     command = _command(fields, executable)
-    inputs = strings(fields, "inputs", most=MAX_FILES, each=relative_path)
+    inputs, urls = read_inputs(fields)
+    outputs = read_outputs(fields)
     shipped = _shipped(executable)
-    if shipped and shipped not in inputs:
+    if shipped and shipped not in (*inputs, *(one.name for one in urls)):
         inputs = (*inputs, shipped)
+    if any(one.name == shipped for one in urls):
+        urls = tuple(replace(one, executable=one.executable or one.name == shipped) for one in urls)
+    needs = _with_tags(fields, needs, tags_of(outputs, urls), "its storages")
     image = _image(fields)
     if image is not None:
         needs = _where_it_runs(fields, needs, image)
@@ -72,7 +79,7 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
         command=command,
         needs=needs,
         name=fields.text("name", "", most=200) or "",
-        outputs=_outputs(fields),
+        outputs=outputs,
         environment=_environment(fields),
         container=image.text if image is not None else None,
         retries=fields.whole("retries", 0, least=0, most=100),
@@ -83,6 +90,7 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
         cpu_time=fields.duration("cpu_time", 0),
         no_progress=fields.duration("no_progress", 7200),
         stop_signal=stopping.stop_signal(fields, needs.wall_time),
+        urls=urls,
     )
     files = _files(fields)
     fields.finish()
@@ -116,7 +124,7 @@ def fill_spec(spec: JobSpec, values: Mapping[str, str], inputs: tuple[InputFile,
         needs=spec.needs,
         name=fill(spec.name, values),
         inputs=inputs,
-        outputs=tuple([_fill_rule(rule, values) for rule in spec.outputs]),
+        outputs=tuple([fill_rule(rule, partial(fill, values=values)) for rule in spec.outputs]),
         environment={name: fill(value, values) for name, value in spec.environment.items()},
         container=fill(spec.container, values) if spec.container else None,
         retries=spec.retries,
@@ -127,19 +135,8 @@ def fill_spec(spec: JobSpec, values: Mapping[str, str], inputs: tuple[InputFile,
         cpu_time=spec.cpu_time,
         no_progress=spec.no_progress,
         stop_signal=spec.stop_signal,
+        urls=tuple([fill_url(one, partial(fill, values=values)) for one in spec.urls]),
     )
-
-
-def _fill_rule(rule: OutputRule, values: Mapping[str, str]) -> OutputRule:
-    return OutputRule(fill(rule.pattern, values), tuple([fill(to, values) for to in rule.to]))
-
-
-def relative_path(value: str, where: str) -> str:
-    """A path inside the job's directory, in its shortest spelling. Raises `InvalidInput`."""
-    parts = [part for part in value.split("/") if part not in ("", ".")]
-    if value.startswith("/") or ".." in parts or not parts or "\0" in value or len(value) > 1024:
-        raise InvalidInput(where, f"expected a path inside the job's directory, got {value!r}")
-    return "/".join(parts) + ("/" if value.endswith("/") else "")
 
 
 def _shipped(executable: Optional[str]) -> Optional[str]:
@@ -182,35 +179,23 @@ def _image(fields: Fields) -> Optional[ImageName]:
 def _where_it_runs(fields: Fields, needs: Needs, image: ImageName) -> Needs:
     """A container asks for nodes that proved to run it. Whether others can look into it is proved of containers too."""
     wanted = image.tags + ((imagename.ISOLATES,) if needs.isolation else ())
+    return replace(_with_tags(fields, needs, wanted, "the container"), isolation=False)
+
+
+def _with_tags(fields: Fields, needs: Needs, wanted: tuple[str, ...], whose: str) -> Needs:
+    if not wanted:
+        return needs
     expression = " & ".join(filter(None, (needs.tags and f"({needs.tags})", *wanted)))
     try:
-        return replace(needs, tags=tags.canonical(expression), isolation=False)
+        return replace(needs, tags=tags.canonical(expression))
     except InvalidInput as problem:  # the tags fill all the room by themselves
-        fields.problem("needs.tags", f"together with those of the container: {problem.problem}")
+        fields.problem("needs.tags", f"together with those of {whose}: {problem.problem}")
         return needs
 
 
 def _brings(name: str, image: str) -> bool:
     """Whether an input brings the image: as the same file, or in its folder."""
     return name == image or (name.endswith("/") and image.startswith(name))
-
-
-def _outputs(fields: Fields) -> tuple[OutputRule, ...]:
-    rules: list[OutputRule] = []
-    for index, value in enumerate(fields.listed("outputs", most=1000)):
-        where = fields.path(f"outputs[{index}]")
-        entry = Fields({"pattern": value} if isinstance(value, str) else value, where, fields.problems)
-        pattern = entry.text("pattern", None) or entry.text("path", None)
-        to = strings(entry, "to", most=10)
-        entry.finish()
-        if not pattern:
-            entry.problem("", "expected a glob, or a mapping with `path` and `to`")
-            continue
-        try:
-            rules.append(OutputRule(relative_path(pattern, where), to))
-        except InvalidInput as problem:
-            fields.problems.append(problem)
-    return tuple(rules)
 
 
 def _environment(fields: Fields) -> dict[str, str]:

@@ -276,6 +276,8 @@ def _hand(message: Message, receiver: Orders) -> None:
     """Call the receiver's method for an order."""
     if isinstance(message, messages.Kill):
         receiver.kill(message.job, message.attempt, message.reason)
+    elif isinstance(message, messages.Show):
+        receiver.show(message.job, message.attempt, message.order, message.argument)
     elif isinstance(message, messages.Gone):
         receiver.gone(message.job, message.attempt)
     elif isinstance(message, messages.Drain):

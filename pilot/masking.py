@@ -59,11 +59,6 @@ class Secrets:
             fitting = sorted((secret for secret in new if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
             self._known[owner] = tuple(fitting)
 
-    def several(self, owner: str) -> bool:
-        """Whether an attempt has more of them than its token."""
-        with self._lock:
-            return len(self._known.get(owner, ())) > 1
-
     def forget(self, owner: str) -> None:
         with self._lock:
             self._known.pop(owner, None)

@@ -6,13 +6,14 @@ what the central or the machine wants. The first message is the monitor's `Hello
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
 from pilot import codec
 from pilot.config import Config
 from pilot.errors import InvalidInput
+from pilot.ledger import Happened
 from pilot.protocol import AttemptId, AttemptReport, Fact, LeaseReport, MatchReply, Offer, Settings, StepReport
 from pilot.states import PilotReason
 
@@ -27,6 +28,7 @@ class Hello:
     settings: Settings
     epoch: int
     agent: int = 1  # which of them it is
+    life: int = 1  # of the pilot's monitors, which this is
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,16 @@ class Kill:
     job: int
     attempt: int
     reason: str
+
+
+@dataclass(frozen=True)
+class Show:
+    """Somebody may see something of an attempt's directory; `argument` is a `protocol.Peek` as JSON."""
+
+    job: int
+    attempt: int
+    order: int
+    argument: str
 
 
 @dataclass(frozen=True)
@@ -143,20 +155,19 @@ class Finished:
 
     reason: PilotReason
     message: str = ""
-    ledger: dict[str, float] = field(default_factory=dict)  # cause → core-seconds
 
 
-FromMonitor = Union[Hello, Answer, Kill, Gone, Drain, Stop, Lifetime]
+FromMonitor = Union[Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime]
 FromAgent = Union[
-    AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Lifetime, Finished
+    AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Happened, Lifetime, Finished
 ]  # fmt: skip
 Message = Union[FromMonitor, FromAgent]
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Hello, Answer, Kill, Gone, Drain, Stop, Lifetime,
-        AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Finished,
+        Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime,
+        AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Happened, Finished,
     )
 }  # fmt: skip
 

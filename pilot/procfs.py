@@ -111,6 +111,24 @@ def runs(pid: int, program: str) -> bool:
     return any(fnmatch.fnmatchcase(os.path.basename(os.fsdecode(word)), program) for word in words if word)
 
 
+def words(pid: int) -> list[bytes]:
+    """The command line of a process, word by word."""
+    return (_read(f"/proc/{pid}/cmdline") or b"").split(b"\0")[:-1]
+
+
+def environment(pid: int) -> list[bytes]:
+    """The environment that a process was started with, as NAME=value; empty where it is not for us to see."""
+    return (_read(f"/proc/{pid}/environ") or b"").split(b"\0")[:-1]
+
+
+def folder(pid: int) -> str:
+    """Where a process works, empty where that is not for us to see."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
 def _read(path: str) -> Optional[bytes]:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

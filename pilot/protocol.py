@@ -10,10 +10,11 @@ Both sides build on these records: the central decodes into them with a validati
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Literal, Optional, Union
 
-from pilot.states import OrderVerb, Outcome, Phase, PilotReason, PilotState
+from pilot.states import Cause, Outcome, Phase, PilotReason, PilotState
 
 #: The version spoken here; a central accepts the one before as well.
 VERSION = 1
@@ -22,8 +23,14 @@ PILOT_SCHEME, JOB_SCHEME, TICKET_SCHEME, USER_SCHEME = "Pilot", "Job", "Ticket",
 #: Bounds on what a pilot may send, in bytes. The refusal `too-large` names them.
 MAX_MESSAGE = 4 * 1024 * 1024
 MAX_LOG_CHUNK = 1024 * 1024
+#: Bytes of a running job's file that are shown at a time.
+MAX_PEEK = 1_000_000
 MAX_BOOT_LOG = 1024 * 1024
 MAX_TAIL = 8 * 1024
+#: Characters of a secret that is kept out of logs: a shorter one would blot out half of every log, and hide nothing.
+SHORTEST_SECRET = 6
+#: Lines of one credential that are kept out of logs, the longest: each costs time for every byte that is printed.
+MAX_SECRETS = 200
 
 #: A number, "unlimited" (declared by somebody), or None: unknown, which satisfies no stated need.
 Amount = Union[int, Literal["unlimited"], None]
@@ -105,6 +112,18 @@ class InputFile:
 
 
 @dataclass(frozen=True)
+class UrlInput:
+    """A file that the pilot fetches from a storage. What is known of its content is verified."""
+
+    name: str  # relative path in the job's directory
+    url: str
+    sha256: str = ""  # hex digits; empty: not known
+    adler32: str = ""  # likewise
+    size: Optional[int] = None  # bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True)
 class OutputRule:
     """What to bring home: a glob in the job's directory, and where to, in order. No destination: the sandbox store."""
 
@@ -140,6 +159,7 @@ class JobSpec:
     cpu_time: int = 0  # seconds that all its processes may use together; 0: what its cores give in its wall time
     no_progress: int = 7200  # seconds without CPU time and without any file changed, after which it is ended; 0: never
     stop_signal: Optional[StopSignal] = None
+    urls: tuple[UrlInput, ...] = ()  # inputs that do not come from the central
 
 
 @dataclass(frozen=True)
@@ -148,9 +168,20 @@ class Credential:
 
     name: str
     kind: Literal["text", "bearer", "basic", "s3"] = "text"
-    values: dict[str, str] = field(default_factory=dict)  # text: text; bearer: token; basic: user, password; s3: none
+    # text: text; bearer: token; basic: user, password; s3: none, the central signs what is asked of it
+    values: dict[str, str] = field(default_factory=dict, repr=False)
     urls: tuple[str, ...] = ()  # the pilot itself uses it for what lies below these
     seconds_left: Optional[int] = None  # of its own validity, where the owner said how long
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What of it must not be read in a log: each line by itself, and how a header has user and password."""
+        found = [line.strip() for name, value in self.values.items() if name != "user" for line in value.splitlines()]
+        if self.kind == "basic":
+            pair = f"{self.values.get('user', '')}:{self.values.get('password', '')}"
+            found.append(b64encode(pair.encode("utf-8", "surrogateescape")).decode())
+        telling = {line for line in found if len(line) >= SHORTEST_SECRET}
+        return tuple(sorted(telling, key=len, reverse=True)[:MAX_SECRETS])
 
 
 @dataclass(frozen=True)
@@ -161,7 +192,7 @@ class Lease:
     attempt: int
     seconds: int
     spec: JobSpec
-    job_token: str
+    job_token: str = field(repr=False)
     cores: int  # granted: between the job's least and most
     community: str = ""
     owner: str = ""
@@ -172,7 +203,7 @@ class Lease:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Everything in it that must not be read in a log."""
-        return (self.job_token, *(value for each in self.credentials for value in each.values.values()))
+        return (self.job_token, *(secret for each in self.credentials for secret in each.secrets))
 
 
 @dataclass(frozen=True)
@@ -194,6 +225,7 @@ class OutputFile:
     size: int
     sha256: str
     where: tuple[str, ...] = ()  # "sandbox" or URLs
+    adler32: str = ""  # 8 hex digits, where it went to other storages than the central's
 
 
 @dataclass(frozen=True)
@@ -335,6 +367,7 @@ class MatchReply:
     detail: str = ""  # a sentence; with nothing-fits it names the nearest miss
     retry_after: float = 0.0  # seconds
     least_time: Optional[int] = None  # seconds that the shortest job needs of those that only want for time
+    waits: bool = False  # with superseded: jobs wait, and none fitted what the older request offered
     version: int = VERSION
 
 
@@ -367,6 +400,24 @@ class Spool:
 
 
 @dataclass(frozen=True)
+class Booking:
+    """Time of cores that went into one thing."""
+
+    cause: Cause
+    amount: int  # core-microseconds
+    community: str = ""  # whose attempt it was; empty: of no attempt
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Where the time of a pilot's cores went in this epoch. The law: `cores` × `lifetime` is the sum of all amounts."""
+
+    cores: int = 0
+    lifetime: int = 0  # microseconds
+    bookings: tuple[Booking, ...] = ()
+
+
+@dataclass(frozen=True)
 class HeartbeatRequest:
     """`POST …/heartbeat`: I am here, I hold these. Leases of answers up to `matched_through` that are not listed go
     back to the queue, uncharged."""
@@ -379,6 +430,7 @@ class HeartbeatRequest:
     facts: tuple[Fact, ...] = ()
     spool: Spool = Spool()
     acknowledgements: tuple[Acknowledgement, ...] = ()
+    ledger: Optional[Ledger] = None  # as of now, once in a while
     version: int = VERSION
 
 
@@ -396,13 +448,37 @@ class Order:
     """What the central asks for. Delivered in every reply until it was received."""
 
     id: int
-    verb: OrderVerb
+    verb: str  # an `OrderVerb`; a newer central may have others, which must not cost the rest of its answer
     epoch: int = 0
     job: Optional[int] = None
     attempt: Optional[int] = None
     argument: str = ""
     reason: str = ""
     who: str = ""
+
+
+@dataclass(frozen=True)
+class Peek:
+    """What an owner wants to see of a running attempt: the argument of the order `peek`, as JSON.
+
+    The pilot answers by the stream `attempt_stream(job, attempt, f"peek{order}")`: `Peeked` as one line of JSON, then
+    the bytes, or what is in the folder, a line for each entry.
+    """
+
+    path: str = ""  # below the job's directory; empty: that directory
+    offset: int = 0  # of the first byte; negative: so many before the end
+    most: int = 64_000  # bytes
+
+
+@dataclass(frozen=True)
+class Peeked:
+    """What was found there."""
+
+    path: str
+    folder: bool = False
+    size: int = 0  # bytes of the file, or entries of the folder
+    offset: int = 0  # of the first byte that follows
+    problem: str = ""  # a sentence; then nothing follows
 
 
 @dataclass(frozen=True)
@@ -434,6 +510,75 @@ class AttemptReport:
     checkpoint: tuple[OutputFile, ...] = ()  # all that it saved when it was preempted: whole, or nothing of it
     tail: str = ""  # the last lines of its standard error, else of its standard output
     log_sizes: dict[str, int] = field(default_factory=dict)  # stream → bytes it will have when all is pushed
+    code: str = ""  # of `pilot.codes.AttemptCode`; empty: what the other fields say
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """A request to a storage, signed beforehand: it may be made as it stands, by whoever has it, until it ages out."""
+
+    method: str
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)  # signed too: to be sent with these very values
+
+
+@dataclass(frozen=True)
+class UploadPart:
+    """A piece of a file, and the request that stores it. Its answer's `ETag` is needed to complete the upload."""
+
+    number: int  # from 1
+    offset: int
+    size: int  # bytes
+    request: SignedRequest
+
+
+@dataclass(frozen=True)
+class UploadRequest:
+    """`POST /v1/attempts/{job}/{attempt}/uploads` with the job's token: how to store one file at an `s3://` address.
+
+    The address lies below `urls` of an s3 credential that the job names. A file that goes in parts is asked for twice
+    or more: without `upload` the answer is how to begin; what that gives as `UploadId` is asked with, from `part` on.
+    Asking again is harmless, and how one goes on after requests aged out.
+    """
+
+    destination: str  # s3://BUCKET/KEY
+    size: int  # bytes
+    sha256: str
+    upload: str = ""  # the storage's UploadId
+    part: int = 1  # the first that is wanted
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class UploadReply:
+    """Either `whole`, or `create`, or `parts` with `complete` and `abort`; and always `check`."""
+
+    seconds: int  # how long the requests are good for
+    check: SignedRequest  # HEAD: Content-Length, and x-amz-checksum-sha256 (base64) where the storage keeps it
+    whole: Optional[SignedRequest] = None  # PUT of all bytes
+    create: Optional[SignedRequest] = None  # POST with an empty body; the answer is XML with an UploadId
+    parts: tuple[UploadPart, ...] = ()  # PUT, from the one asked for on, as many as one answer carries
+    part_count: int = 0  # of the whole file
+    complete: Optional[SignedRequest] = None  # POST of CompleteMultipartUpload in XML: every part's number and ETag
+    abort: Optional[SignedRequest] = None  # DELETE
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class DownloadRequest:
+    """`POST /v1/attempts/{job}/{attempt}/downloads` with the job's token: how to fetch from an `s3://` address."""
+
+    source: str  # s3://BUCKET/KEY, below `urls` of an s3 credential that the job names
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class DownloadReply:
+    """`fetch` takes a header Range beside those that are signed."""
+
+    seconds: int  # how long the request is good for
+    fetch: SignedRequest  # GET
     version: int = VERSION
 
 
@@ -470,6 +615,7 @@ class StepReport:
     seconds: float = 0.0
     message: str = ""
     tail: str = ""
+    began: Optional[float] = None  # seconds after the pilot did
     version: int = VERSION
 
 
@@ -489,7 +635,7 @@ class GoodbyeRequest:
     reason: PilotReason
     exit_code: int = 0
     message: str = ""
-    ledger: dict[str, float] = field(default_factory=dict)  # cause → core-seconds
+    ledger: Ledger = Ledger()  # of all its life
     version: int = VERSION
 
 

@@ -19,6 +19,7 @@ from pilot import onejob, processes, tags
 from pilot.attempts.pool import Pool
 from pilot.config import Config
 from pilot.credentialfile import trusted, untrusted
+from pilot.destination import SANDBOX
 from pilot.endings import Ending
 from pilot.errors import ExitCode, InvalidJob
 from pilot.onejob import OneJob
@@ -127,10 +128,15 @@ def describe(job: OneJob, central: NoCentral, ending: Ending, target: Path) -> l
     if usage.memory_peak is not None:
         took.append(f"{show_size(usage.memory_peak)} of memory at most")
     lines.append(f"took      {', '.join(took)}")
-    names = [f"{output.name} ({show_size(output.size)})" for output in report.outputs]
+    here = [output for output in report.outputs if SANDBOX in output.where]
+    names = [f"{output.name} ({show_size(output.size)})" for output in here]
     names += [f"{name} ({show_size(size)})" for name, size in central.logs.items()]
     names += [f"{CHECKPOINT}/{file.name} ({show_size(file.size)})" for file in report.checkpoint]
     lines.append(f"outputs   {target}/: {', '.join(names) or 'nothing'}")
+    away = [output for output in report.outputs if SANDBOX not in output.where]
+    lines += [f"delivered {' '.join(output.where)} ({show_size(output.size)})" for output in away[:SHOWN_LINES]]
+    if len(away) > SHOWN_LINES:
+        lines.append(f"delivered {len(away) - SHOWN_LINES} more")
     if report.message:
         lines.append(f"message   {report.message}")
     lines += central.warnings
@@ -223,7 +229,8 @@ class NoCentral:
         if report.checkpoint:  # it is whole: with files of an older one it would not be
             shutil.rmtree(self.target / CHECKPOINT, ignore_errors=True)
         saved = [(f"{CHECKPOINT}/{file.name}", file.sha256) for file in report.checkpoint]
-        for name, sha256 in [*((output.name, output.sha256) for output in report.outputs), *saved]:
+        here = [(output.name, output.sha256) for output in report.outputs if SANDBOX in output.where]
+        for name, sha256 in [*here, *saved]:
             place = self.target / name
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._kept(sha256), place)

@@ -157,6 +157,9 @@ class PilotReason(str, Enum):
     GONE = "gone"  #: the computing element says that it ended; it did not say goodbye
 
 
+#: How the message of a pilot begins that is drained by whoever owns the machine, and not by an order.
+SITE_DRAINS = "the site drains this computer"
+
 #: The reason codes that speak for a fault, so that the pilot ends as failed and not as done.
 FAULTS: frozenset[PilotReason] = frozenset(
     {
@@ -179,11 +182,31 @@ PREEMPTING: frozenset[PilotReason] = frozenset(
 )
 
 
+class Cause(str, Enum):
+    """What a core of a pilot was there for at a moment: each has exactly one."""
+
+    BOOT = "boot"  #: the pilot starts: unpacked, enrolled, its agent not yet at work
+    VALIDATE = "validate"  #: the node is checked and prepared
+    IMAGE = "image"  #: a container image is brought for an attempt
+    NO_MATCH = "idle-no-match"  #: free, and no job was to be had
+    FRAGMENTS = "idle-fragments"  #: free beside what runs, and too few for the jobs that wait
+    DRAIN = "idle-drain"  #: free, and no job is taken any more; also the end of the pilot itself
+    STAGE_IN = "stage-in"  #: inputs are brought
+    STAGE_OUT = "stage-out"  #: nothing is awaited but outputs on their way
+    PAYLOAD = "payload-open"  #: a payload whose end is not accepted yet; in the end it is one of the next four
+    GOOD = "payload-good"  #: a payload that succeeded
+    FAILED = "payload-failed"  #: a payload that failed by itself, was over a limit, or was ended by its owner
+    LOST = "payload-lost"  #: a payload that was lost with its node or pilot, or whose end nobody accepted
+    PREEMPTED = "preempted"  #: a payload that made room for something else
+    VANISHED = "lost"  #: nobody can tell: the pilot vanished and never said
+
+
 class OrderVerb(str, Enum):
-    """What the central can ask of a pilot (`DRAIN` to `SET`) or of an attempt (`KILL`)."""
+    """What the central can ask of a pilot (`DRAIN` to `SET`) or of an attempt (`KILL`, `PEEK`)."""
 
     DRAIN = "drain"  #: take no new jobs, finish those that run, end
     HALT = "halt"  #: stop everything now and end
     KILL = "kill"  #: end one attempt
     FLUSH = "flush"  #: push the logs now
     SET = "set"  #: change a setting; the argument is ``name=value``
+    PEEK = "peek"  #: show something of an attempt's directory; the argument is a `protocol.Peek` as JSON

@@ -32,6 +32,29 @@ class UsagePage:
 
 
 @dataclass(frozen=True)
+class WasteRow:
+    """Where the time of some pilots' cores went."""
+
+    keys: tuple[str, ...]  # a value for each of `by`
+    pilots: int
+    booked: dict[str, int]  # cause (of `pilot.states.Cause`) → core-microseconds
+
+
+@dataclass(frozen=True)
+class WastePage:
+    """`GET /v1/waste`: where the time of pilots went that ended in [since, until), by site, queue, community or pilot.
+
+    Without an `until` those that live now are among them, by what they last said. An empty community: of nobody's job,
+    on pilots that are for several communities.
+    """
+
+    since: float
+    until: Optional[float]
+    by: tuple[str, ...]
+    rows: tuple[WasteRow, ...]
+
+
+@dataclass(frozen=True)
 class ShareView:
     """What a community, a group of it (`group`) or an owner of that (`owner`) is due, and what it has used."""
 

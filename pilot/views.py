@@ -119,6 +119,7 @@ class AttemptView:
     checkpoint: tuple[OutputFile, ...] = ()
     log_sizes: dict[str, int] = field(default_factory=dict)
     history: tuple[Event, ...] = ()
+    code: str = ""  # of its end, see docs/errors.md; empty where it succeeded or runs
 
 
 @dataclass(frozen=True)
@@ -222,6 +223,7 @@ class PilotView:
     cores: int = 0
     running: int = 0  # leases held
     alarm: str = ""  # why it gets no new work until somebody has looked
+    code: str = ""  # of its end, see docs/errors.md
 
 
 @dataclass(frozen=True)
@@ -285,6 +287,7 @@ class JobExplanation:
     ahead: Optional[int] = None  # waiting jobs of its owner before it, of those that compete for a pilot that fits
     no_pilot: tuple[str, ...] = ()  # per fitting queue: why no pilot was sent
     shares: tuple[str, ...] = ()  # what its community, its group and its owner are due, and have used
+    code: str = ""  # of a job that is over or held: how its last attempt ended, see docs/errors.md
 
 
 @dataclass(frozen=True)
@@ -324,6 +327,7 @@ class PilotExplanation:
     waiting: int = 0  # jobs that wait, of all communities it serves
     fitting: int = 0  # of these, jobs that would fit what it offers
     failures: tuple[NeedFailure, ...] = ()  # by need: `jobs` that have it, in so many task `queues`
+    code: str = ""  # of one that has ended, see docs/errors.md
 
 
 @dataclass(frozen=True)

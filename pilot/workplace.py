@@ -7,20 +7,25 @@ import pwd
 import random
 import time
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Optional
 
 from commands.context import Central, Context, Sandboxes
-from commands.registry import assemble
-from pilot import pipeline, policy
+from pilot import bootstrap, pipeline, policy
 from pilot.attempts.attempt import Services
 from pilot.attempts.containers import Containers, nameless
-from pilot.attempts.containment import contain, control_groups, group_name
+from pilot.attempts.containment import Containment, contain, control_groups, group_name
 from pilot.attempts.pool import Pool
+from pilot.attempts.timesheet import Timesheet
 from pilot.attempts.watchdog import Watchdog
+from pilot.bundles import Manifest
 from pilot.config import Config
+from pilot.destinations.cache import InputCache
+from pilot.destinations.port import Rejected
+from pilot.destinations.storages import Signer, Storages
 from pilot.errors import PilotageError
+from pilot.monitor.agent_process import ourselves
 from pilot.node import Declared, Discovery, power
 from pilot.node.machine import this_machine
 from pilot.node.power import Power
@@ -28,11 +33,20 @@ from pilot.payloads import sharing
 from pilot.payloads.families import Families
 from pilot.payloads.process import ProcessElement
 from pilot.policing import heeded
-from pilot.protocol import Settings
+from pilot.protocol import Bundle, Settings
 from pilot.singularity.element import ContainerElement
 from pilot.singularity.images import ImageCache
 from pilot.singularity.probe import here
 from pilot.states import PilotReason
+from pilot.steps.fetching import Source, fetch
+from pilot.steps.guest import Interrupted
+from pilot.steps.guests import Guests
+from pilot.steps.output import STEPS, StepLogs
+
+#: Seconds for which a bundle is asked for.
+BUNDLE_PATIENCE = 300.0
+#: Bytes of inputs that are kept for the next jobs.
+INPUT_CACHE = 20_000_000_000
 
 
 class SteadyClock:
@@ -53,15 +67,20 @@ def furnish(
     started: float,
     say: Callable[[str], None],
     agent: int = 1,
-) -> tuple[Context, Pool]:
-    """The context for the first command, and the Pool, which takes orders. `started` is of the monotonic clock."""
+    timesheet: Optional[Timesheet] = None,
+) -> tuple[Context, Pool, Guests]:
+    """The context for the first command, the Pool, which takes orders, and what starts commands that are not ours.
+
+    `started` is of the monotonic clock.
+    """
     node = look_around(config, started)
-    element = ProcessElement(Families(), lru_cache(maxsize=1)(sharing.best))
+    families = Families()
+    element = ProcessElement(families, lru_cache(maxsize=1)(sharing.best))
     watchdog = Watchdog(element.tend, lambda: pool.progress(), say)
     word = policy.heed(config.policy)
     if not config.central:
         word = word.alone()
-    held = contain(config.slot_users, lambda: control_groups(group_name(config.stamp, agent)), say)
+    held = contain(config.slot_users, config.work, lambda: control_groups(group_name(config.stamp, agent)), say)
     services = Services(
         central, sandboxes, element, watchdog, dict(os.environ), random.random, say, config.keep_work, word, held
     )
@@ -69,7 +88,13 @@ def furnish(
     inside = ContainerElement(element, services.host)
     why_not = nameless(held.users, pwd.getpwuid)
     containers = Containers(settings, word, here, inside, images, sandboxes, random.random, why_not)
-    services = replace(services, containers=containers)
+    services = replace(services, containers=containers, timesheet=timesheet or Timesheet())
+    services = replace(
+        services,
+        storages=Storages(services.host, partial(signer, config)),
+        inputs=InputCache((config.cache or config.work) / "inputs", INPUT_CACHE),
+        followed=bool(config.central) and config.session.exists(),
+    )
     pool = Pool(config.site, config.queue, config.work, settings, node, services)
     watchdog.start()
     context = Context(
@@ -90,8 +115,39 @@ def furnish(
         agents=config.agents,
     )
     if held.problem:
-        return context.evolve(reason=PilotReason.UNFIT, message=held.problem), pool
-    return heeded(context, word), pool
+        context = context.evolve(reason=PilotReason.UNFIT, message=held.problem)
+        return context, pool, _guests(config, families, held, central, pool)
+    return heeded(context, word), pool, _guests(config, families, held, central, pool)
+
+
+def signer(config: Config) -> Signer:
+    """Who signs requests to S3 storages for the attempts of this pilot. Raises `Rejected` without a central."""
+    if not config.central:
+        raise Rejected("requests to s3:// are signed by a central, and there is none here")
+    from pilot.destinations.signing import SignedByCentral  # heavy, and few pilots need it
+    from pilot.transport import Https
+
+    return SignedByCentral(config.central, Https(config.ca))
+
+
+def _guests(config: Config, families: Families, held: Containment, central: Central, pool: Pool) -> Guests:
+    """How commands of bundles get here, and as whom they run."""
+
+    def pause(seconds: float) -> bool:
+        central.tick()
+        time.sleep(seconds)
+        return time.monotonic() > until or pool.stopping() is not None
+
+    def fetched(bundle: Bundle) -> tuple[Path, Manifest]:
+        from pilot.transport import Https  # heavy, and few pilots have bundles
+
+        source = Source(config.central, Https(config.ca), central.tick)
+        return fetch(bundle, source, config.work / "bundles", pause, random.random)
+
+    until = time.monotonic() + BUNDLE_PATIENCE
+    words, environment = ourselves(bootstrap.own_archive())
+    more = {name: environment[name] for name in ("PYTHONPATH",) if name in environment}
+    return Guests(families, held.users, words, dict(os.environ), fetched, more)
 
 
 def look_around(config: Config, started: float) -> Discovery:
@@ -102,14 +158,23 @@ def look_around(config: Config, started: float) -> Discovery:
     return Discovery(machine, config.work, declared, started, benchmark=benchmark)
 
 
-def run_pipeline(context: Context) -> Context:
-    """Run the commands that the settings name. A pipeline that cannot be run ends the pilot before it has begun."""
+def run_pipeline(context: Context, guests: Guests, started: float, life: int = 1) -> Context:
+    """Run the commands that the settings name. A pipeline that cannot be run ends the pilot before it has begun.
+
+    `started`: when the pilot began, by the context's clock. `life`: of its monitors, which this is.
+    """
     if context.reason is not None:
         context.say(context.message)
         return context
+    central, settings = context.central, context.settings
+    first = STEPS * (context.agents * (life - 1) + context.agent - 1)
+    logs = StepLogs(context.work / "steps", first, settings.log_bound, central.stream, central.close_stream)
+    around = pipeline.Surroundings(guests, logs, started)
     try:
-        steps = assemble([step.command for step in context.settings.pipeline])
+        steps = pipeline.assembled(context, around)
     except PilotageError as error:
         context.say(str(error))
-        return context.evolve(reason=PilotReason.COMMAND_FAILED, message=str(error))
-    return pipeline.run(steps, context)
+        reason = error.reason if isinstance(error, Interrupted) else PilotReason.COMMAND_FAILED
+        return context.evolve(reason=reason, message=str(error))
+    context = context.evolve(options={step.command: step.options for step in settings.pipeline if step.options})
+    return pipeline.run(steps, context, around)

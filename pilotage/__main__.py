@@ -12,13 +12,20 @@ import click
 from pilot.errors import PilotageError
 from pilotage import connection, exits
 from pilotage.client import Client
+from pilotage.commands_bundles import bundle, pipelines
 from pilotage.commands_central import backup, down, up, whoami
+from pilotage.commands_credentials import credential
+from pilotage.commands_errors import errors
 from pilotage.commands_explain import explain
 from pilotage.commands_jobs import hold, job, jobs, kill, priority, release, reschedule
-from pilotage.commands_pilots import drain, halt, pilot, pilots, queues
-from pilotage.commands_results import logs, output
+from pilotage.commands_logs import logs
+from pilotage.commands_peek import peek
+from pilotage.commands_pilots import drain, halt, pilot, pilots
+from pilotage.commands_queues import queues
+from pilotage.commands_results import output
 from pilotage.commands_submit import submit
 from pilotage.commands_usage import limits, shares, usage
+from pilotage.commands_waste import waste
 from pilotage.exits import Exit
 from pilotage.screen import Screen
 from pilotage.shell import Shell
@@ -27,10 +34,12 @@ from pilotage.transport import Trouble
 #: Commands in the order in which one meets them.
 SECTIONS = {
     "A central on this machine": (up, down, backup),
-    "Jobs": (submit, jobs, job, logs, output, explain, kill, hold, release, reschedule, priority),
+    "Jobs": (submit, jobs, job, logs, peek, output, explain, kill, hold, release, reschedule, priority),
     "Pilots": (pilots, pilot, queues, drain, halt),
-    "Use": (usage, shares, limits),
-    "Yourself": (whoami,),
+    "Use": (usage, waste, shares, limits),
+    "Commands of communities": (bundle, pipelines),
+    "Help": (errors,),
+    "Yourself": (whoami, credential),
 }
 
 

@@ -23,14 +23,16 @@ import requests
 from pilot.views import Health, WhoAmI
 from pilotage import connection as connections
 from pilotage.connection import Connection
+from pilotage.credentials import CredentialsPart
 from pilotage.jobs import JobsPart
 from pilotage.pilots import PilotsPart
+from pilotage.pipelines import PipelinesPart
 from pilotage.results import ResultsPart
 from pilotage.transport import SYSTEM_CLOCK, Clock, Transport, Trouble, open_session
 from pilotage.usage import UsagePart
 
 
-class Client(JobsPart, ResultsPart, PilotsPart, UsagePart):
+class Client(JobsPart, ResultsPart, PilotsPart, UsagePart, CredentialsPart, PipelinesPart):
     """Talks to one central as one person. A context manager; not to be shared between threads."""
 
     def __init__(

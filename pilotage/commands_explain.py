@@ -38,8 +38,8 @@ def explain(shell: Shell, what: tuple[str, ...], selection: Selection, everybody
     chosen = everybody or selection != Selection()
     if bool(what) == chosen:
         raise click.UsageError(
-            "Name jobs by id, or `pilot STAMP`, or `queue NAME`, or choose jobs by --state, --owner, --group, --name"
-            " or --all."
+            "Name jobs by id, or `pilot STAMP`, or `queue NAME`, or choose jobs by --state, --owner, --site or another"
+            " filter, or by --all."
         )
     if what and what[0] in ("pilot", "queue"):
         if len(what) != 2:

@@ -17,6 +17,7 @@ from pilotage import words
 from pilotage.client import Client
 from pilotage.exits import Exit
 from pilotage.moments import moment
+from pilotage.rendering_errors import code_facts
 from pilotage.rendering_jobs import attempts_table, job_facts, jobs_table
 from pilotage.shell import F, Shell, States, common, flat, id_range
 
@@ -141,6 +142,9 @@ def job(shell: Shell, job_id: int) -> None:
         shell.screen.line()
         shell.screen.table(attempts_table(attempts))
     last = attempts[-1] if attempts else None
+    if last and last.code:
+        shell.screen.line()
+        shell.screen.facts(code_facts(last.code))
     if last and last.tail.strip() and last.outcome and last.outcome.value != "success":
         shell.screen.line()
         shell.screen.line(f"The last lines of attempt {last.attempt}:")

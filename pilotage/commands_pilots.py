@@ -1,4 +1,4 @@
-"""`pilotage pilots`, `pilot`, `drain`, `halt`, `queues`."""
+"""`pilotage pilots`, `pilot`, `drain`, `halt`."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import click
 
 from pilot import units
 from pilot.errors import InvalidInput
-from pilot.states import LIVE_PILOT, PilotState
+from pilot.states import ENROLLED, LIVE_PILOT, PilotState
 from pilotage import words
 from pilotage.rendering_jobs import attempts_table
-from pilotage.rendering_pilots import pilot_facts, pilots_table, queues_table, steps_table
-from pilotage.shell import Shell, common, whole_stamp
+from pilotage.rendering_pilots import pilot_facts, pilots_table
+from pilotage.shell import Shell, States, common, whole_stamp
+from pilotage.timeline import last_lines, steps_table
 
 
 @click.command()
 @click.option(
-    "--state", "states", multiple=True, type=click.Choice([state.value for state in PilotState]), help="In this state."
+    "--state", "states", multiple=True, type=States(PilotState), help="In this state, or in these: running,silent."
 )
 @click.option("--queue", help="Of this queue.")
 @click.option("--all", "everything", is_flag=True, help="Also those that have ended.")
 @common
-def pilots(shell: Shell, states: tuple[str, ...], queue: str | None, everything: bool) -> None:
+def pilots(shell: Shell, states: tuple[tuple[PilotState, ...], ...], queue: str | None, everything: bool) -> None:
     """List pilots: those that live, newest first.
 
     \b
     Example:
       pilotage pilots --all --queue local
     """
-    wanted = tuple(PilotState(state) for state in states) or (() if everything else tuple(LIVE_PILOT))
+    wanted = tuple(state for some in states for state in some) or (() if everything else tuple(LIVE_PILOT))
     with shell.client() as client:
         found = tuple(client.pilots(wanted, queue))
     if shell.screen.json:
@@ -62,7 +63,11 @@ def pilot(shell: Shell, stamp: str) -> None:
     shell.screen.facts(pilot_facts(detail, time.time()))
     if detail.steps:
         shell.screen.line()
-        shell.screen.table(steps_table(detail.steps))
+        enrolled = detail.pilot.enrolled if detail.pilot.state in ENROLLED else None
+        age = None if enrolled is None else time.time() - enrolled
+        shell.screen.table(steps_table(detail.steps, age))
+        for line in last_lines(detail.steps):
+            shell.screen.line(line)
     if detail.leases:
         shell.screen.line()
         shell.screen.table(attempts_table(detail.leases))
@@ -118,20 +123,3 @@ def _seconds(deadline: str) -> int:
         return units.duration(deadline, "")
     except InvalidInput as problem:
         raise click.BadParameter(problem.problem, param_hint="--deadline") from problem
-
-
-@click.command()
-@common
-def queues(shell: Shell) -> None:
-    """List the queues: pilots, demand, the director's last decision.
-
-    \b
-    Example:
-      pilotage queues
-    """
-    with shell.client() as client:
-        found = client.queues()
-    if shell.screen.json:
-        shell.screen.data({"queues": found})
-    else:
-        shell.screen.table(queues_table(found))

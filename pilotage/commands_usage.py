@@ -18,10 +18,11 @@ T = TypeVar("T")
 KEYS = ("community", "group", "owner", "site")
 
 
-def _keys(text: str) -> tuple[str, ...]:
+def keys(text: str, known: tuple[str, ...] = KEYS) -> tuple[str, ...]:
+    """Words with commas between them. Raises `InvalidInput`."""
     found = tuple(part.strip() for part in text.split(",") if part.strip())
-    if unknown := [key for key in found if key not in KEYS]:
-        raise InvalidInput("", f"expected some of {', '.join(KEYS)}, with commas, got {unknown[0]!r}")
+    if unknown := [key for key in found if key not in known]:
+        raise InvalidInput("", f"expected some of {', '.join(known)}, with commas, got {unknown[0]!r}")
     return found
 
 
@@ -32,7 +33,7 @@ def _span(text: str) -> int:
     return seconds
 
 
-def _read(option: str, convert: Callable[[str], T], text: str) -> T:
+def read(option: str, convert: Callable[[str], T], text: str) -> T:
     """What an option says. Raises the error of a wrong command line."""
     try:
         return convert(text)
@@ -58,14 +59,14 @@ def usage(shell: Shell, by: str, since: str, until: str, span: str | None, commu
       pilotage usage --since 2026-11-01 --until 2026-12-01 --span 1d
     """
     now = time.time()
-    keys = _read("--by", _keys, by)
-    seconds = _read("--span", _span, span) if span else None
-    first = _read("--since", lambda text: moment(text, now), since)
-    last = None if until == "now" else _read("--until", lambda text: moment(text, now), until)
+    told_apart = read("--by", keys, by)
+    seconds = read("--span", _span, span) if span else None
+    first = read("--since", lambda text: moment(text, now), since)
+    last = None if until == "now" else read("--until", lambda text: moment(text, now), until)
     if seconds is not None:
         first = beginning(first, seconds)
     with shell.client() as client:
-        page = client.usage(keys, since=first, until=last, span=seconds, community=community)
+        page = client.usage(told_apart, since=first, until=last, span=seconds, community=community)
     if shell.screen.json:
         shell.screen.data(page)
         return

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import requests
 
+from pilot.looking import LogLine, LogMatches
 from pilotage import sse
 from pilotage.transport import Request, Transport
 
@@ -23,6 +24,15 @@ def read(transport: Transport, path: str, query: dict[str, int], offset: int) ->
         offset += len(answer.content)
         if not answer.content or offset >= int(answer.headers.get("Pilotage-Size", 0)):
             return
+
+
+def search(transport: Transport, path: str, query: Mapping[str, str | int]) -> Iterator[LogLine]:
+    """Every line that matches now, however many requests that takes."""
+    offset, complete = 0, False
+    while not complete:
+        found = transport.ask(LogMatches, Request("GET", path, {**query, "offset": offset}))
+        yield from found.lines
+        offset, complete = found.next, found.complete
 
 
 def follow(transport: Transport, path: str, query: dict[str, int], offset: int) -> Iterator[bytes]:

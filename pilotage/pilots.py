@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote
 
 import msgspec
 
+from pilot.queues import PauseQueueRequest, QueuePage, QueueView, ResumeQueueRequest, SitePage, SiteView
 from pilot.states import OrderVerb, PilotState
 from pilot.views import (
     OrderReply,
@@ -14,10 +16,6 @@ from pilot.views import (
     PilotExplanation,
     PilotPage,
     PilotView,
-    QueuePage,
-    QueueView,
-    SitePage,
-    SiteView,
 )
 from pilotage.asking import Asking, joined
 from pilotage.transport import Request
@@ -68,6 +66,18 @@ class PilotsPart(Asking):
     def queues(self) -> tuple[QueueView, ...]:
         """The configured queues: pilots, demand, and what the director decided."""
         return self._get(QueuePage, "/v1/queues").queues
+
+    def pause_queue(self, queue: str, reason: str) -> QueueView:
+        """Have no pilots sent to a queue until it is resumed; those that are there go on. For operators."""
+        body = msgspec.json.encode(PauseQueueRequest(reason))
+        return self._transport.ask(QueueView, Request("POST", f"/v1/queues/{quote(queue, safe='')}/pause", body=body))
+
+    def resume_queue(self, queue: str) -> QueueView:
+        """Have pilots sent to a queue again. For operators."""
+        request = Request(
+            "POST", f"/v1/queues/{quote(queue, safe='')}/resume", body=msgspec.json.encode(ResumeQueueRequest())
+        )
+        return self._transport.ask(QueueView, request)
 
     def sites(self) -> tuple[SiteView, ...]:
         """The configured sites and their queues."""

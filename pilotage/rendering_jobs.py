@@ -8,6 +8,7 @@ from pilot.protocol import StopSignal
 from pilot.units import show_duration
 from pilot.views import AttemptView, ExplainedJobs, JobDetail, JobExplanation, JobView, NeedFailure
 from pilotage import words
+from pilotage.rendering_errors import code_facts
 from pilotage.screen import Table
 
 
@@ -133,6 +134,7 @@ def job_explanation(explained: JobExplanation) -> list[tuple[str, str]]:
         ("job", f"{explained.job}"),
         ("state", explained.state.value),
         ("why", explained.summary),
+        *(code_facts(explained.code) if explained.code else ()),
         ("looked at", f"{looked}; it would fit {fitting}" if explained.pilots or explained.queues else ""),
         ("nearest", explained.nearest),
         ("before it", "" if explained.ahead is None else f"{words.plural(explained.ahead, 'job')} of its owner"),

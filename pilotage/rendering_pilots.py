@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from pilot.queues import QueueView
 from pilot.states import PilotState
-from pilot.views import PilotDetail, PilotExplanation, PilotView, QueueView, StepView
+from pilot.views import PilotDetail, PilotExplanation, PilotView
 from pilotage import words
+from pilotage.rendering_errors import code_facts
 from pilotage.screen import Table
 
 _STATES = [state.value for state in PilotState]
@@ -41,6 +43,7 @@ def pilot_facts(detail: PilotDetail, now: float) -> list[tuple[str, str]]:
         ("pilot", pilot.stamp),
         ("state", pilot.state.value),
         ("note", words.pilot_note(pilot)),
+        *(code_facts(pilot.code) if pilot.code else ()),
         ("exit code", "" if pilot.exit_code is None else str(pilot.exit_code)),
         ("where", f"site {pilot.site}, queue {pilot.queue}, host {pilot.host or 'unknown'}"),
         ("reference", pilot.reference),
@@ -70,21 +73,13 @@ def _fact(name: str, value: str) -> str:
     return f"{words.size(int(amount))} {source}" if name in ("disk", "memory") and amount.isdigit() else value
 
 
-def steps_table(steps: Sequence[StepView]) -> Table:
-    """A row for each command of a pilot's pipeline."""
-    rows = [
-        (str(step.number), step.command, step.outcome or "running", words.seconds(step.seconds), step.message)
-        for step in steps
-    ]
-    return Table(("STEP", "COMMAND", "OUTCOME", "TOOK", "NOTE"), rows, right=("STEP", "TOOK"))
-
-
 def pilot_explanation(explained: PilotExplanation) -> list[tuple[str, str]]:
     """Why a pilot gets nothing, before the table of needs."""
     return [
         ("pilot", explained.stamp),
         ("state", explained.state.value),
         ("why", explained.summary),
+        *(code_facts(explained.code) if explained.code else ()),
         ("jobs", f"{explained.waiting:,} wait, {explained.fitting:,} of them would fit"),
     ]
 
@@ -116,7 +111,7 @@ def queue_facts(queue: QueueView) -> list[tuple[str, str]]:
         ("queue", queue.name),
         ("site", queue.site),
         ("kind", queue.kind),
-        ("slots", f"{queue.slots} pilots at the same time"),
+        ("slots", f"{words.plural(queue.slots, 'pilot')} at the same time"),
         ("pilots", words.counts(queue.pilots, _STATES) or "none yet"),
         ("demand", f"{words.plural(queue.demand, 'waiting job')} would fit a pilot of it"),
         ("decision", queue.decision or "none yet"),

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
+from pilot.errors import TransportError
+from pilot.looking import LogLine, PeekReply, PeekRequest, PeekView
 from pilot.states import FINAL
 from pilot.views import JobDetail, JobOutputs
 from pilotage import files, following
 from pilotage.asking import Asking
+from pilotage.transport import Request
 
 Stream = Literal["stdout", "stderr"]
+#: Seconds within which a pilot has sent a heartbeat, heard the answer and pushed what was asked for.
+PEEK_PATIENCE = 150.0
 #: Seconds between two looks whether a first attempt has begun.
 LOOK = 0.5
 
@@ -49,6 +56,48 @@ class ResultsPart(Asking):
         """What a pilot has said and says, until the stream ends."""
         return following.follow(self._transport, f"/v1/pilots/{stamp}/logs/{stream}", {}, offset)
 
+    def search(
+        self,
+        job: int,
+        pattern: str,
+        stream: Stream = "stdout",
+        *,
+        attempt: int | None = None,
+        plain: bool = False,
+        ignore_case: bool = False,
+    ) -> Iterator[LogLine]:
+        """The lines that an attempt has printed until now and that match; looked for by the central.
+
+        `pattern` is a regular expression in the syntax of RE2, which knows no look-around; `plain`: the text itself.
+        """
+        query = _search(pattern, plain, ignore_case) | ({} if attempt is None else {"attempt": attempt})
+        return following.search(self._transport, f"/v1/jobs/{job}/logs/{stream}/search", query)
+
+    def search_pilot(
+        self, stamp: str, pattern: str, stream: str = "pilot", *, plain: bool = False, ignore_case: bool = False
+    ) -> Iterator[LogLine]:
+        """The lines of a pilot's own log that match, as `search`."""
+        query = _search(pattern, plain, ignore_case)
+        return following.search(self._transport, f"/v1/pilots/{stamp}/logs/{stream}/search", query)
+
+    def peek(
+        self, job: int, path: str = "", *, offset: int = 0, most: int = 64_000, patience: float = PEEK_PATIENCE
+    ) -> PeekView:
+        """A file of a running job's directory, or what is in a folder; a negative offset counts from the end.
+
+        The pilot is asked with its next heartbeat. Raises `TransportError` when it has not answered after `patience`
+        seconds, `Refusal` (``conflict``) when the job does not run.
+        """
+        body = msgspec.json.encode(PeekRequest(path, offset, most))
+        asked = self._transport.ask(PeekReply, Request("POST", f"/v1/jobs/{job}/peeks", body=body))
+        until = self._clock.now() + patience
+        while (left := until - self._clock.now()) > 0:
+            query = {"wait": f"{min(left, 20.0):.1f}"}
+            found = self._get(PeekView, f"/v1/jobs/{job}/peeks/{asked.attempt}/{asked.peek}", query)
+            if found.ready:
+                return found
+        raise TransportError(f"the pilot of job {job} has not answered for {patience:g} s; see `pilotage job {job}`")
+
     def outputs(self, job: int, *, attempt: int | None = None) -> JobOutputs:
         """What an attempt brought home: names, sizes in bytes, digests, where; the newest unless one is named."""
         return self._get(JobOutputs, f"/v1/jobs/{job}/outputs", {"attempt": attempt})
@@ -71,3 +120,7 @@ class ResultsPart(Asking):
                 progress(done, total)
         elsewhere = tuple(file for file in outputs.outputs if "sandbox" not in file.where)
         return files.Fetched(tuple(paths), elsewhere, outputs.undelivered)
+
+
+def _search(pattern: str, plain: bool, ignore_case: bool) -> dict[str, str | int]:
+    return {"grep": pattern, "plain": str(plain).lower(), "ignore_case": str(ignore_case).lower()}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -73,6 +74,26 @@ def common(command: F) -> F:
         help="The folder with client.toml.  [default: $PILOTAGE_FOLDER, else ~/.pilotage]",
     )
     return cast(F, with_json(with_folder(wrapped)))
+
+
+class States(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click
+    """States as they are typed: ``failed`` or ``failed,killed``. For `type=` of an option that may be repeated."""
+
+    def __init__(self, kind: type[Enum]) -> None:
+        self.name = "state"
+        self._known = {str(state.value): state for state in kind}
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self._known)}],…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Enum, ...]:
+        words = [word.strip() for word in str(value).split(",") if word.strip()]
+        for word in words:
+            if word not in self._known:
+                self.fail(f"expected some of {', '.join(self._known)}, with commas, got {word!r}", param, ctx)
+        if not words:
+            self.fail(f"expected some of {', '.join(self._known)}, with commas", param, ctx)
+        return tuple(self._known[word] for word in words)
 
 
 def id_range(text: str) -> range:

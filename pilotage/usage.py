@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pilot.use import LimitPage, LimitView, SharePage, UsagePage
+from pilot.use import LimitPage, LimitView, SharePage, UsagePage, WastePage
 from pilotage.asking import Asking, joined
 
 
@@ -33,6 +33,21 @@ class UsagePart(Asking):
             "community": community,
         }
         return self._get(UsagePage, "/v1/usage", query)
+
+    def waste(
+        self,
+        by: Iterable[str] = ("site",),
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        community: str | None = None,
+    ) -> WastePage:
+        """Where the time of pilots went that ended in [since, until), told apart by site, queue, community or pilot.
+
+        Times are as in `usage`. Without `until`, pilots that live now are among them.
+        """
+        query = {"by": joined(by), "since": _number(since), "until": _number(until), "community": community}
+        return self._get(WastePage, "/v1/waste", query)
 
     def shares(self) -> SharePage:
         """What each community, group and owner is due, has used, and runs now."""

@@ -134,6 +134,7 @@ def _bootstrap(
             "policy": queue.policy or None,
             "drain_file": queue.drain_file or None,
             "slot_users": queue.slot_users or None,
+            "resume": queue.resume,
             "cache": queue.cache or None,
             "reach": list(queue.reach),
         },

@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
-from pilot.states import FAULTS, SITE_DRAINS, PilotReason
+from pilot.catalogue import BackOff, entry
+from pilot.codes import of_pilot
+from pilot.states import SITE_DRAINS, PilotReason
 from pilot.units import show_duration
 
 #: Seconds of pause after the first bad end; doubled with each further one, up to the cap.
 PAUSE = 10.0
 PAUSE_CAP = 1800.0
+#: The same where it will be so until a person has done something.
+LONG_PAUSE = 120.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,13 @@ class PilotEnd:
     @property
     def bad(self) -> bool:
         """Whether another would end likewise, as far as one knows."""
-        return self.site_drains or self.reason in (None, PilotReason.GONE) or self.reason in FAULTS
+        return self.back_off is not BackOff.NONE
+
+    @property
+    def back_off(self) -> BackOff:
+        """What the catalogue of errors says of it."""
+        found = entry(of_pilot(self.reason or PilotReason.GONE, self.message))
+        return (found and found.back_off) or BackOff.SLOW
 
     @property
     def site_drains(self) -> bool:
@@ -79,9 +89,10 @@ def bad_ends(history: Sequence[PilotEnd]) -> Sequence[PilotEnd]:
     return [end for end in takewhile(lambda end: not end.useful, history) if end.bad]
 
 
-def pause(bad: int) -> float:
-    """Seconds to wait after that many bad ends in a row."""
-    return min(PAUSE * 2 ** (bad - 1), PAUSE_CAP) if bad else 0.0
+def pause(bad: int, back_off: BackOff = BackOff.SLOW) -> float:
+    """Seconds to wait after that many bad ends in a row, the newest of that kind."""
+    first = LONG_PAUSE if back_off is BackOff.LONG else PAUSE
+    return min(first * 2 ** (bad - 1), PAUSE_CAP) if bad else 0.0
 
 
 def wanted(demand: Demand, supply: Supply, limits: Limits, history: Sequence[PilotEnd], now: float) -> Decision:
@@ -98,7 +109,7 @@ def wanted(demand: Demand, supply: Supply, limits: Limits, history: Sequence[Pil
             return Decision(0, f"{_count(supply.coming, 'pilot')} on the way will do for {_waiting(demand)}")
         return Decision(0, f"the running pilots have {_count(supply.idle_cores, 'core')} free for {_waiting(demand)}")
     bad = bad_ends(history)
-    remaining = bad[0].ended + pause(len(bad)) - now if bad else 0.0
+    remaining = bad[0].ended + pause(len(bad), bad[0].back_off) - now if bad else 0.0
     if remaining > 0:
         return Decision(0, f"{_told(bad)}; trying again in {show_duration(math.ceil(remaining))}")
     if bad and supply.coming:

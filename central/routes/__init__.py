@@ -5,18 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from central.http import Route
-from central.routes import attempts, enrolment, fleet, jobs, logs, sandboxes, submission, system, usage, work
+from central.routes import (
+    attempts,
+    bundles,
+    credentials,
+    enrolment,
+    fleet,
+    jobs,
+    log_search,
+    logs,
+    peek,
+    queues,
+    sandboxes,
+    storage,
+    submission,
+    system,
+    usage,
+    work,
+)
 
 #: The pilots' routes first: they are asked for most.
 TABLE: tuple[Route[Any], ...] = (
     *work.ROUTES,
     *attempts.ROUTES,
     *logs.ROUTES,
+    *log_search.ROUTES,
+    *peek.ROUTES,
     *sandboxes.ROUTES,
+    *storage.ROUTES,
     *enrolment.ROUTES,
     *submission.ROUTES,
     *jobs.ROUTES,
     *fleet.ROUTES,
+    *queues.ROUTES,
     *usage.ROUTES,
+    *credentials.ROUTES,
+    *bundles.ROUTES,
     *system.ROUTES,
 )

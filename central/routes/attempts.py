@@ -30,7 +30,7 @@ async def report(call: Call[AttemptReport]) -> Accepted:
     if end is not None:
         if message.outcome is not None:
             central.metrics.ended.labels(message.outcome.value).inc()
-        aftermath.ended(central, stamp, row.communities, (end,))
+        aftermath.ended(central, row, (end,))
     elif message.phase is not Phase.ENDED:
         central.hub.publish(row.communities, JobChanged(job, _STATES[message.phase], attempt))
     return Accepted()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from central import aftermath
+from central.believing import sound
 from central.events import PilotChanged
 from central.http import Call, Route
 from central.records import PilotRow
@@ -22,6 +23,7 @@ from pilot.protocol import (
     EnrolReply,
     EnrolRequest,
     GoodbyeRequest,
+    Ledger,
     RenewReply,
     RenewRequest,
     ResumeRequest,
@@ -45,7 +47,7 @@ async def enrol(call: Call[EnrolRequest]) -> EnrolReply:
     central.roster.put(row)
     central.presence.touch(stamp, facts=request.facts)
     central.hub.publish(row.communities, PilotChanged(stamp, row.state))
-    return _reply(call, row, key)
+    return await _reply(call, row, key)
 
 
 async def resume(call: Call[ResumeRequest]) -> EnrolReply:
@@ -57,8 +59,8 @@ async def resume(call: Call[ResumeRequest]) -> EnrolReply:
     central.dispatcher.moved(token.stamp)
     central.presence.touch(token.stamp)
     await central.orders.reload(token.stamp)
-    aftermath.ended(central, token.stamp, row.communities, ended)
-    return _reply(call, row, token.key)
+    aftermath.ended(central, row, ended)
+    return await _reply(call, row, token.key)
 
 
 async def renew(call: Call[RenewRequest]) -> RenewReply:
@@ -73,9 +75,10 @@ async def bye(call: Call[GoodbyeRequest]) -> Accepted:
     """The pilot ends and says why. What it still held goes back to the queue."""
     central, stamp = call.central, call.pilot.stamp
     row = await central.roster.row(stamp)
-    ended = await central.store.goodbye(stamp, call.message)
+    said = replace(call.message, ledger=sound(row, call.message.ledger, central.wall()) or Ledger())
+    ended = await central.store.goodbye(stamp, said)
     state = PilotState.FAILED if call.message.reason in FAULTS else PilotState.DONE
-    aftermath.ended(central, stamp, row.communities, ended)
+    aftermath.ended(central, row, ended)
     aftermath.gone(central, row, state, call.message.reason)
     return Accepted()
 
@@ -88,18 +91,21 @@ def seal(call: Call[Any], row: PilotRow, key: bytes) -> str:
     return call.central.ring.seal(PilotToken(row.stamp, row.epoch, key, now, now + life, heard_until))
 
 
-def _reply(call: Call[Any], row: PilotRow, key: bytes) -> EnrolReply:
+async def _reply(call: Call[Any], row: PilotRow, key: bytes) -> EnrolReply:
     service = call.central.settings.service
     now = call.central.wall()
-    return EnrolReply(row.epoch, seal(call, row, key), service.token_life, now, _settings(call, row, now))
+    return EnrolReply(row.epoch, seal(call, row, key), service.token_life, now, await _settings(call, row, now))
 
 
-def _settings(call: Call[Any], row: PilotRow, now: float) -> protocol.Settings:
+async def _settings(call: Call[Any], row: PilotRow, now: float) -> protocol.Settings:
     """How the pilot is to behave: by its queue's settings, for the communities that it was started for."""
     queue = call.central.settings.queue(row.queue)
     settings = queue.settings if queue else protocol.Settings(beat=call.central.settings.service.beat)
+    pipeline, bundles = await call.central.bundles.told(queue, row.communities) if queue else ((), ())
     return replace(
         settings,
+        pipeline=pipeline,
+        bundles=bundles,
         communities=row.communities,
         lease=row.lease,
         end_of_life=UNLIMITED if row.ends is None else max(0, int(row.ends - now)),

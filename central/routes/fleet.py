@@ -9,6 +9,7 @@ from central import aftermath, explaining
 from central.http import Call, Route
 from central.records import LiveAttempt, PilotRow
 from central.rules import Who, community_of, may_see_pilot
+from pilot.codes import of_pilot
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import Fact
 from pilot.states import ENROLLED, OrderVerb, PilotState
@@ -102,6 +103,7 @@ async def _view(call: Call[None], row: PilotRow, held: tuple[LiveAttempt, ...] |
     age = call.central.presence.age(row.stamp)
     seen = row.last_seen if age is None else max(row.last_seen or 0.0, call.central.wall() - age)
     facts = {fact.name: fact for fact in row.facts}
+    code = of_pilot(row.reason, row.message)
     return PilotView(
         stamp=row.stamp,
         state=row.state,
@@ -121,6 +123,7 @@ async def _view(call: Call[None], row: PilotRow, held: tuple[LiveAttempt, ...] |
         cores=_number(facts.get("cores")),
         running=len(held),
         alarm=row.alarm,
+        code=code.value if code else "",
     )
 
 

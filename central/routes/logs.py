@@ -10,6 +10,7 @@ attempt's outcome once it is known.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,6 +35,8 @@ MAX_RANGE = 8 * 1024 * 1024
 EVENT_BYTES = 48 * 1024
 #: Seconds after which a follower looks whether the attempt has ended.
 LOOK = 1.0
+#: The query as pilots write it: understood at once, since chunks come by the thousand a second.
+_USUAL_QUERY = re.compile(rb"offset=(\d{1,15})(&last=1)?")
 #: Compression may not make a chunk larger than this.
 _OVERHEAD = 1024
 
@@ -63,16 +66,21 @@ async def push(call: Call[bytes]) -> LogReply:
             raise Refusal("forbidden", "this ticket opens the stream `boot` of its own pilot, and nothing else")
     else:
         central.presence.touch(stamp)
-    query = call.query(ChunkQuery)
-    _not_negative(offset=query.offset)
+    query = _chunk_query(call)
+    not_negative(offset=query.offset)
     content = bodies.inflate(call.message, call.headers.get("content-encoding", ""), MAX_LOG_CHUNK)
     stored = await central.logs.append(stamp, stream, query.offset, content, query.last)
     central.metrics.log_bytes.inc(stored.added)
     return LogReply(stored.next, central.logs.is_followed(stamp, stream))
 
 
+def _chunk_query(call: Call[bytes]) -> ChunkQuery:
+    usual = _USUAL_QUERY.fullmatch(call.request.scope["query_string"])
+    return ChunkQuery(int(usual[1]), usual[2] is not None) if usual else call.query(ChunkQuery)
+
+
 @dataclass(frozen=True)
-class _Source:
+class Source:
     """A stream that somebody reads. `attempt` is the one that writes it, when it is a job's."""
 
     stamp: str
@@ -90,33 +98,47 @@ class _Source:
 async def read_job(call: Call[None]) -> Response:
     """Read or follow what a job printed."""
     query = call.query(RangeQuery)
-    job, name = call.number("job"), call.text("stream")
-    if name not in ("stdout", "stderr"):
-        raise Refusal("not-found", f"a job has the streams stdout and stderr, not {name}")
+    job, name = call.number("job"), job_stream(call)
     if sse.wanted(call.headers.get("accept", "")):
         await call.central.store.job(community_of(call.person), job)  # refused now, not inside the stream
+        if found := await _found_source(call, job, query.attempt, name):
+            await not_let_go(call.central, found)
         return sse.EventStream(_follow_job(call, job, query.attempt, name, _resume_at(call, query)))
-    source = await _job_source(call, job, query.attempt, name)
+    source = await job_source(call, job, query.attempt, name)
+    await not_let_go(call.central, source)
     return await _range(call.central, source, query)
 
 
 async def read_pilot(call: Call[None]) -> Response:
     """Read or follow a stream of a pilot itself."""
     query = call.query(RangeQuery)
-    central, stamp, stream = call.central, call.text("stamp"), check_name(call.text("stream"))
-    row = await central.roster.row(stamp)
+    source = await pilot_source(call)
+    if sse.wanted(call.headers.get("accept", "")):
+        return sse.EventStream(_follow(call.central, source, _resume_at(call, query)))
+    return await _range(call.central, source, query)
+
+
+async def pilot_source(call: Call[None]) -> Source:
+    """The stream of a pilot in the path of a request, if this person may read it."""
+    stamp, stream = call.text("stamp"), check_name(call.text("stream"))
+    row = await call.central.roster.row(stamp)
     # What payloads printed is read by way of their jobs: a pilot may serve several communities.
     if not may_see_pilot(call.person, row.communities) or (
         stream.startswith("job-") and community_of(call.person) is not None
     ):
         raise Refusal("not-found", f"there is no stream {stream} of a pilot {stamp} that you may see")
-    source = _Source(stamp, stream)
-    if sse.wanted(call.headers.get("accept", "")):
-        return sse.EventStream(_follow(call.central, source, _resume_at(call, query)))
-    return await _range(central, source, query)
+    return Source(stamp, stream)
 
 
-async def _job_source(call: Call[None], job: int, attempt: int | None, name: str) -> _Source:
+def job_stream(call: Call[None]) -> str:
+    """Which of a job's streams the path of a request names."""
+    name = call.text("stream")
+    if name not in ("stdout", "stderr"):
+        raise Refusal("not-found", f"a job has the streams stdout and stderr, not {name}")
+    return name
+
+
+async def job_source(call: Call[None], job: int, attempt: int | None, name: str) -> Source:
     """The stream of the attempt asked for, or of the newest."""
     source = await _found_source(call, job, attempt, name)
     if source is None:
@@ -125,15 +147,29 @@ async def _job_source(call: Call[None], job: int, attempt: int | None, name: str
     return source
 
 
-async def _found_source(call: Call[None], job: int, attempt: int | None, name: str) -> _Source | None:
+async def not_let_go(central: Central, source: Source) -> None:
+    """Raises ``not-found`` when the log is kept no longer."""
+    if await _is_let_go(central, source):
+        keep = central.settings.service.keep_logs
+        raise Refusal("not-found", f"the {source.size} bytes of {source.stream} were kept for {keep} s and are gone")
+
+
+async def _is_let_go(central: Central, source: Source) -> bool:
+    keep, attempt = central.settings.service.keep_logs, source.attempt
+    if not isinstance(keep, int) or attempt is None or attempt.ended is None or not source.size:
+        return False
+    return central.wall() - attempt.ended > keep and not (await central.logs.size(source.stamp, source.stream))[0]
+
+
+async def _found_source(call: Call[None], job: int, attempt: int | None, name: str) -> Source | None:
     for view in reversed(await call.central.store.attempts(community_of(call.person), job)):
         if attempt is None or view.attempt == attempt:
-            return _Source(view.pilot, attempt_stream(job, view.attempt, name), view)
+            return Source(view.pilot, attempt_stream(job, view.attempt, name), view)
     return None
 
 
-async def _range(central: Central, source: _Source, query: RangeQuery) -> Response:
-    _not_negative(offset=query.offset, length=query.length)
+async def _range(central: Central, source: Source, query: RangeQuery) -> Response:
+    not_negative(offset=query.offset, length=query.length)
     length = min(query.length, MAX_RANGE)
     content = await central.logs.read(source.stamp, source.stream, query.offset, length)
     size, closed = await central.logs.size(source.stamp, source.stream)
@@ -166,7 +202,7 @@ async def _follow_job(call: Call[None], job: int, attempt: int | None, name: str
 
 
 async def _follow(
-    central: Central, source: _Source, offset: int, look: Callable[[], Awaitable[_Source | None]] | None = None
+    central: Central, source: Source, offset: int, look: Callable[[], Awaitable[Source | None]] | None = None
 ) -> AsyncIterator[bytes]:
     """Everything from an offset on, until the stream ends. `look` tells whether its attempt has ended meanwhile."""
     logs, stamp, stream = central.logs, source.stamp, source.stream
@@ -180,7 +216,8 @@ async def _follow(
                 continue
             source = (await look() if look else None) or source
             size, closed = await logs.size(stamp, stream)
-            if offset >= size and (closed or (source.size is not None and size >= source.size)):
+            ended = offset >= size and (closed or (source.size is not None and size >= source.size))
+            if ended or await _is_let_go(central, source):
                 attempt = source.attempt
                 yield _end(StreamEnd(size, attempt.attempt, attempt.outcome) if attempt else StreamEnd(size))
                 return
@@ -198,11 +235,11 @@ def _end(end: StreamEnd) -> bytes:
 def _resume_at(call: Call[None], query: RangeQuery) -> int:
     """Where a follower begins: after what it has, when it comes back."""
     last = call.headers.get("last-event-id", "")
-    _not_negative(offset=query.offset)
+    not_negative(offset=query.offset)
     return int(last) if last.isdigit() and len(last) < 16 else query.offset
 
 
-def _not_negative(**numbers: int) -> None:
+def not_negative(**numbers: int) -> None:
     for name, number in numbers.items():
         if number < 0:
             raise InvalidInput(name, f"expected a whole number from 0 on, got {number}")

@@ -6,18 +6,22 @@ import asyncio
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 
+from central.delivering import problem_of
 from central.events import JobsSubmitted
+from central.expected import expected
 from central.explain import never_satisfiable
 from central.http import Call, Route
 from central.records import NewJobs
 from central.rules import Who
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
-from pilot.protocol import InputFile, JobSpec, Needs
+from pilot.jobtransfers import check_filled
+from pilot.protocol import InputFile, Needs
 from pilot.views import JobRange, SubmitReply, SubmitRequest
 
 #: Bytes of one request: 100,000 small documents, or fewer large ones.
@@ -34,6 +38,7 @@ async def submit(call: Call[SubmitRequest]) -> SubmitReply:
     central, person = call.central, call.person
     key = _idempotency_key(call.headers.get("idempotency-key"))
     documents = await _parse(call.message.jobs)
+    await _check_credentials(call, documents)
     new = await _Rendering(call, documents).run()
     digest = hashlib.sha256(msgspec.json.encode(call.message.jobs, order="sorted")).hexdigest()
     submitted = await central.store.submit(person, new, key, digest)
@@ -65,7 +70,6 @@ async def _parse(documents: Sequence[Mapping[str, Any]]) -> list[JobDocument]:
         try:
             parsed.append(parse(document, f"jobs[{index}]"))
             total += parsed[-1].count
-            problems.extend(_not_there_yet(parsed[-1].spec, f"jobs[{index}]"))
         except InvalidJob as error:
             problems.extend(error.problems)
             if len(problems) >= MAX_PROBLEMS:
@@ -147,27 +151,35 @@ class _Rendering:
                 self._problem(spot, f"expected the digest of {name!r} in `files`")
 
     def _check_outputs(self, where: str, document: JobDocument, values: Mapping[str, str]) -> None:
-        """A value may not lead an output out of the job's directory."""
-        for number, rule in enumerate(document.spec.outputs):
-            if values and "{" in rule.pattern:
-                try:
-                    relative_path(fill(rule.pattern, values), f"{where}.outputs[{number}]")
-                except InvalidInput as problem:
-                    self._problems.append(problem)
+        """A value may lead no file out of the job's directory, and nowhere else than a URL says."""
+        if values:
+            spec = document.spec
+            self._problems += check_filled(spec.outputs, spec.urls, partial(fill, values=values), where)
 
     def _problem(self, where: str, problem: str) -> None:
         self._problems.append(InvalidInput(where, problem))
 
 
-def _not_there_yet(spec: JobSpec, where: str) -> Iterator[InvalidInput]:
-    """What the job file can say and no pilot can do so far: refused, so that nobody waits for it."""
-    if spec.credentials:
-        yield InvalidInput(f"{where}.credentials", "this version delivers no credentials; leave it out")
-    for number, rule in enumerate(spec.outputs):
-        if rule.to:
-            yield InvalidInput(
-                f"{where}.outputs[{number}].to", "this version knows the sandbox store alone: leave it out"
-            )
+async def _check_credentials(call: Call[SubmitRequest], documents: Sequence[JobDocument]) -> None:
+    """Every credential that a job names is there and good now. Raises `InvalidJob` with every one that is not."""
+    wanted = {name for document in documents for name in document.spec.credentials}
+    if not wanted:
+        return
+    central, who = call.central, call.person
+    rows = {row.name: row for row in await central.store.credentials(who.community, who.user, sorted(wanted))}
+    now = central.wall()
+    why = {name: "does not exist" if name not in rows else problem_of(rows[name], now) for name in wanted}
+    problems = [
+        InvalidInput(
+            f"jobs[{index}].credentials[{number}]",
+            f"your credential {name[:100]!r} {why[name]}: `pilotage credential set` keeps one",
+        )
+        for index, document in enumerate(documents)
+        for number, name in enumerate(document.spec.credentials)
+        if why[name]
+    ]
+    if problems:
+        raise InvalidJob(tuple(problems[:MAX_PROBLEMS]))
 
 
 def _varies(text: str, document: JobDocument) -> bool:
@@ -176,7 +188,7 @@ def _varies(text: str, document: JobDocument) -> bool:
 
 async def _warnings(call: Call[SubmitRequest], documents: Sequence[JobDocument]) -> tuple[str, ...]:
     """What no configured queue could ever satisfy."""
-    offers = [queue.offer() for queue in call.central.settings.queues]
+    offers = [expected(queue) for queue in call.central.settings.queues]
     known: dict[Needs, str | None] = {}
     found: dict[str, None] = {}
     for index, document in enumerate(documents):

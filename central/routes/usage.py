@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from central import share_views
 from central.http import Call, Route
-from central.records import USAGE_KEYS
+from central.records import USAGE_KEYS, WASTE_KEYS
 from central.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
-from pilot.use import LimitPage, LimitView, SharePage, UsagePage
+from pilot.use import LimitPage, LimitView, SharePage, UsagePage, WastePage
 
 #: What is looked at when nobody says since when, in seconds.
 DEFAULT_TIME = 7 * 86400
@@ -30,6 +31,16 @@ class UsageQuery:
     community: str | None = None
 
 
+@dataclass(frozen=True)
+class WasteQuery:
+    """Whose time: of pilots that ended in [since, until), seconds since the epoch; without an end also of live ones."""
+
+    by: tuple[str, ...] = ("site",)
+    since: float | None = None
+    until: float | None = None
+    community: str | None = None
+
+
 async def used(call: Call[None]) -> UsagePage:
     """What attempts that ended in a time used together. People see their own community, operators all."""
     query, store = call.query(UsageQuery), call.central.store
@@ -38,14 +49,22 @@ async def used(call: Call[None]) -> UsagePage:
     _check(query, since, until)
     by = tuple(dict.fromkeys(query.by))
     sums = await store.usage(_community(call, query.community), by=by, since=since, until=until, span=query.span)
-    if len(sums) > MAX_ROWS:
-        raise Refusal(
-            "too-large",
-            f"the answer has more than {MAX_ROWS:,} rows: ask for a shorter time, longer spans or fewer keys",
-            expected=str(MAX_ROWS),
-            got=str(len(sums)),
-        )
+    _check_rows(len(sums))
     return UsagePage(since, until, by, sums, query.span)
+
+
+async def wasted(call: Call[None]) -> WastePage:
+    """Where the time of pilots' cores went. People see what was of their own community, operators all."""
+    query, store = call.query(WasteQuery), call.central.store
+    now = await store.now()
+    until = now if query.until is None else query.until
+    since = until - DEFAULT_TIME if query.since is None else query.since
+    by = tuple(dict.fromkeys(query.by))
+    _check_keys(by, WASTE_KEYS)
+    _check_time(since, until)
+    rows = await store.waste(_community(call, query.community), by=by, since=since, until=query.until)
+    _check_rows(len(rows))
+    return WastePage(since, query.until, by, rows)
 
 
 async def shares(call: Call[None]) -> SharePage:
@@ -82,16 +101,44 @@ def _community(call: Call[None], asked: str | None) -> str | None:
 
 def _check(query: UsageQuery, since: float, until: float) -> None:
     """Raises ``invalid`` that says where."""
-    if unknown := [key for key in query.by if key not in USAGE_KEYS]:
-        raise InvalidInput("by", f"expected some of {', '.join(USAGE_KEYS)}, got {unknown[0][:100]!r}")
-    if not (math.isfinite(since) and math.isfinite(until) and 0 <= since < until):
-        raise InvalidInput("since", f"expected a time before `until`, got {since:.0f} and {until:.0f}")
+    _check_keys(query.by, USAGE_KEYS)
+    _check_time(since, until)
     if query.span is not None and not (query.span >= 1 and (until - since) / query.span <= MAX_SPANS):
         raise InvalidInput("span", f"expected 1 s or more and at most {MAX_SPANS:,} spans, got {query.span:g} s")
 
 
+def _check_rows(rows: int) -> None:
+    """Raises ``too-large``."""
+    if rows > MAX_ROWS:
+        raise Refusal(
+            "too-large",
+            f"the answer has more than {MAX_ROWS:,} rows: ask for a shorter time, longer spans or fewer keys",
+            expected=str(MAX_ROWS),
+            got=str(rows),
+        )
+
+
+def _check_keys(by: Sequence[str], known: Sequence[str]) -> None:
+    if unknown := [key for key in by if key not in known]:
+        raise InvalidInput("by", f"expected some of {', '.join(known)}, got {unknown[0][:100]!r}")
+
+
+def _check_time(since: float, until: float) -> None:
+    if not (math.isfinite(since) and math.isfinite(until) and 0 <= since < until):
+        raise InvalidInput("since", f"expected a time before `until`, got {since:.0f} and {until:.0f}")
+
+
 ROUTES = (
     Route("GET", "/v1/usage", used, (Who.MEMBER,), "What was used", reply=UsagePage, query=UsageQuery),
+    Route(
+        "GET",
+        "/v1/waste",
+        wasted,
+        (Who.MEMBER,),
+        "Where the time of pilots' cores went",
+        reply=WastePage,
+        query=WasteQuery,
+    ),
     Route("GET", "/v1/shares", shares, (Who.MEMBER,), "How the shares stand", reply=SharePage),
     Route("GET", "/v1/limits", limits, (Who.MEMBER,), "How full the limits are", reply=LimitPage),
 )

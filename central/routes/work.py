@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from central import aftermath
+from central import aftermath, delivering
+from central.believing import sound
 from central.bodies import cut
 from central.events import JobChanged
 from central.http import Call, Route
@@ -13,9 +14,11 @@ from central.routes.enrolment import seal
 from central.rules import Who
 from central.seal import JobToken
 from pilot.errors import InvalidInput, Refusal
+from pilot.jobneeds import MAX_CORES
 from pilot.protocol import (
     MAX_TAIL,
     Accepted,
+    Credential,
     HeartbeatReply,
     HeartbeatRequest,
     Lease,
@@ -38,6 +41,8 @@ async def match(call: Call[MatchRequest]) -> MatchReply:
     """Hand out jobs that fit, each with a lease and a token for its payload."""
     central, request, token = call.central, call.message, call.pilot
     _positive(number=request.number, agent=request.agent, most=request.most)
+    if request.offer.cores > MAX_CORES:  # a whole-node job would be charged for all of them
+        raise InvalidInput("offer.cores", f"expected at most {MAX_CORES:,}, got {request.offer.cores}")
     row = await central.roster.speaking(token)
     central.presence.touch(token.stamp)
     tally = central.metrics.tally
@@ -53,13 +58,24 @@ async def match(call: Call[MatchRequest]) -> MatchReply:
             central.hub.publish((leased.community,), event)
     else:
         central.metrics.unmatched.labels(answer.reason or "").inc()
-    leases = tuple(_lease(call, leased, row.lease) for leased in answer.leases)
+    out, given = await delivering.deliver(central, token.stamp, answer.leases)
+    if answer.leases and not out:
+        barred = (await central.roster.row(token.stamp)).alarm
+        why = "it has an alarm" if barred else "what was chosen for it lacks credentials of its owner"
+        return MatchReply(request.number, (), "banned" if barred else "nothing-fits", why)
+    leases = tuple(_lease(call, leased, row.lease, given.get((leased.job, leased.attempt), ())) for leased in out)
     return MatchReply(
-        request.number, leases, answer.reason, answer.detail, answer.retry_after, least_time=answer.least_time
+        request.number,
+        leases,
+        answer.reason,
+        answer.detail,
+        answer.retry_after,
+        least_time=answer.least_time,
+        waits=answer.waits,
     )
 
 
-def _lease(call: Call[MatchRequest], leased: Leased, seconds: int) -> Lease:
+def _lease(call: Call[MatchRequest], leased: Leased, seconds: int, credentials: tuple[Credential, ...]) -> Lease:
     central = call.central
     central.inputs.remember(leased.job, leased.attempt, leased.spec, leased.checkpoint)
     expires = central.wall() + central.settings.service.job_token_life
@@ -74,7 +90,8 @@ def _lease(call: Call[MatchRequest], leased: Leased, seconds: int) -> Lease:
         leased.community,
         leased.owner,
         leased.group,
-        checkpoint=leased.checkpoint,
+        credentials,
+        leased.checkpoint,
     )
 
 
@@ -87,7 +104,12 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
         raise Refusal("superseded", "this heartbeat is of another epoch than its token", expected=expected, got=got)
     central.roster.heard(token.stamp, request.sequence)
     central.presence.touch(
-        token.stamp, epoch=request.epoch, sequence=request.sequence, state=request.state, facts=request.facts
+        token.stamp,
+        epoch=request.epoch,
+        sequence=request.sequence,
+        state=request.state,
+        facts=request.facts,
+        ledger=sound(row, request.ledger, central.wall()),
     )
     await central.orders.acknowledge(token.stamp, request.acknowledgements)
     if request.state is PilotState.DRAINING and row.state is not PilotState.DRAINING:
@@ -147,6 +169,7 @@ async def release(call: Call[ReleaseRequest]) -> Accepted:
     if requeued:
         central.dispatcher.jobs_requeued(requeued)
         row = await central.roster.row(stamp)
+        central.dispatcher.attempts_ended_on(row.site, row.host)
         attempts = dict(leases)
         events = [JobChanged(back.job, JobState.WAITING, attempts.get(back.job, 0)) for back in requeued]
         central.hub.publish(row.communities, *events)

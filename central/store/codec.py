@@ -11,7 +11,7 @@ import msgspec
 
 from central.records import Limit
 from pilot.jobfile import fill_spec
-from pilot.protocol import AttemptReport, Fact, InputFile, JobSpec, Needs, Offer, Usage
+from pilot.protocol import AttemptReport, Fact, InputFile, JobSpec, Ledger, Needs, Offer, Usage
 
 #: Facts kept of one node; a pilot that makes up new names for ever keeps its latest.
 MAX_FACTS = 1000
@@ -25,6 +25,7 @@ _SPEC = msgspec.json.Decoder(JobSpec)
 _OFFER = msgspec.json.Decoder(Offer)
 _USAGE = msgspec.json.Decoder(Usage)
 _REPORT = msgspec.json.Decoder(AttemptReport)
+_LEDGER = msgspec.json.Decoder(Ledger)
 _FACTS = msgspec.json.Decoder(tuple[Fact, ...])
 _INPUTS = msgspec.json.Decoder(tuple[InputFile, ...])
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
@@ -82,6 +83,10 @@ def offer(stored: str | None) -> Offer | None:
 
 def usage(stored: str) -> Usage:
     return _USAGE.decode(stored)
+
+
+def ledger(stored: str) -> Ledger:
+    return _LEDGER.decode(stored)
 
 
 def report(stored: str | None) -> AttemptReport | None:

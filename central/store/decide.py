@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from central.records import Requeued, TaskQueue, Waiting
+from pilot.codes import AttemptCode
 from pilot.errors import Refusal
 from pilot.protocol import AttemptReport
 from pilot.states import (
@@ -73,6 +74,17 @@ def unknown_job(job: int) -> Refusal:
 
 def unknown_pilot(stamp: str) -> Refusal:
     return Refusal("not-found", f"There is no pilot {stamp}.")
+
+
+def unknown_credential(name: str) -> Refusal:
+    """The same for a credential that is not there and for somebody else's."""
+    return Refusal("not-found", f"There is no credential {name} that you may see.")
+
+
+def too_many_credentials(most: int) -> Refusal:
+    return Refusal(
+        "too-large", f"You have {most} credentials, and more are not kept: remove one first.", expected=str(most)
+    )
 
 
 def verb_problem(verb: JobVerb, state: JobState) -> str:
@@ -149,6 +161,7 @@ class End:
 
     outcome: Outcome
     message: str
+    code: str = ""
 
 
 def lost(lease: int) -> End:
@@ -158,7 +171,9 @@ def lost(lease: int) -> End:
 
 def left_behind(reason: PilotReason | None, message: str) -> End:
     """The end of what a pilot still held when it ended, for that reason, or started anew."""
-    return End(Outcome.PREEMPTED if reason in PREEMPTING else Outcome.NODE_FAULT, message)
+    if reason in PREEMPTING:
+        return End(Outcome.PREEMPTED, message)
+    return End(Outcome.NODE_FAULT, message, AttemptCode.PILOT_ENDED)
 
 
 def end_of(reason: PilotReason) -> PilotState:

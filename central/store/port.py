@@ -13,9 +13,11 @@ from typing import Protocol
 
 from central.records import (
     Beat,
+    BundleRow,
     Changed,
     Claim,
     Consumed,
+    CredentialRow,
     Ended,
     Identity,
     Leased,
@@ -24,9 +26,13 @@ from central.records import (
     LiveAttempt,
     NewJobs,
     NewPilot,
+    Note,
+    Noted,
     OrderRow,
+    Pause,
     Pick,
     PilotRow,
+    PinRow,
     Requeued,
     Submitted,
     Swept,
@@ -34,7 +40,7 @@ from central.records import (
 )
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
-from pilot.use import UsageRow
+from pilot.use import UsageRow, WasteRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
 
 
@@ -97,12 +103,15 @@ class Store(Protocol):
     async def waiting(self) -> tuple[Waiting, ...]:
         """Everything that waits, for a matcher that starts: one row per queue."""
 
-    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
+    async def claim(
+        self, stamp: str, agent: int, request: int, picks: Sequence[Pick], epoch: int | None = None
+    ) -> Claim:
         """Lease up to so many jobs of each queue to a pilot that may have them, oldest of the highest priority first.
         A job that has saved a checkpoint gets the newest with the lease.
 
         Concurrent claims share a commit. A request number that was answered with leases before gives those of them
-        that are still held (see `answered`), never more: when there are none, the claim is ``superseded``.
+        that are still held (see `answered`), never more: when there are none, the claim is ``superseded``. So is
+        one of another `epoch` than the pilot's own: what was asked before a resume is not for whoever resumed.
         """
 
     async def set_limits(self, limits: Sequence[Limit]) -> None:
@@ -204,6 +213,16 @@ class Store(Protocol):
 
     async def steps(self, stamp: str) -> tuple[StepView, ...]: ...
 
+    # -- queues -------------------------------------------------------------------------------------------------
+    async def pause_queue(self, queue: str, who: str, reason: str) -> None:
+        """From now on directors send no pilots to that queue; what was said of it before is replaced, and kept."""
+
+    async def resume_queue(self, queue: str, who: str) -> bool:
+        """Directors may send pilots there again. False: it was not paused."""
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        """The queues that are paused, by name."""
+
     # -- orders -------------------------------------------------------------------------------------------------
     async def order(
         self,
@@ -234,6 +253,50 @@ class Store(Protocol):
 
     async def add_sandbox(self, community: str, sha256: str, size: int) -> None: ...
 
+    # -- credentials --------------------------------------------------------------------------------------------
+    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
+        """Keep a sealed secret, in the place of the one of that owner and name; returns when that was. Raises
+        ``too-large`` when the owner would have more than `most`."""
+
+    async def credentials(
+        self, community: str, owner: str | None = None, names: Sequence[str] | None = None
+    ) -> tuple[CredentialRow, ...]:
+        """By owner and name: all of a community, of one owner, of these names."""
+
+    async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
+        """Jobs that wait in a task queue and name that credential, the lowest ids first."""
+
+    async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
+        """Raises ``not-found``."""
+
+    async def credentials_under_others(self, keys: Sequence[str], limit: int) -> tuple[CredentialRow, ...]:
+        """Some of those that were sealed with none of these keys."""
+
+    async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
+        """Put the same secret under another key. False: it has been changed or removed meanwhile."""
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        """Add to the audit, which nothing takes away from."""
+
+    async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
+        """What was done with one secret, the newest first."""
+
+    # -- bundles ------------------------------------------------------------------------------------------------
+    async def add_bundle(self, bundle: BundleRow) -> None:
+        """Write down that a bundle was published; one that is known stays as it is."""
+
+    async def bundles(self, community: str | None) -> tuple[BundleRow, ...]:
+        """Those of a community, oldest first of each name; None: of all."""
+
+    async def knows_bundle(self, sha256: str) -> bool:
+        """Whether any community has published these bytes."""
+
+    async def pin_bundle(self, community: str, name: str, sha256: str, who: str) -> None:
+        """Put a bundle into use under its name. Once more what is in use already changes nothing."""
+
+    async def pins(self, community: str | None) -> tuple[PinRow, ...]:
+        """All that was ever put into use, oldest first: of each name the last counts. None: of all communities."""
+
     # -- use --------------------------------------------------------------------------------------------------------
     async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
         """What every owner has used by now, decayed by that half-life (seconds); whoever used nothing is left out."""
@@ -243,6 +306,12 @@ class Store(Protocol):
     ) -> tuple[UsageRow, ...]:
         """What attempts that ended in [since, until) used, told apart by `by` (of `USAGE_KEYS`) and by spans of so
         many seconds (None: one span). Ordered by time, then by keys. Raises ``invalid`` for a key it does not know."""
+
+    async def waste(
+        self, community: str | None, *, by: Sequence[str], since: float, until: float | None
+    ) -> tuple[WasteRow, ...]:
+        """Where the time of pilots went that ended in [since, until), or live now where `until` is None, told apart by
+        `by` (of `WASTE_KEYS`). What a pilot that is gone left open or never said is booked as lost."""
 
     async def roll_up(self) -> int:
         """Sum what ended in hours that are over, so that old use is read quickly; returns the hours summed anew."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from central.records import CredentialRow, Note, Noted, OrderRow, PilotRow, Suspicion
 from central.store import codec
 from central.store.suspicion import HostRow
+from pilot.codes import of_attempt
 from pilot.protocol import AttemptReport
 from pilot.states import LEASED, JobState, Outcome, Phase, PilotReason, PilotState
 from pilot.views import AttemptView, Event, JobDetail, JobView
@@ -142,6 +143,8 @@ def end_of(row: Row) -> AttemptReport:
 
 def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> AttemptView:
     """A row of the view attempts_whole, with its end and its history."""
+    outcome = Outcome(row["outcome"]) if row["outcome"] else None
+    code = of_attempt(outcome, limit=end.limit, exit_code=end.exit_code, signal=end.signal, said=end.code)
     return AttemptView(
         job=row["job"],
         attempt=row["attempt"],
@@ -151,7 +154,7 @@ def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> Atte
         cores=row["cores"],
         started=row["started"],
         ended=row["ended"],
-        outcome=Outcome(row["outcome"]) if row["outcome"] else None,
+        outcome=outcome,
         exit_code=end.exit_code,
         signal=end.signal,
         limit=end.limit,
@@ -163,6 +166,7 @@ def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> Atte
         checkpoint=end.checkpoint,
         log_sizes=end.log_sizes,
         history=tuple(history),
+        code=code.value if code else "",
     )
 
 

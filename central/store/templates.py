@@ -18,6 +18,7 @@ class Template:
         self._named = "{" in spec.name
         texts = [*spec.environment.values(), spec.container or ""]
         texts += (text for rule in spec.outputs for text in (rule.pattern, *rule.to))
+        texts += (text for one in spec.urls for text in (one.name, one.url))
         self._usual = not any("{" in text for text in texts)
 
     def filled(self, parameters: str | None, inputs: str | None) -> JobSpec:

@@ -67,6 +67,18 @@ def remove_left(tree: Tree, name: str) -> None:
             step_back(tree, parent)
 
 
+def pids_left(tree: Tree, name: str) -> list[int]:
+    """The processes in the groups of a pilot that could not end them itself."""
+    found: list[int] = []
+    for _, group in _own_groups(tree):
+        parent = group[: -len(SELF) - 1] if group.endswith("/" + SELF) else group
+        path = f"{parent}/{PREFIX}{name}"
+        if f"{PREFIX}{name}" in tree.names(parent):
+            for place in (path, *(f"{path}/{inner}" for inner in tree.names(path))):
+                found += controls.pids(tree.read(f"{place}/cgroup.procs"))
+    return found
+
+
 def _own_groups(tree: Tree) -> Iterator[tuple[Mount, str]]:
     """Each hierarchy of interest, and the directory of our group in it."""
     ours = parse_membership(tree.read("/proc/self/cgroup") or "")

@@ -66,6 +66,7 @@ class Discovery:
             Probe("platform", ("arch", "microarch", "glibc", "os", "kernel"), lambda: build.platform(machine)),
             Probe("cpu", ("cpu", *build.TAGS), lambda: build.cpu(machine)),
             Probe("cvmfs", software.CVMFS, software.cvmfs),
+            Probe("xrootd", software.XROOTD, software.xrootd),
             Probe("network", network.NAMES, lambda: network.network(machine, declared.reach)),
             Probe("clock", clock.NAMES, clock.clock),
             Probe("cloud", cloud.NAMES, lambda: cloud.identity(machine)),

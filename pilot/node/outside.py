@@ -6,12 +6,13 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING, Any, Callable, Optional
+from typing import IO, TYPE_CHECKING, Callable, Optional
 from urllib.parse import urlsplit
+
+from pilot.processes import APART
 
 if TYPE_CHECKING:
     import http.client
@@ -33,9 +34,6 @@ class Request:
     method: str = "GET"
 
 
-#: A process group of its own, to end it with all that it started. In our session, where that can be had: what has
-#: ended in another one the watchdog may wait for before we do, and its exit code is lost.
-_APART: dict[str, Any] = {"process_group": 0} if sys.version_info >= (3, 11) else {"start_new_session": True}
 #: As many steps may a whole answer take: who sends a byte now and then is not waited for.
 STEPS = 4
 
@@ -55,7 +53,7 @@ def run(words: Sequence[str], seconds: float = COMMAND_SECONDS) -> Optional[str]
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
-            **_APART,
+            **APART,
         )
     except OSError:
         return None

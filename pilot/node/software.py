@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from typing import Callable
 
+from pilot.destination import XROOTD_TAG
 from pilot.node.cgroups import Mount, ancestry, parse_membership, parse_mounts
 from pilot.node.machine import Machine
 from pilot.protocol import Fact
 from pilot.singularity import probe
 
 CVMFS = ("tag:cvmfs",)
+XROOTD = (f"tag:{XROOTD_TAG}",)
 CONTAINERS = ("container", "tag:container:apptainer", "tag:container:sif", "tag:container:isolated")
 CGROUPS = ("cgroups", "cgroups_ours")
 
@@ -20,6 +23,12 @@ def cvmfs() -> Sequence[Fact]:
     """Whether CernVM-FS is there. Looking at a broken mount hangs, which is why probes have a time limit."""
     place = "/cvmfs/cvmfs-config.cern.ch/etc"
     return [Fact("tag:cvmfs", os.path.isdir(place), f"looked for {place}")]
+
+
+def xrootd() -> Sequence[Fact]:
+    """Whether the client for ``root://`` is there; by it alone files go to and come from such storages."""
+    found = shutil.which("xrdcp") is not None and shutil.which("xrdfs") is not None
+    return [Fact(f"tag:{XROOTD_TAG}", found, "looked for xrdcp and xrdfs on the PATH")]
 
 
 def containers(machine: Machine) -> tuple[Fact, ...]:

@@ -8,14 +8,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 from pilot import bundles
 from pilot.backoff import Backoff
 from pilot.bundles import Manifest
 from pilot.errors import PilotageError, TransportError
 from pilot.protocol import Bundle
-from pilot.transport import Transport
+
+if TYPE_CHECKING:
+    from pilot.transport import Transport  # heavy, and most pilots fetch nothing
 
 #: Seconds for one attempt at one address: less than an agent may be silent for.
 TIMEOUT = 30.0

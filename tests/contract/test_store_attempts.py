@@ -6,7 +6,7 @@ import pytest
 
 from central.records import Beat, Requeued
 from central.store.port import Store
-from pilot.protocol import AttemptReport, OutputFile, Usage
+from pilot.protocol import AttemptReport, OutputFile, StopSignal, Usage
 from pilot.states import BLAMELESS, BLAMELESS_BOUND, CHARGED, JobState, Outcome, Phase, PilotReason, PilotState
 from tests.contract.stores import (
     ADA,
@@ -49,6 +49,43 @@ async def test_an_attempt_goes_its_way(store: Store, clock: Clock) -> None:
         (Phase.ENDED, 30, "all well"),
     ]
     assert (attempt.started, attempt.ended) == (began, clock.time)
+
+
+async def test_a_new_attempt_has_no_end_yet(store: Store) -> None:
+    """How the attempt before ended is told while the job waits, and no more once another is out."""
+    job = (await submit(store, retries=1))[0]
+    worker = await enrol(store)
+    await worker.ended(await worker.take(job), Outcome.PAYLOAD_ERROR, exit_code=3, message="no such file")
+    view = (await store.job("atlas", job)).job
+    assert (view.state, view.outcome, view.exit_code) == (JobState.WAITING, Outcome.PAYLOAD_ERROR, 3)
+    assert view.reason
+    leased = await worker.take(job)
+    await store.report(worker.stamp, job, leased.attempt, AttemptReport(Phase.RUNNING))
+    for view in ((await store.job("atlas", job)).job, (await store.jobs("atlas", ids(job), None, 1, False)).jobs[0]):
+        assert (view.state, view.attempt, view.outcome, view.exit_code, view.reason) == (
+            JobState.RUNNING,
+            2,
+            None,
+            None,
+            "",
+        )
+
+
+async def test_a_job_tells_how_it_is_run(store: Store) -> None:
+    """One job whole names its container, what it saves, and when and how it is ended."""
+    stop = StopSignal(600, "SIGUSR2", "fit*")
+    (job,) = await submit(
+        store,
+        container="image.sif",
+        checkpoint=("*.ckpt",),
+        grace=30,
+        cpu_time=7200,
+        no_progress=0,
+        stop_signal=stop,
+    )
+    detail = await store.job("atlas", job)
+    assert (detail.container, detail.checkpoint, detail.grace) == ("image.sif", ("*.ckpt",), 30)
+    assert (detail.cpu_time, detail.no_progress, detail.stop_signal) == (7200, 0, stop)
 
 
 async def test_an_end_may_come_first(store: Store) -> None:

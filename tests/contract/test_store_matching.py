@@ -313,3 +313,19 @@ async def test_an_unseen_lease_of_a_killed_job(store: Store) -> None:
     assert await store.return_unseen(worker.stamp, {1: 1}, []) == ()
     assert await store.held(worker.stamp) == ()
     assert await state_of(store, job) is JobState.KILLED
+
+
+async def test_a_claim_from_before_a_resume_gets_nothing(store: Store) -> None:
+    """What a pilot asked in an earlier epoch leases nothing to it in its present one, under whichever number."""
+    jobs = await submit(store, 2)
+    worker = await enrol(store)
+    pick = [Pick(await queue_of(store, jobs[0]), 1, 1)]
+    assert len((await store.claim(worker.stamp, 1, 1, pick, 1)).leases) == 1
+    await store.resume(worker.stamp, digest("key 1"), 1, "")
+    late, present = await asyncio.gather(
+        store.claim(worker.stamp, 1, 2, pick, 1), store.claim(worker.stamp, 1, 2, pick, 2)
+    )
+    assert (late.leases, late.reason) == ((), "superseded")
+    assert len(present.leases) == 1
+    assert (await store.claim(worker.stamp, 1, 2, pick, 2)).leases == present.leases
+    assert (await store.claim(worker.stamp, 1, 2, pick, 1)).reason == "superseded"

@@ -204,7 +204,7 @@ async def test_goodbye(store: Store, clock: Clock, reason: PilotReason, state: P
     """A pilot that ends says why, and a fault makes it failed; saying it again changes nothing."""
     worker = await enrol(store)
     clock.forward(10)
-    await store.goodbye(worker.stamp, GoodbyeRequest(reason, 20, "no disk", {"idle": 12.5}))
+    await store.goodbye(worker.stamp, GoodbyeRequest(reason, 20, "no disk"))
     await store.goodbye(worker.stamp, GoodbyeRequest(PilotReason.SIGNAL, 60, "again"))
     row = await store.pilot(worker.stamp)
     assert (row.state, row.reason, row.exit_code, row.message) == (state, reason, 20, "no disk")

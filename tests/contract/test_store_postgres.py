@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from signal import SIGQUIT
@@ -484,9 +485,14 @@ async def test_a_database_of_schema_1(one: PostgresStore) -> None:
     worker = await enrol(one)
     leased = (await worker.claim(await queue_of(one, jobs[0]), 2)).leases
     await one.close()
-    first, _ = steps()
+    first = steps()[0]
     old_claim = first[first.index("CREATE FUNCTION claim_jobs") :]
-    cluster().execute(one.url, f"{BACK_TO_SCHEMA_1}{old_claim}")
+    later = "".join(steps()[2:])
+    made = re.findall(r"^CREATE (TABLE|FUNCTION|INDEX) (\w+)", later, re.MULTILINE)
+    columns = re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", later, re.MULTILINE)
+    gone = "".join(f"DROP {kind} IF EXISTS {name} CASCADE;\n" for kind, name in made)
+    gone += "".join(f"ALTER TABLE {table} DROP COLUMN {column};\n" for table, column in columns)
+    cluster().execute(one.url, f"{BACK_TO_SCHEMA_1}{gone}{old_claim}")
     async with opened(PostgresStore(one.url)) as store:
         assert await store.answered(worker.stamp, 1, worker.number) == leased
         worker.store = store

@@ -62,7 +62,7 @@ async def looked_at(database: Any, statement: str, *values: object) -> int:
 async def test_pages_of_jobs(database: Any, mode: str, before: int) -> None:
     """Newest or deep, of a community or an owner, of all states or of one that hardly a job is in."""
     await database.execute(f"SET plan_cache_mode = {mode}")
-    common = (None, None, None, before, 11)
+    common = (None, None, None, None, None, None, before, 11)
     for stages, most in ((pages._stages(()), 14), (["held"], 3), (["killed"], 0), (["out"], 0)):
         looks = (
             await looked_at(database, pages.IDS_OF_COMMUNITIES, *common, ["atlas"], stages),

@@ -22,8 +22,10 @@ FAULT = os.environ["PILOTAGE_TEST_FAULT"]
 claim, plan_pilot = PostgresStore.claim, PostgresStore.plan_pilot
 
 
-async def claims_and_dies(self: PostgresStore, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
-    claimed = await claim(self, stamp, agent, request, picks)
+async def claims_and_dies(
+    self: PostgresStore, stamp: str, agent: int, request: int, picks: Sequence[Pick], epoch: int | None = None
+) -> Claim:
+    claimed = await claim(self, stamp, agent, request, picks, epoch)
     if claimed.leases:
         os.kill(os.getpid(), signal.SIGKILL)
     return claimed

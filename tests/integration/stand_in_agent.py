@@ -1,7 +1,7 @@
 """An agent for tests of the monitor: asks for jobs, runs each as a plain process, reports. Started like the real one.
 
-What it shall do wrong is in the environment: STAND_IN = hang (stops speaking once it has a lease), die (exits then),
-mute (never says a word), crash (raises at its start).
+What it shall do wrong is in the environment: STAND_IN = hang (its main loop stands still once it has a lease), die
+(exits then), mute (never says a word), crash (raises at its start).
 """
 
 import argparse
@@ -89,8 +89,11 @@ class Agent:
             print("something dreadful has happened", file=sys.stderr, flush=True)
             if FAULT == "die":
                 os._exit(7)
-            time.sleep(3600)
+            while True:  # other threads of a real agent go on measuring while its main loop hangs
+                self.central.progress([protocol.LeaseReport(*self.current, Phase.RUNNING, protocol.Usage(wall=1.0))])
+                time.sleep(0.05)
         while self.payload.poll() is None:
+            self.central.tick()
             self.central.progress([protocol.LeaseReport(*self.current, Phase.RUNNING, protocol.Usage(wall=1.0))])
             time.sleep(0.05)
         for name in ("stdout", "stderr"):
@@ -129,7 +132,7 @@ def main() -> int:
     try:
         agent.run()
         reason, message = agent.ending or (PilotReason.INTERNAL, "")
-        central.finished(reason, message, {"idle": 1.0})
+        central.finished(reason, message)
     except PilotageError as error:
         print(f"the stand-in ends: {error}", flush=True)
         agent.end_payload()

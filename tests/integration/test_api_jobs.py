@@ -8,8 +8,16 @@ from dataclasses import replace
 import pytest
 
 from pilot.errors import Refusal
+from pilot.queues import QueuePage, SitePage
 from pilot.states import JobState, Outcome, Phase
-from pilot.views import JobDetail, JobExplanation, JobPage, PilotExplanation, PilotPage, QueuePage, SitePage, VerbReply
+from pilot.views import (
+    JobDetail,
+    JobExplanation,
+    JobPage,
+    PilotExplanation,
+    PilotPage,
+    VerbReply,
+)
 from tests.integration.running_central import Person, RunningCentral
 from tests.integration.wire_pilot import OFFER, SignedPilot, decoded
 
@@ -39,7 +47,7 @@ def dan(central: RunningCentral) -> Person:
 @pytest.fixture
 def wide(central: RunningCentral) -> Iterator[SignedPilot]:
     """A pilot with room for whatever waits."""
-    pilot = central.pilot(offer=replace(OFFER, cores=100_000))
+    pilot = central.pilot(offer=replace(OFFER, cores=65_536))
     yield pilot
     pilot.bye()
 

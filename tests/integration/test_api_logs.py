@@ -14,6 +14,7 @@ import pytest
 
 from central.seal import Ticket, load_ring
 from pilot.errors import Refusal
+from pilot.looking import LogMatches
 from pilot.protocol import MAX_BOOT_LOG, MAX_LOG_CHUNK, Lease, LogReply
 from pilot.states import Outcome, Phase
 from pilot.views import PilotDetail
@@ -287,3 +288,36 @@ def test_events_tell_what_happens(central: RunningCentral, ann: Person, pilot: S
     assert [json.loads(event.data).get("state") for event in mine.result() if event.name == "job"][-1] == "done"
     (event,) = theirs.result()
     assert json.loads(event.data)["owner"] == "dan"
+
+
+# -- looking for lines ------------------------------------------------------------------------------------------------
+
+
+def test_lines_are_looked_for_at_the_central(ann: Person, pilot: SignedPilot, job: Job) -> None:
+    """A member gets the lines that match with their offsets, and where to look on; a line may come in two chunks."""
+    pilot.log(job.stream, 0, b"one\nerror: tw")
+    path = f"/v1/jobs/{job.id}/logs/stdout/search"
+    first = decoded(ann.get(f"{path}?grep=^error"), LogMatches)
+    assert [(line.offset, line.text) for line in first.lines] == [(4, "error: tw")]
+    assert (first.next, first.size, first.complete, first.attempt) == (4, 13, True, 1)
+    more = b"o\nERROR\n" + b"x" * 2_000_000 + b"\nerror: last\n"
+    for at in range(0, len(more), 900_000):
+        pilot.log(job.stream, 13 + at, more[at : at + 900_000])
+    rest = decoded(ann.get(f"{path}?grep=error&ignore_case=true&offset={first.next}&most=2"), LogMatches)
+    assert [line.text for line in rest.lines] == ["error: two", "ERROR"]
+    assert not rest.complete
+    last = decoded(ann.get(f"{path}?grep=ERROR&ignore_case=1&offset={rest.next}"), LogMatches)
+    assert [line.text for line in last.lines] == ["error: last"]
+    assert last.complete
+
+
+def test_a_search_that_cannot_be_is_refused(ann: Person, pilot: SignedPilot, job: Job) -> None:
+    """A pattern that is none is told so with its field; whoever may not read a log may not search it."""
+    answer = ann.get(f"/v1/jobs/{job.id}/logs/stdout/search?grep=(")
+    assert answer.status_code == 422 or answer.status_code == 400
+    assert "grep: expected a regular expression" in answer.text
+    assert ann.get(f"/v1/jobs/{job.id}/logs/pilot/search?grep=x").status_code == 404
+    assert ann.get(f"/v1/pilots/{pilot.stamp}/logs/{job.stream}/search?grep=x").status_code == 404
+    pilot.log("pilot", 0, b"said by the pilot\n")
+    found = decoded(ann.get(f"/v1/pilots/{pilot.stamp}/logs/pilot/search?grep=said"), LogMatches)
+    assert [line.text for line in found.lines] == ["said by the pilot"]

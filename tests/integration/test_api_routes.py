@@ -27,7 +27,7 @@ from tests.integration.running_central import Person, RunningCentral, token_of
 from tests.integration.wire_pilot import SignedPilot, decoded
 
 #: What anybody may ask, and nothing else. Enrolment carries its proof in the message.
-OPEN = {"/v1/pilots/{stamp}/enrol", "/v1/pilot/{sha256}", "/healthz", "/openapi.json"}
+OPEN = {"/v1/pilots/{stamp}/enrol", "/v1/pilot/{sha256}", "/v1/bundles/{sha256}", "/healthz", "/openapi.json"}
 OLDER = Path(__file__).with_name("central_with_version_0.py")
 
 

@@ -128,6 +128,8 @@ def test_the_database_may_be_away_for_a_while(tmp_path: Path) -> None:
                 pilot.succeed(lease)
             assert (caught.value.type, caught.value.transient) == ("busy", True)
             assert two.person(None).get("/healthz").status_code == 503
+            away = two.person("ann").get("/v1/jobs")
+            assert (away.status_code, int(away.headers["Retry-After"]) >= 1) == (503, True)
             server.start()
             for central in (one, two):
                 assert until(lambda: central.person(None).get("/healthz").ok, "the central to be well")  # noqa: B023

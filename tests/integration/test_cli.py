@@ -116,7 +116,7 @@ def test_a_job_that_fails_says_how(terminal):
     job = done.stdout.split(":")[1].strip()
     assert f"job {job} failed" in done.stderr
     shown = terminal.type("job", job).stdout
-    assert "exit code  3" in shown
+    assert "exit code    3" in shown
     assert shown.rstrip().endswith("it is over")
 
 

@@ -21,7 +21,9 @@ from pilot.node import Declared, Discovery, benchmark
 from pilot.node.machine import this_machine
 from pilot.node.outside import Request, fetch, run
 from pilot.node.power import SETTLED, Node, Power, run_benchmark
+from pilot.payloads.families import Families
 from pilot.protocol import Fact
+from pilot.singularity import probe
 from tests.captured import load, record
 
 pytestmark = pytest.mark.integration
@@ -208,3 +210,23 @@ def test_what_is_recorded_here_is_a_case(tmp_path: Path) -> None:
     facts = {fact.name: {"value": fact.value, "source": fact.source} for fact in load(tmp_path / "case").facts()}
     assert facts == json.loads((tmp_path / "case" / "expected.json").read_text())
     assert not any(b"hidden" in path.read_bytes() for path in (tmp_path / "case").rglob("*") if path.is_file())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Popen makes process groups since Python 3.11")
+def test_the_watchdog_takes_no_exit_code_of_a_trial(tmp_path: Path) -> None:
+    """A container that fails is known to, though all the while somebody waits for what payloads have left behind."""
+    families, over = Families(), threading.Event()
+
+    def reap() -> None:
+        while not over.is_set():
+            families.reap()
+
+    watchdog = threading.Thread(target=reap)
+    watchdog.start()
+    try:
+        words = ["/bin/sh", "-c", "exit 3"]
+        codes = [probe.run(words, tmp_path, dict(os.environ)).returncode for _ in range(20)]
+    finally:
+        over.set()
+        watchdog.join()
+    assert codes == [3] * 20

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from commands.context import Capacity
 from pilot.attempts.containment import Containment, users_of
 from pilot.config import Config
 from pilot.payloads.slot_users import UserLocks, processes_of
-from pilot.protocol import AttemptReport, Settings
+from pilot.protocol import AttemptReport, Credential, Settings
 from pilot.states import Outcome, PilotReason
 from pilot.workplace import furnish, run_pipeline
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
@@ -104,6 +105,25 @@ def test_a_payload_reaches_nothing_of_another_attempt(bench: PoolBench) -> None:
     killed = bench.run(3, f"kill -9 {other}; kill -9 -1; sleep 0.2; echo still here")
     assert killed.exit_code == 0
     assert Path(f"/proc/{other}").exists()
+
+
+def test_credentials_are_the_payloads_own(bench: PoolBench) -> None:
+    """A payload reads the secrets of its job, which belong to its user; a payload beside it gets none of them."""
+    secret = Credential("key", "text", {"text": "open sesame"})
+    login = Credential("login", "basic", {"user": "ann", "password": "open sesame"})
+    words = 'cd "$PILOTAGE_CREDENTIALS"; cat key login/password >"$OLDPWD/copy"; cd "$OLDPWD"; echo $$ >pid; sleep 60'
+    bench.pool.start(replace(shell(1, words), credentials=(secret, login)))
+    owner = os.stat(f"/proc/{int(bench.wait_for_file(1, 'pid'))}").st_uid
+    assert owner in USERS
+    assert (bench.directory(1) / "job" / "copy").read_text() == "open sesame" * 2
+    place = bench.directory(1) / "credentials"
+    entries = [place, *place.rglob("*")]
+    assert len(entries) == 5
+    assert {(entry.stat().st_uid, entry.stat().st_mode & 0o077) for entry in entries} == {(owner, 0)}
+    _, lines = intrude(bench, 2, *entries)
+    tried = [line for line in lines if line.startswith(("got", "denied"))]
+    assert len(tried) > len(entries)
+    assert [line for line in tried if line.startswith("got")] == []
 
 
 def test_root_does_not_read_for_a_payload(bench: PoolBench) -> None:

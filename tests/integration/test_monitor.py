@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pilot.errors import ExitCode, Refusal
+from pilot.ledger import problem
 from pilot.protocol import Order, Settings, attempt_stream
 from pilot.states import OrderVerb, Outcome, PilotReason, PilotState
 from tests.integration.real_pilot import RealPilot
@@ -84,7 +85,7 @@ def test_runs_jobs_to_their_end(central: WireCentral, pilot: Pilot) -> None:
         assert central.ended()[job, 1].log_sizes == {out: len(central.log(out)), err: len(central.log(err))}
         assert {out, err} <= central.closed_logs
     assert [goodbye.reason for goodbye in central.goodbyes] == [PilotReason.IDLE]
-    assert central.goodbyes[0].ledger == {"idle": 1.0}
+    assert not problem(central.goodbyes[0].ledger, ())
     assert not central.failures
     assert not (pilot.work / "spool").exists()
 
@@ -129,7 +130,7 @@ def test_agent_killed(central: WireCentral, pilot: Pilot) -> None:
 
 @pytest.mark.parametrize(("fault", "said"), [("die", "exit code 7"), ("hang", "it hung")])
 def test_agent_dies_or_hangs(central: WireCentral, pilot: Pilot, fault: str, said: str) -> None:
-    """An agent that exits under its job, or says nothing any more, is ended, and its job is a node-fault."""
+    """An agent that exits, or whose main loop hangs while it reports progress, is ended; its job is a node-fault."""
     job = central.submit("sleep", "1000")
     assert pilot.begin(fault).wait() == ExitCode.AGENT_DIED
     report = central.ended()[job, 1]

@@ -15,8 +15,9 @@ import pytest
 
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, attempt_stream
+from pilot.queues import QueuePage
 from pilot.states import JobState, OrderVerb, Phase
-from pilot.views import JobExplanation, OrderReply, QueuePage, VerbReply
+from pilot.views import JobExplanation, OrderReply, VerbReply
 from tests import postgres
 from tests.integration.running_central import RunningCentral, until
 from tests.integration.several import CLOCK, Pair, another, at, first_central

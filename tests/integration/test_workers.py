@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from central.workers import Workers
+from pilot.errors import PilotageError
 from tests.system import wait_for
 
 pytestmark = pytest.mark.integration
@@ -49,3 +50,11 @@ def test_a_worker_that_hangs_is_killed_and_replaced(tmp_path: Path) -> None:
     watcher.join()
     assert not problems
     assert len(list(tmp_path.glob("started-*"))) == 2
+
+
+def test_a_worker_that_never_serves_is_killed() -> None:
+    """A worker that hangs before its first line does not keep the others, or a start, waiting for ever."""
+    hanging = (sys.executable, "-c", "import time; time.sleep(600)")
+    workers = Workers(1, lambda number: hanging, lambda: None, begin=1.0)
+    with pytest.raises(PilotageError, match="ended with code -9 before it served"):
+        asyncio.run(workers.run())

@@ -231,6 +231,61 @@ def test_a_stamp_never_runs_twice_in_one_place(scene: Scene, shell: tuple[str, .
     assert "No work directory" in scene.told().body.decode()
 
 
+#: Counts how often it was started, and is killed the first so many times, once it has a session.
+KILLED = (
+    "open('session', 'w').close(); open('enrolled', 'w')\n"
+    "n = os.path.getsize('starts') if os.path.exists('starts') else 0\n"
+    "open('starts', 'a').write('x')\n"
+    "if n < {times}: os.kill(os.getpid(), signal.SIGKILL)\n"
+    "os.unlink('session'); open(os.path.join(config['report'], 'lives'), 'w').write(str(n + 1)); sys.exit(0)"
+)
+
+
+@every_shell
+def test_a_killed_pilot_that_left_its_session_is_started_again(scene: Scene, shell: tuple[str, ...]) -> None:
+    """It goes on in the same folder, and when it has ended well nothing is left."""
+    scene.then(KILLED.format(times=2))
+    code, printed = scene.run(*shell)
+    assert code == 0
+    assert (scene.folder / "lives").read_text() == "3"
+    assert printed.count("was killed by signal 9. It is started again") == 2
+    assert list((scene.folder / "work").iterdir()) == []
+
+
+@every_shell
+def test_a_pilot_that_is_killed_again_and_again_is_given_up(scene: Scene, shell: tuple[str, ...]) -> None:
+    """After three restarts the wrapper ends as the pilot did."""
+    scene.then(KILLED.format(times=100))
+    code, printed = scene.run(*shell)
+    assert code == 128 + signal.SIGKILL
+    assert printed.count("It is started again") == 3
+
+
+@every_shell
+def test_a_session_of_an_earlier_start_is_taken_up(scene: Scene, shell: tuple[str, ...]) -> None:
+    """A wrapper that is started anew in the same place, as after a reboot, starts the pilot that is there, checked."""
+    scene.work.mkdir(parents=True)
+    (scene.work / "session").touch(mode=0o600)
+    (scene.work / "pilot.pyz").write_bytes(b"tampered with")
+    scene.then(KILLED.format(times=0))
+    code, printed = scene.run(*shell)
+    assert (code, (scene.folder / "lives").read_text()) == (0, "1")
+    assert "The pilot of an earlier start of this is taken up" in printed
+    assert [request.path for request in scene.server.requests if request.method == "GET"] == ["/pilot.pyz"]
+    assert list((scene.folder / "work").iterdir()) == []
+
+
+@every_shell
+def test_a_folder_that_another_process_has_is_not_removed(scene: Scene, shell: tuple[str, ...]) -> None:
+    """A pilot that finds the place taken leaves it, and so does its wrapper."""
+    scene.work.mkdir(parents=True)
+    (scene.work / "session").touch(mode=0o600)
+    scene.then("sys.exit(2)")
+    code, _ = scene.run(*shell)
+    assert code == 2
+    assert (scene.work / "session").exists()
+
+
 @every_shell
 def test_a_pilot_that_cannot_start_says_why(scene: Scene, shell: tuple[str, ...]) -> None:
     """The last words on its standard error reach the central and the batch system's output."""

@@ -29,6 +29,7 @@ from pilot.errors import REFUSALS, Refusal
 
 ROUTES = (
     ("enrol", re.compile(r"/v1/pilots/(?P<stamp>[0-9a-f]{32})/enrol"), protocol.EnrolRequest),
+    ("resume", re.compile(r"/v1/pilots/(?P<stamp>[0-9a-f]{32})/resume"), protocol.ResumeRequest),
     ("renew", re.compile(r"/v1/pilots/(?P<stamp>[0-9a-f]{32})/renew"), protocol.RenewRequest),
     ("match", re.compile(r"/v1/pilots/(?P<stamp>[0-9a-f]{32})/match"), protocol.MatchRequest),
     ("heartbeat", re.compile(r"/v1/pilots/(?P<stamp>[0-9a-f]{32})/heartbeat"), protocol.HeartbeatRequest),
@@ -54,6 +55,10 @@ class WireCentral:
         self.waiting: list[protocol.JobSpec] = []
         self.answers: dict[tuple[int, int], protocol.MatchReply] = {}  # agent and number → its answer with leases
         self.leases: dict[tuple[int, int], str] = {}  # attempt → its phase; gone when ended, released or taken away
+        self.epoch = 3
+        self.last_sequence = 0
+        self.resumes: list[protocol.ResumeRequest] = []
+        self.left_behind: list[tuple[int, int]] = []  # attempts that a resume has ended
         self.enrolments: list[protocol.EnrolRequest] = []
         self.matches: list[protocol.MatchRequest] = []
         self.heartbeats: list[protocol.HeartbeatRequest] = []
@@ -73,6 +78,7 @@ class WireCentral:
         self.lose: dict[str, int] = defaultdict(int)  # route → replies to lose
         self.refuse: dict[str, list[Refusal]] = defaultdict(list)  # route → refusals to give, in turn
         self.delay: dict[str, float] = {}  # route → seconds
+        self.drip: dict[str, float] = {}  # route → seconds from one byte of an answer's body to the next
         self.clock = 0.0  # seconds by which its clock is ahead
         self.beat = 0.5
         self.away = False
@@ -147,7 +153,19 @@ class WireCentral:
         if self.key and key != self.key:
             raise Refusal("secret-used", "used with another key")
         self.key = key
-        return protocol.EnrolReply(3, self.token(), 3600, self.now(), self.settings)
+        return protocol.EnrolReply(self.epoch, self.token(), 3600, self.now(), self.settings)
+
+    def resume(self, request: protocol.ResumeRequest, **path: str) -> protocol.EnrolReply:
+        self.resumes.append(request)
+        if request.epoch == self.epoch:
+            self.epoch += 1
+            self.left_behind += self.leases
+            self.leases.clear()
+            self.answers.clear()
+            self.last_sequence = 0
+        elif request.epoch != self.epoch - 1:
+            raise Refusal("superseded", f"epoch {request.epoch} is over, {self.epoch} is now")
+        return protocol.EnrolReply(self.epoch, self.token(), 3600, self.now(), self.settings)
 
     def token(self) -> str:
         token = f"token-{len(self.tokens)}-of-this-pilot"
@@ -180,8 +198,11 @@ class WireCentral:
             return reply
 
     def heartbeat(self, request: protocol.HeartbeatRequest, **path: str) -> protocol.HeartbeatReply:
-        if self.heartbeats and request.sequence <= self.heartbeats[-1].sequence:
-            self.failures.append(f"heartbeat {request.sequence} after {self.heartbeats[-1].sequence}")
+        if request.epoch != self.epoch:
+            raise Refusal("superseded", f"epoch {request.epoch} is over, {self.epoch} is now")
+        if request.sequence <= self.last_sequence:
+            self.failures.append(f"heartbeat {request.sequence} after {self.last_sequence}")
+        self.last_sequence = request.sequence
         self.heartbeats.append(request)
         self.beats_at.append(time.monotonic())
         listed = {(lease.job, lease.attempt) for lease in request.leases}
@@ -288,12 +309,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         try:
             with central.changed:
                 if route != "enrol":
-                    self.verify(body, renewing=route in ("renew", "heartbeat", "report", "bye"))
+                    self.verify(body, renewing=route in ("resume", "renew", "heartbeat", "report", "bye"))
                 if central.refuse[route]:
                     raise central.refuse[route].pop(0)
             reply = self.carry_out(route, kind, path, target.query, body)
         except Refusal as refusal:
-            self.send(REFUSALS[refusal.type].status, "application/problem+json", _problem(refusal))
+            drip = central.drip.get(route, 0.0)
+            self.send(REFUSALS[refusal.type].status, "application/problem+json", _problem(refusal), drip)
         else:
             with central.changed:
                 lost = central.lose[route] > 0
@@ -301,7 +323,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             if lost:
                 self.close_connection = True
             else:
-                self.send(200, "application/json", codec.dumps(reply))
+                self.send(200, "application/json", codec.dumps(reply), central.drip.get(route, 0.0))
         with central.changed:
             central.changed.notify_all()
 
@@ -334,13 +356,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not central.tokens[token] and not renewing:
             raise Refusal("token-expired", "renew it")
 
-    def send(self, status: int, kind: str, body: bytes) -> None:
+    def send(self, status: int, kind: str, body: bytes, drip: float = 0.0) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
-        self.wfile.flush()
+        for part in [bytes([byte]) for byte in body] if drip else [body]:
+            self.wfile.write(part)
+            self.wfile.flush()
+            time.sleep(drip)
 
 
 def _routed(path: str) -> tuple[str, Any, dict[str, str]]:

@@ -101,7 +101,9 @@ class MatchingStore:
         await asyncio.sleep(0)
         return self._waiting(self.queues[self.jobs[job][0]]) if job in self.jobs else None
 
-    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
+    async def claim(
+        self, stamp: str, agent: int, request: int, picks: Sequence[Pick], epoch: int | None = None
+    ) -> Claim:
         await self.door.wait()
         self._raise("claim")
         self.claims.append((stamp, picks))

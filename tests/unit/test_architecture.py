@@ -17,8 +17,8 @@ TRAVELS = ("pilot", "commands")
 PLAIN = {
     f"pilot.{name}"
     for name in (
-        *("protocol", "views", "use", "states", "errors", "jobfile", "fields", "units", "tags", "signatures"),
-        *("binds", "imagename", "jobneeds", "stopping"),
+        *("protocol", "views", "queues", "use", "states", "errors", "jobfile", "fields", "units", "tags", "signatures"),
+        *("looking", "binds", "credential", "destination", "imagename", "jobneeds", "jobtransfers", "ledger", "catalogue", "codes", "stopping", "standard", "bundles", "pipelines"),
     )
 }
 

@@ -1,13 +1,17 @@
 """The command line: what it prints for people and for programs, and how it ends."""
 
 import json
+import time
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pilot.errors import InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
-from pilot.protocol import Needs, OutputFile, Platform, Usage
+from pilot.looking import LogLine, PeekView
+from pilot.protocol import Needs, OutputFile, Platform, StopSignal, Usage
+from pilot.queues import QueueView
 from pilot.states import JobState, Outcome, Phase, PilotReason, PilotState
 from pilot.views import (
     AttemptView,
@@ -20,7 +24,6 @@ from pilot.views import (
     PilotDetail,
     PilotExplanation,
     PilotView,
-    QueueView,
     Selection,
     StepView,
     VerbResult,
@@ -109,6 +112,26 @@ def test_jobs_are_ones_own_unless_others_are_asked_for():
     assert asked == [Selection(owner="ada"), Selection(owner="bob"), Selection(states=(JobState.HELD,))]
 
 
+def test_jobs_are_chosen_by_states_place_and_time():
+    """States are typed with commas or again and again; site, queue and a moment narrow the choice further."""
+    client = FakeClient(job_page=JobPage(()), whoami=WhoAmI("ada", "p", "u", "member"))
+    words = ("--state", "failed,killed", "--state", "held", "--site", "here", "--queue", "q", "--since", "2h")
+    before = time.time()
+    assert run(client, "jobs", *words).exit_code == 0
+    (chosen,) = [arguments[0] for name, arguments, _ in client.asked if name == "job_page"]
+    assert chosen.states == (JobState.FAILED, JobState.KILLED, JobState.HELD)
+    assert (chosen.site, chosen.queue, chosen.owner) == ("here", "q", "ada")
+    assert chosen.submitted_since == pytest.approx(before - 7200, abs=60)
+
+
+@pytest.mark.parametrize("words", [("--state", "failed,lost"), ("--state", ","), ("--since", "yesterday")])
+def test_what_is_no_state_or_time_is_a_usage_error(words):
+    """A word that chooses nothing is refused with what is expected."""
+    result = run(FakeClient(), "jobs", *words)
+    assert result.exit_code == 2
+    assert "expected" in result.stderr
+
+
 def test_json_is_the_record_itself():
     """--json prints the view of the API, and nothing else, to stdout."""
     page = JobPage((job(7, JobState.WAITING),), counts={"waiting": 1})
@@ -131,6 +154,12 @@ def test_a_job_is_shown_with_its_attempts_and_last_lines():
         retries=2,
         retries_used=2,
         blameless_ends=1,
+        container="fit.sif",
+        checkpoint=("*.ckpt",),
+        grace=30,
+        cpu_time=0,
+        no_progress=7200,
+        stop_signal=StopSignal(600, "SIGUSR2", "fit*"),
     )
     usage = Usage(wall=61.0, cpu=2.5, memory_peak=10**6)
     ended = AttemptView(
@@ -141,6 +170,14 @@ def test_a_job_is_shown_with_its_attempts_and_last_lines():
     assert "python3 fit.py 'a b'" in result.stdout
     assert "4 cores, 2.0 GB + 500 MB per core memory, 4h wall time, tags cvmfs" in result.stdout
     assert "2 of 2 used" in result.stdout
+    assert "once, through no fault of the job" in result.stdout
+    facts = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
+    for fact in (["isolation", "not required"], ["container", "fit.sif"], ["checkpoint", "*.ckpt"]):
+        assert fact in facts
+    assert "30s between the request to stop and the kill" in result.stdout
+    assert "as much as its cores give in its wall time" in result.stdout
+    assert "ended after 2h without progress" in result.stdout
+    assert "SIGUSR2 to programs named fit*, 10m before the end of its wall time" in result.stdout
     assert "seed = 1" in result.stdout
     assert "payload-error" in result.stdout
     assert "1m 1s" in result.stdout
@@ -260,7 +297,7 @@ def test_a_watched_submission_ends_as_its_jobs(tmp_path):
 
 
 class LogClient(FakeClient):
-    def logs(self, job_id: int, stream: str, *, attempt: int | None = None) -> bytes:
+    def logs(self, job_id: int, stream: str, *, attempt: int | None = None, offset: int = 0) -> bytes:
         return {"stdout": b"out\xff\n", "stderr": b"err\n"}[stream]
 
 
@@ -284,18 +321,66 @@ def test_logs_for_programs_are_lines_of_json():
     assert lines == [{"stream": "stdout", "text": "out\ufffd\n"}, {"stream": "stderr", "text": "err\n"}]
 
 
+@pytest.mark.parametrize("command", ["logs", "output"])
+def test_a_job_that_waits_has_nothing_yet(command):
+    """What a job printed or wrote that has had no attempt is not missing: it waits, which is no mistake of a name."""
+    no = Refusal("not-found", "job 7 has had no attempt yet: there is nothing to read")
+
+    def asked(attempt: int, *options: str):
+        detail = JobDetail(job(7, attempt=attempt), ("true",), Needs(), 0, 0, 0)
+        return CliRunner().invoke(
+            cli,
+            [command, "7", *options],
+            obj=Shell(lambda *given: FakeClient(logs=no, outputs=no, job=detail), Screen()),
+        )
+
+    result = asked(0)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("job 7 waits: nothing is ")
+    assert asked(1).exception is no
+    assert asked(0, "--attempt", "2").exception is no
+
+
 def test_logs_of_a_pilot_are_found_by_the_beginning_of_its_stamp():
     """A few digits are enough where they name one pilot."""
     client = FakeClient(pilots=(pilot(), pilot(OTHER)), pilot_logs=b"hello\n")
 
     assert run(client, "logs", "--pilot", "3f9a12").stdout == "hello\n"
-    assert client.asked[-1] == ("pilot_logs", (STAMP, "pilot"), {})
+    assert client.asked[-1] == ("pilot_logs", (STAMP, "pilot"), {"offset": 0})
 
 
 def test_logs_need_a_job_or_a_pilot():
     """Neither or both is a usage error."""
     assert run(FakeClient(), "logs").exit_code == Exit.USAGE
     assert run(FakeClient(), "logs", "7", "--pilot", STAMP).exit_code == Exit.USAGE
+
+
+def test_lines_that_match_are_printed_alone():
+    """--grep asks the central for lines of both streams, as text or as JSON, and does not go with --follow."""
+    client = FakeClient(search=[LogLine(7, "an error")])
+
+    assert run(client, "logs", "7", "--grep", "error", "-i").stdout == "an error\nan error\n"
+    assert client.asked[-1] == (
+        "search",
+        (7, "error", "stderr"),
+        {"attempt": None, "plain": False, "ignore_case": True},
+    )
+    shown = run(client, "logs", "7", "--grep", "error", "--stdout", "--json").stdout
+    assert json.loads(shown) == {"stream": "stdout", "offset": 7, "text": "an error"}
+    assert run(client, "logs", "7", "--grep", "error", "-f").exit_code == Exit.USAGE
+
+
+def test_a_file_of_a_running_job_is_shown_as_it_is():
+    """The bytes go to standard output, and what was left out is said beside; what is not there is an error."""
+    client = FakeClient(peek=PeekView(True, "fit.log", size=100, offset=90, content=b"the end\xff"))
+
+    result = run(client, "peek", "7", "fit.log", "--tail", "--bytes", "10")
+    assert result.stdout_bytes == b"the end\xff"
+    assert "bytes 90 to 98 of 100" in result.stderr
+    assert client.asked[-1] == ("peek", (7, "fit.log"), {"offset": -10, "most": 10})
+    nothing = FakeClient(peek=PeekView(True, "x", problem="x cannot be read: No such file or directory"))
+    with pytest.raises(Refusal, match="No such file"):
+        run(nothing, "peek", "7", "x")
 
 
 def test_outputs_can_be_listed_without_fetching():
@@ -365,6 +450,22 @@ def test_drain_tells_what_happens():
 
     assert client.asked == [("drain", (STAMP, "kernel update"), {"deadline": 7200})]
     assert "finishes what it runs and ends" in result.stdout
+
+
+def test_a_queue_is_paused_and_resumed():
+    """Pausing asks for a reason and shows the queue as it is then; `queues` alone lists them all."""
+    paused = QueueView("local", "here", "local", 2, {}, decision="paused by ada: new disks")
+    client = FakeClient(pause_queue=paused, resume_queue=paused, queues=(paused,))
+
+    result = run(client, "queues", "pause", "local", "--reason", "new disks")
+    assert "paused by ada: new disks" in result.stdout
+    assert run(client, "queues", "pause", "local").exit_code == 2
+    assert json.loads(run(client, "queues", "resume", "local", "--json").stdout)["name"] == "local"
+    assert [(name, arguments) for name, arguments, _ in client.asked] == [
+        ("pause_queue", ("local", "new disks")),
+        ("resume_queue", ("local",)),
+    ]
+    assert "LAST DECISION" in run(client, "queues").stdout
 
 
 def test_a_deadline_that_is_none():
@@ -479,10 +580,19 @@ def test_an_error_ends_the_command_line_with_a_sentence(monkeypatch, capsys, tmp
 def test_every_command_teaches_with_an_example():
     """--help of every command shows how it is used, and every command has --json and --folder."""
     for name, command in cli.commands.items():
-        shown = CliRunner().invoke(cli, [name, "--help"]).stdout
-        assert f"pilotage {name}" in shown.split("Usage:")[1].split("\n", 1)[1], name
-        options = {option for parameter in command.params for option in parameter.opts}
-        assert {"--json", "--folder"} <= options, name
+        _teaches((name,), command)
+
+
+def _teaches(words: tuple[str, ...], command: click.Command) -> None:
+    shown = run(FakeClient(), *words, "--help").stdout
+    name = " ".join(words)
+    assert f"pilotage {name}" in shown.split("Usage:")[1].split("\n", 1)[1], name
+    if isinstance(command, click.Group):
+        for more, inner in command.commands.items():
+            _teaches((*words, more), inner)
+        return
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert {"--json", "--folder"} <= options, name
 
 
 def test_every_command_is_in_the_overview():

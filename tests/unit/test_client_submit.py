@@ -189,3 +189,16 @@ def test_a_file_that_changes_meanwhile_stops_the_submission(central, tmp_path):
     with pytest.raises(PilotageError, match="changed while"):
         client(Time()).submit_prepared(prepared)
     assert [call.request.method for call in central.calls] == ["HEAD"]
+
+
+def test_inputs_by_url_are_nothing_to_send(tmp_path):
+    """What the pilot fetches itself is left as it was written, also beside files and folders that are sent."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_bytes(b"a")
+    far = {"url": "https://h.example/x.csv", "name": "data/x.csv"}
+    prepared = inputs.prepare([{"command": ["a"], "inputs": ["data/", far]}], tmp_path)
+    (document,) = prepared.documents
+    assert document["inputs"] == ["data/a", far]
+    assert list(document["files"]) == ["data/a"]
+    (document,) = inputs.prepare([{"command": ["a"], "inputs": [far]}], tmp_path).documents
+    assert document["inputs"] == [far]

@@ -82,6 +82,7 @@ def test_the_environment_of_the_runtime() -> None:
     assert environment_outside({"A": "1"}, {"PATH": "/bin", "SECRET": "x"}, plan, "MARK=here") == {
         "APPTAINERENV_A": "1",
         "APPTAINERENV_MARK": "here",
+        "APPTAINERENV_PILOTAGE_ATTEMPT_DIRECTORY": "/srv",
         "MARK": "here",
         "PATH": "/bin",
         "HOME": f"{ROOT}/home",

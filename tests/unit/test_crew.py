@@ -10,13 +10,14 @@ import pytest
 from pilot import messages
 from pilot.endings import Ending
 from pilot.link import Link, pair
+from pilot.monitor.books import Books
 from pilot.monitor.crew import Crew, Member, ending_of
 from pilot.monitor.desk import STEPS, Desk
 from pilot.monitor.holdings import Holdings
 from pilot.protocol import Fact, Spool, StepReport
 from pilot.states import PilotReason
 
-IDLE = Ending(PilotReason.IDLE, "no job for 300 s", {"idle": 5.0})
+IDLE = Ending(PilotReason.IDLE, "no job for 300 s")
 DIED = Ending(PilotReason.AGENT_DIED, "agent 2 process ended with signal SIGKILL")
 
 
@@ -50,7 +51,8 @@ class Scene:
         self.member.process = self.stub  # type: ignore[assignment]
         self.member.matching = self.stub  # type: ignore[assignment]
         self.member.desk = Desk(
-            number, self.member.tell, self.holdings, self.stub, self.stub, self.stub, self.stub, self.stub  # type: ignore[arg-type]
+            number, self.member.tell, self.holdings, self.stub, self.stub, self.stub, self.stub, self.stub,  # type: ignore[arg-type]
+            Books(0.0, 1, lambda: 0.0, 10.0),
         )  # fmt: skip
 
 
@@ -64,10 +66,10 @@ def scene() -> Iterator[Scene]:
 
 def test_last_words_are_heard(scene: Scene) -> None:
     """What an agent said before its process ended counts: it ended as it said, though it is heard later."""
-    scene.agent.send(messages.Finished(PilotReason.NO_TIME, "20 s are left", {"payload": 3.0}))
+    scene.agent.send(messages.Finished(PilotReason.NO_TIME, "20 s are left"))
     scene.agent.shut()
     ending = scene.member.part("exit code 0", None, lambda: 1.0)
-    assert ending == Ending(PilotReason.NO_TIME, "20 s are left", {"payload": 3.0})
+    assert ending == Ending(PilotReason.NO_TIME, "20 s are left")
     assert scene.member.ending == ending
 
 
@@ -142,16 +144,21 @@ def test_a_machine_that_lets_few_processes_start() -> None:
 
 
 def test_an_agent_that_hangs_is_killed_alone(scene: Scene) -> None:
-    """An agent that has said nothing for a minute is killed, once, with the reason."""
-    for second in range(0, 70, 2):
+    """An agent whose main loop has not turned for a minute is killed, once, with the reason: a tick is life, and what
+    its other threads report is none."""
+    scene.agent.send(messages.Tick())
+    scene.member.listen(10.0)
+    for second in range(0, 80, 2):
+        scene.agent.send(messages.Progress(()))
+        scene.member.listen(float(second))
         scene.member.look(float(second))
     assert scene.stub.killed == 1
-    assert scene.said == ["agent 2 is killed: it hung: not a word for 62 s"]
+    assert scene.said == ["agent 2 is killed: it hung: its main loop has not turned for 62 s"]
 
 
 def test_the_end_of_a_pilot_is_that_of_its_last_agent() -> None:
-    """The last agent's reason is the pilot's, unless one died; what their time went into is added up."""
-    late = Ending(PilotReason.NO_TIME, "20 s are left", {"idle": 1.0, "payload": 7.0})
-    assert ending_of([IDLE, late]) == Ending(PilotReason.NO_TIME, "20 s are left", {"idle": 6.0, "payload": 7.0})
+    """The last agent's reason is the pilot's, unless one died."""
+    late = Ending(PilotReason.NO_TIME, "20 s are left")
+    assert ending_of([IDLE, late]) == late
     assert ending_of([IDLE, DIED, late]).reason is PilotReason.AGENT_DIED
     assert ending_of([IDLE]) == IDLE

@@ -174,6 +174,20 @@ def test_who_has_been_replaced_or_is_over_may_not_go_on(row: PilotRow, expected:
     assert refused(Roster(cast(Store, rows), Steady()).speaking(TOKEN)) == expected
 
 
+def test_who_has_resumed_at_another_central_is_looked_up_at_once() -> None:
+    """A token of a newer epoch than the row that is remembered is no reason to work on with the old one."""
+
+    async def story() -> None:
+        rows = Rows()
+        roster = Roster(cast(Store, rows), Steady())
+        assert (await roster.speaking(TOKEN)).epoch == 1
+        rows.pilot_row = replace(ROW, epoch=2)
+        token = PilotToken(TOKEN.stamp, 2, TOKEN.key, TOKEN.issued, TOKEN.expires)
+        assert (await roster.speaking(token)).epoch == 2
+
+    run(story())
+
+
 def test_heartbeats_count_within_an_epoch() -> None:
     """An older number is refused, the same is heard again, and a new epoch counts from the start."""
 

@@ -414,6 +414,22 @@ def test_a_newer_request_takes_the_place_of_a_held_one() -> None:
     play(scenario)
 
 
+def test_a_superseded_request_hears_whether_jobs_waited() -> None:
+    """The answer to an older request says whether jobs waited that did not fit its offer."""
+
+    async def scenario(scene: Scene) -> None:
+        first = scene.ask(number=1, wait=30)
+        await settled()
+        second = scene.ask(number=2, wait=30)
+        assert not (await first).waits
+        await settled()
+        scene.submit(task(1, cores=1000))
+        scene.ask(number=3, wait=30)
+        assert (await second).waits
+
+    play(scenario)
+
+
 def test_a_request_that_became_old_before_it_is_held_is_not_held() -> None:
     """While the store is asked about a number a newer one may come: that must not wait until the older one has."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pilot import backoff
+from pilot.config import Config
 from pilot.errors import InvalidInput, Refusal, TransportError
 from pilot.monitor import enrolment
 from pilot.protocol import EnrolReply, EnrolRequest, Settings
@@ -96,3 +97,15 @@ def test_backoff_never_hammers_and_spreads() -> None:
     assert eager.failed(retry_after=120.0) >= 120.0
     lazy.succeeded()
     assert lazy.failed() == 1.0
+
+
+def test_what_was_for_the_beginning_is_gone_after_it(tmp_path: Path) -> None:
+    """Once it is enrolled neither secret nor ticket lies there any more, and the wrapper finds its mark."""
+    config = Config("0" * 32, ("https://central",), None, tmp_path / "secret", "here", "test", tmp_path)
+    for name in ("secret", "ticket"):
+        (tmp_path / name).write_text("worth something\n")
+    assert enrolment.ticket(config) == "worth something"
+    enrolment.leave_traces(config)
+    assert [path.name for path in tmp_path.iterdir()] == ["enrolled"]
+    enrolment.leave_traces(config)
+    assert enrolment.ticket(config) == ""

@@ -18,7 +18,7 @@ EVERYTHING: dict[str, Any] = {
     "executable": "./bin/simulate.sh",
     "arguments": ["--seed", "{seed}", 7],
     "inputs": ["data/run1.csv"],
-    "outputs": ["*.root", "plots/", {"path": "log.txt", "to": ["https://dav.example/{seed}", "sandbox:"]}],
+    "outputs": ["*.root", "plots/", {"path": "log.txt", "to": ["https://dav.example/{seed}", "sandbox"]}],
     "environment": {"MODE": "fast", "SEED": "{seed}"},
     "needs": {
         "cores": {"min": 2, "max": 8},
@@ -70,7 +70,7 @@ def test_every_key() -> None:
         outputs=(
             OutputRule("*.root"),
             OutputRule("plots/"),
-            OutputRule("log.txt", ("https://dav.example/{seed}", "sandbox:")),
+            OutputRule("log.txt", ("https://dav.example/{seed}", "sandbox")),
         ),
         environment={"MODE": "fast", "SEED": "{seed}"},
         container="images/analysis.sif",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import errno
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import central.logs
 from central.elsewhere import Elsewhere
 from central.gossip import Gossip
+from central.local_objects import LocalObjects
 from central.logs import LogStore, check_name
 from central.objects import UNFINISHED, open_objects
 from pilot.errors import InvalidInput, Refusal
@@ -86,6 +89,18 @@ def test_a_stream_that_closes_becomes_one_object(tmp_path: Path) -> None:
     run(story())
 
 
+def test_a_log_without_a_byte_closes(tmp_path: Path) -> None:
+    """Closing what nothing was ever written to is no error, also after a restart; what comes late is taken."""
+
+    async def story() -> None:
+        await store(tmp_path).close(STAMP, "pilot")
+        assert await store(tmp_path).size(STAMP, "pilot") == (0, True)
+        assert (await store(tmp_path).append(STAMP, "pilot", 0, b"late", True)).added == 4
+        assert await text(store(tmp_path)) == b"late"
+
+    run(story())
+
+
 def test_after_a_restart_the_listing_tells_what_comes_next(tmp_path: Path) -> None:
     """A new process goes on where the old one stopped; what an interrupted write or join left is cleared away."""
 
@@ -97,7 +112,7 @@ def test_after_a_restart_the_listing_tells_what_comes_next(tmp_path: Path) -> No
         (folder / f"{UNFINISHED}x").write_bytes(b"d")
         logs = store(tmp_path)
         assert await logs.size(STAMP, "pilot") == (6, False)
-        assert names(tmp_path) == [f"{3:015d}-3", "whole-3"]
+        assert names(tmp_path) == [f"{3:015d}-grows", "whole-3"]
         assert (await logs.append(STAMP, "pilot", 3, b"defghi", True)).added == 3
         assert await text(store(tmp_path)) == b"abcdefghi"
         assert await store(tmp_path).size(STAMP, "pilot") == (9, True)
@@ -129,6 +144,54 @@ def test_whatever_is_sent_the_stream_is_a_prefix_of_what_was_written(
     run(story())
 
 
+class FullDisk(LocalObjects):
+    """A disk with room for so many bytes more."""
+
+    room = 1 << 40
+
+    def put(self, name: str, start: int, content: bytes) -> None:
+        super().put(name, start, content[: self.room])
+        if len(content) > self.room:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        self.room -= len(content)
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_write_that_failed_half_way_costs_nothing(tmp_path: Path, again: bool) -> None:
+    """A chunk of which a part was written before the disk was full is taken when it comes again; where it does not,
+    the stream closes with the part that is there."""
+
+    async def story() -> None:
+        disk = FullDisk(str(tmp_path))
+        logs = LogStore(disk, 10_000)
+        await logs.append(STAMP, "pilot", 0, b"abc", False)
+        disk.room = 2
+        with pytest.raises(OSError, match="no space"):
+            await logs.append(STAMP, "pilot", 3, b"defg", False)
+        disk.room = 100
+        if again:
+            assert (await logs.append(STAMP, "pilot", 3, b"defghi", False)).added == 6
+        await logs.close(STAMP, "pilot")
+        expected = b"abcdefghi" if again else b"abcde"
+        assert await text(logs) == await text(store(tmp_path)) == expected
+        assert await store(tmp_path).size(STAMP, "pilot") == (len(expected), True)
+        assert names(tmp_path) == [f"whole-{len(expected)}"]
+
+    run(story())
+
+
+def test_chunks_of_one_stream_are_one_file(tmp_path: Path) -> None:
+    """A day of chunks is one file of a folder, not one each; also after a restart."""
+
+    async def story() -> None:
+        for offset in range(0, 30, 3):
+            await store(tmp_path).append(STAMP, "pilot", offset, b"abc", False)
+        assert names(tmp_path) == [f"{0:015d}-grows"]
+        assert await text(store(tmp_path)) == b"abc" * 10
+
+    run(story())
+
+
 class Several:
     """Log stores of several centrals over one folder, and a pilot that speaks to whichever it likes."""
 
@@ -143,6 +206,14 @@ class Several:
         return {await text(store) for store in self.stores}
 
 
+@pytest.fixture(scope="module", params=[256, 2])
+def many(request: pytest.FixtureRequest) -> Iterator[int]:
+    """How many objects of an open stream are joined."""
+    before, central.logs.MANY = central.logs.MANY, request.param
+    yield request.param
+    central.logs.MANY = before
+
+
 @given(
     st.lists(
         st.tuples(
@@ -152,7 +223,7 @@ class Several:
     )
 )
 def test_whichever_central_takes_a_chunk_all_have_every_byte(
-    tmp_path_factory: pytest.TempPathFactory, chunks: list[tuple[int, int, int, bool, bool, bool]]
+    tmp_path_factory: pytest.TempPathFactory, many: int, chunks: list[tuple[int, int, int, bool, bool, bool]]
 ) -> None:
     """A pilot that repeats what was not answered loses no byte, whichever central it speaks to, two at a time too."""
     written = bytes(range(256)) * 2
@@ -171,6 +242,24 @@ def test_whichever_central_takes_a_chunk_all_have_every_byte(
             assert await several.texts() == {written[:stored]}
         await several.stores[0].close_all(STAMP)
         assert await several.texts() == {written[:stored]}
+
+    run(story())
+
+
+def test_an_open_stream_is_few_objects(tmp_path: Path) -> None:
+    """Where several centrals write, the objects of a stream that goes on for weeks are joined now and then, under the
+    eyes of a reader at another central."""
+
+    async def story() -> None:
+        several = Several(tmp_path)
+        one, two, _ = several.stores
+        for number in range(600):
+            await one.append(STAMP, "pilot", 2 * number, b"%02d" % (number % 100), False)
+            if number % 50 == 0:
+                several.clock.time += 1.0
+                assert len(await text(two)) == 2 * number + 2
+        assert len(names(tmp_path)) <= central.logs.MANY
+        assert await several.texts() == {b"".join(b"%02d" % (number % 100) for number in range(600))}
 
     run(story())
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from pilot import codec
 from pilot.monitor.holdings import Holdings
 from pilot.monitor.obedience import Obedience
-from pilot.protocol import Acknowledgement, JobSpec, Lease, Order, Spool
+from pilot.protocol import Acknowledgement, HeartbeatReply, JobSpec, Lease, Order, Spool
 from pilot.states import OrderVerb
 
 
@@ -29,6 +30,9 @@ class Hands:
 
     def kill(self, job: int, attempt: int, reason: str) -> None:
         self.did.append(("kill", job, attempt, reason))
+
+    def show(self, job: int, attempt: int, order: int, argument: str) -> None:
+        self.did.append(("show", job, attempt, order, argument))
 
     def flush(self) -> None:
         self.did.append(("flush",))
@@ -123,3 +127,25 @@ def test_kill_of_nothing(scene: Scene) -> None:
     scene.obedience.take(Order(1, OrderVerb.KILL, 3))
     assert scene.hands.did == []
     assert scene.said[1].result == "kill needs a job and an attempt"
+
+
+def test_a_look_into_an_attempt(scene: Scene) -> None:
+    """A look into what runs here is passed on; one into another, or an order that is not for it, kills none."""
+    scene.match(7)
+    scene.obedience.take(Order(1, OrderVerb.PEEK, 0, 7, 1, '{"path": "x"}'))
+    scene.obedience.take(Order(2, OrderVerb.PEEK, 0, 8, 1))
+    scene.obedience.take(Order(3, OrderVerb.FLUSH, 0, 7, 1))
+    scene.match(8)
+    assert scene.hands.did == [("show", 7, 1, 1, '{"path": "x"}')]
+    assert [word.result for word in scene.said if word.stage == "done"][1:] == [
+        "not held here",
+        "flush is for a pilot, not an attempt",
+    ]
+
+
+def test_an_order_of_the_future(scene: Scene) -> None:
+    """An order that this pilot does not know is closed by saying so, and the answer that brought it is understood."""
+    reply = codec.loads(HeartbeatReply, b'{"sequence": 1, "orders": [{"id": 9, "verb": "dance"}]}')
+    scene.obedience.take(reply.orders[0])
+    assert scene.said[-1] == Acknowledgement(9, "done", "this pilot does not know the order dance")
+    assert scene.hands.did == []

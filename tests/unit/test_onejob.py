@@ -102,7 +102,7 @@ SUCCESS = AttemptReport(
     exit_code=0,
     message="the output x is not there",
     usage=Usage(wall=75.2, cpu=70.0, memory_peak=1_500_000_000),
-    outputs=(OutputFile("plot.png", 12_000, "0" * 64),),
+    outputs=(OutputFile("plot.png", 12_000, "0" * 64, ("sandbox",)),),
     tail="noise",
 )
 FAILURE = AttemptReport(

@@ -41,8 +41,8 @@ def test_what_no_shell_can_hold_is_refused(value: str) -> None:
 
 
 def test_the_template_stays_small() -> None:
-    """The shell's part fits into fewer than 120 lines."""
-    assert len((HERE / "wrapper.sh").read_text().splitlines()) < 120
+    """The shell's part fits into fewer than 130 lines."""
+    assert len((HERE / "wrapper.sh").read_text().splitlines()) < 130
 
 
 def test_no_marker_is_left() -> None:

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from central.seal import KEEP_AGE, KEY_AGE, JobToken, Key, KeyRing, PilotToken, Ticket, load_ring, renewed
+from central.seal import (
+    KEEP_AGE,
+    KEY_AGE,
+    JobToken,
+    Key,
+    KeyRing,
+    PilotToken,
+    Ticket,
+    add_unrelated,
+    load_ring,
+    renewed,
+)
 from pilot.errors import PilotageError, Refusal
 
 STAMP = "ab" * 16
@@ -94,3 +105,26 @@ def test_a_ring_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("{")
     with pytest.raises(PilotageError, match=r"keys\.json: the key ring cannot be read"):
         load_ring(tmp_path / "keys.json", 0.0)
+
+
+def test_a_long_absence_costs_no_credential() -> None:
+    """After more than the life of a key the newest of before is still in the ring, because credentials are under it."""
+    back = renewed((OLD, NEW), NEW.made + 3 * KEEP_AGE)
+    assert NEW in back
+    assert OLD not in back
+    assert NEW not in renewed(back, NEW.made + 3 * KEEP_AGE)
+
+
+def test_an_unrelated_key_seals_and_the_others_open(tmp_path: Path) -> None:
+    """After a new key was asked for nothing is sealed that whoever has the old ones could open; they open still."""
+    path = tmp_path / "keys.json"
+    before = load_ring(path, 0.0)
+    old = before.seal(Ticket("a" * 32))
+    key = add_unrelated(path, 10.0)
+    after = load_ring(path, 20.0)
+    new = after.seal(Ticket("b" * 32))
+    assert new.startswith(f"{key.id}.")
+    assert after.open(Ticket, old).stamp == "a" * 32
+    with pytest.raises(Refusal):
+        before.open(Ticket, new)
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from central.expected import expected
 from central.init import Machine, render
 from central.records import Limit
 from central.settings import Service
@@ -140,6 +143,7 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ('log_bound = "1 MB"', "log_bound = 0", "queues[0].settings.log_bound: expected at least 1 bytes"),
         ("beat = 0.5", 'keep_jobs = "soon"', "central.keep_jobs: expected a duration"),
         ("beat = 0.5", "keep_jobs = 5", "central.keep_jobs: expected at least 60 s"),
+        ("beat = 0.5", "keep_logs = 5", "central.keep_logs: expected at least 60 s"),
         ("beat = 0.5", "workers = 2", "central.workers: expected 1 with SQLite, got 2"),
         ("beat = 0.5", "workers = 0", "central.workers: expected a whole number from 1"),
         ("beat = 0.5", 'database = "mysql://x/y"', "central.database: expected a file, or an address like postgresql"),
@@ -228,7 +232,7 @@ def database(address: str, more: str = "") -> str:
 def test_a_postgresql_database_may_have_several_workers_and_jobs_may_be_kept_for_a_while() -> None:
     """Where the jobs are, how many processes serve them, and how long ended ones are kept."""
     plain, settings = read(WHOLE).service, read(database("postgresql://ada@db.example/jobs", "workers = 4")).service
-    assert (plain.database, plain.workers, plain.keep_jobs) == ("central.db", 1, UNLIMITED)
+    assert (plain.database, plain.workers, plain.keep_jobs, plain.keep_logs) == ("central.db", 1, *[UNLIMITED] * 2)
     assert (settings.database, settings.workers) == ("postgresql://ada@db.example/jobs", 4)
     assert read(WHOLE.replace("beat = 0.5", 'keep_jobs = "90d"')).service.keep_jobs == 90 * 86400
 
@@ -271,11 +275,29 @@ def test_the_settings_that_init_writes_are_read() -> None:
     assert settings.queues[0].offer().memory == 64 * 10**9
 
 
-def test_a_new_central_where_containers_can_be_run() -> None:
-    """The queue of a new central expects containers where a program for them is installed, so that pilots are sent."""
-    machine = Machine("ann", 12, 64 * 10**9, 10**12, "x86_64", containers=True)
-    tags = read(render(machine, Service())).queues[0].tags
-    assert tags == ("container:apptainer", "container:sif", "container:isolated")
+def test_containers_are_expected_where_a_program_for_them_is_now() -> None:
+    """Whenever the settings were written, a local queue expects containers once a program for them is installed, so
+    that pilots are sent which try; a queue elsewhere expects what its settings declare."""
+    (queue,) = read(render(Machine("ann", 12, 64 * 10**9, 10**12, "x86_64"), Service())).queues
+    assert queue.tags == ()
+    assert expected(queue, lambda name: None) == queue.offer()
+
+    def found(name: str) -> str | None:
+        return f"/usr/bin/{name}" if name == "apptainer" else None
+
+    assert expected(queue, found).tags == ("container:apptainer", "container:sif", "container:isolated")
+    tagged = replace(queue, tags=("ssd", "container:sif"))
+    assert expected(tagged, found).tags == ("ssd", "container:sif", "container:apptainer", "container:isolated")
+    elsewhere = replace(tagged, kind="external")
+    assert expected(elsewhere, found) == elsewhere.offer()
+    refusing = replace(queue, settings=replace(queue.settings, containers="refused"))
+    assert expected(refusing, found).tags == ()
+
+
+def test_xrootd_is_expected_where_its_client_is() -> None:
+    """A job whose files go by root:// brings a pilot to this computer where xrdcp is installed."""
+    (queue,) = read(render(Machine("ann", 12, 64 * 10**9, 10**12, "x86_64"), Service())).queues
+    assert expected(queue, lambda name: "/usr/bin/xrdcp" if name == "xrdcp" else None).tags == ("xrdcp",)
 
 
 def test_how_payloads_get_containers() -> None:
@@ -298,3 +320,10 @@ image_cache_size = "5 GB"
     told = str(caught.value)
     for key in ("containers", "image", "job_images", "bind", "image_cache"):
         assert f"settings.{key}" in told, told
+
+
+def test_whether_pilots_resume_is_for_the_queue_to_say() -> None:
+    """What it does not say is left to the pilot, which knows as whom its payloads run."""
+    text = '[[sites]]\nname = "s"\n[[communities]]\nname = "c"\n[[queues]]\nname = "q"\nsite = "s"\n'
+    said = [read(text + more).queues[0].resume for more in ("", "resume = true", "resume = false")]
+    assert said == [None, True, False]

@@ -14,6 +14,7 @@ import pytest
 from pilot.errors import Refusal, TransportError
 from pilot.masking import Secrets
 from pilot.monitor.central_client import LogChunk
+from pilot.monitor.kept_logs import KeptLogs
 from pilot.monitor.shipper import CHUNK, MAX_STREAMS, Shipper
 from pilot.protocol import LogReply
 
@@ -184,6 +185,42 @@ def test_central_is_away(scene: Scene) -> None:
     assert scene.stored["pilot"] == b"one\ntwo\n"
 
 
+@pytest.mark.parametrize("more", [0, 2_000_000])
+def test_ten_minutes_without_a_central(scene: Scene, more: int) -> None:
+    """What was printed in ten minutes without a central arrives without a hole; beyond the bound head and tail, and
+    the gap says how much it is. The central is asked seldom meanwhile."""
+    asked = [0]
+
+    def away(chunk: LogChunk) -> LogReply:
+        asked[0] += 1
+        raise TransportError("away")
+
+    stream = "job-1-1-stdout"
+    scene.write(stream, b"before\n")
+    scene.turns(1.0)
+    send, scene.shipper.send = scene.shipper.send, away
+    lines = [f"line {number}\n".encode() + b"x" * (more // 600) for number in range(600)]
+    for line in lines:
+        scene.write(stream, line)
+        scene.turns(1.0)
+    assert asked[0] < 40
+    scene.shipper.close(stream)
+    scene.shipper.send = send
+    scene.turns(60.0)
+    printed, stored = b"before\n" + b"".join(lines), scene.stored[stream]
+    assert scene.shipper.waiting == ()
+    if not more:
+        assert stored == printed
+        return
+    assert len(stored) == scene.shipper.bound
+    head, _, tail = stored.partition(b"\n[... ")
+    left_out, _, tail = tail.partition(b" bytes are left out here")
+    assert head == printed[: len(head)]
+    tail = tail[tail.index(b"]") :].partition(b"\n")[2]
+    assert tail == printed[-len(tail) :]
+    assert len(head) + len(tail) + int(left_out) == len(printed)
+
+
 def test_lost_reply(scene: Scene) -> None:
     """A chunk whose reply was lost is sent again at the same offset, and stored once."""
     original = scene.shipper.send
@@ -288,3 +325,45 @@ def test_boot_log_has_its_own_bound(scene: Scene) -> None:
     scene.turns(5.0)
     sent: Any = scene.stored["boot"]
     assert len(sent) == 1024 * 1024
+
+
+# -- for a monitor that takes the place of another
+
+
+def followed(scene: Scene, folder: Path) -> Shipper:
+    """A shipper whose logs another can find."""
+    return Shipper(
+        scene.send, scene.secrets, interval=3.0, bound=10**6, steady=lambda: scene.now, rng=lambda: 1.0,
+        say=scene.said.append, kept=KeptLogs(folder, scene.said.append),
+    )  # fmt: skip
+
+
+def test_another_monitor_pushes_what_was_left(scene: Scene, tmp_path: Path) -> None:
+    """Each byte is there once, also of a log whose directory has gone; what is pushed is not kept."""
+    scene.shipper = followed(scene, tmp_path / "logs")
+    scene.write("job-7-1-stdout", b"begun ")
+    scene.turns(1.0)
+    scene.write("job-7-1-stdout", b"and ended")
+    scene.write("job-7-1-stderr", b"said once")
+    (tmp_path / "job-7-1-stdout").unlink()
+    scene.shipper = followed(scene, tmp_path / "logs")
+    scene.shipper.take_up()
+    scene.turns(1.0)
+    assert scene.stored == {"job-7-1-stdout": b"begun and ended", "job-7-1-stderr": b"said once"}
+    assert [chunk.last for chunk in scene.chunks if chunk.stream == "job-7-1-stdout"][-1]
+    assert list((tmp_path / "logs").iterdir()) == []
+    assert scene.shipper.waiting == ()
+
+
+def test_it_is_kept_in_mind_that_logs_may_show_credentials(scene: Scene, tmp_path: Path) -> None:
+    """From before the attempt begins until its last log is pushed and the attempt over."""
+    kept = KeptLogs(tmp_path / "logs", scene.said.append)
+    scene.shipper = followed(scene, tmp_path / "logs")
+    scene.shipper.credentials_in(7, 1)
+    assert kept.has_secret("7-1")
+    scene.write("job-7-1-stdout", b"ended")
+    scene.shipper.close_attempt(7, 1)
+    scene.shipper.forget(7, 1)
+    assert kept.has_secret("7-1")
+    scene.turns(1.0)
+    assert not kept.has_secret("7-1")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 
 from central.dispatch import _narrowed
-from central.explain import explain_pilot
+from central.explain import Candidate, Circumstances, explain, explain_pilot
 from central.matcher import failures, fits
+from central.policed import policed
+from central.presence import FreePilot
 from central.settings_file import InvalidSettings, read
 from pilot.protocol import Fact
 from pilot.states import PilotState
-from tests.unit.matching_scene import offer, task
+from tests.unit.matching_scene import needs, offer, task
 from tests.unit.pilot_rows import pilot
 from tests.unit.test_dispatch import Scene, play
+from tests.unit.test_explain import job
 
 
 def test_who_is_not_named_is_kept_out_and_told_why() -> None:
@@ -23,7 +26,7 @@ def test_who_is_not_named_is_kept_out_and_told_why() -> None:
     (miss,) = failures(task(owner="eve"), node)
     assert (miss.need, str(miss)) == (
         "owner",
-        "asks for entry for eve and finds a site that names those whom it lets in",
+        "asks for entry for eve and finds a site whose policy names the owners that it lets in",
     )
 
 
@@ -60,6 +63,26 @@ def test_explain_says_whose_wish_it_is_that_a_pilot_drains() -> None:
     why = "the site drains this computer (/etc/pilotage/drain): new kernel at 14:00"
     row = pilot(state=PilotState.DRAINING, facts=(Fact("drain", why, "/etc/pilotage/drain is there"),))
     assert explain_pilot(row, [offer()], []).summary == f"It drains: it takes no new jobs, since {why}"
+
+
+def test_explain_names_the_policy_that_cuts_a_need() -> None:
+    """Where the site's policy is what a job fails at, explain says so at the pilot, in the nearest and in the sum."""
+    facts = (
+        Fact("policy", "/etc/pilotage/policy.yaml", "the site's word"),
+        Fact("cores", 1, "affinity; of it 25 % by the site's policy /etc/pilotage/policy.yaml"),
+        Fact("memory", 8, "cgroups"),
+    )
+    node = offer(owners=("ann",), cores=1)
+    cuts = policed(facts, node, node.communities)
+    assert [need for need, _ in cuts] == ["owner", "cores"]
+    assert policed(facts[1:], node, ()) == ()
+    agent = Candidate.pilot(FreePilot("f" * 32, 1, node), cuts=cuts)
+    said = explain(job(owner="eve").job, needs(cores=2), Circumstances([agent, Candidate.queue(offer(cores=8))], {}))
+    by_need = {failure.need: failure.example for failure in said.failures}
+    assert by_need["owner"].endswith("lets in (the site's policy /etc/pilotage/policy.yaml)")
+    assert by_need["cores"].endswith("(25 % by the site's policy /etc/pilotage/policy.yaml)")
+    assert said.summary.startswith("No live pilot has room for it now: at pilot ffffffff")
+    assert "the site's policy /etc/pilotage/policy.yaml" in said.summary
 
 
 QUEUE = """

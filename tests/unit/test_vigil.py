@@ -14,13 +14,13 @@ def looked(vigil: Vigil, start: float, end: float) -> str:
     return ""
 
 
-def test_silence() -> None:
-    """An agent that says nothing for a minute is hung, one that speaks is not."""
+def test_a_loop_that_hangs() -> None:
+    """An agent whose main loop does not turn for a minute is hung, one whose does is not."""
     vigil = Vigil(0.0)
     assert looked(vigil, 0.0, HUNG) == ""
     vigil.heard = HUNG
     assert looked(vigil, HUNG, 2 * HUNG) == ""
-    assert looked(vigil, 2 * HUNG, 2 * HUNG + 2) == f"it hung: not a word for {HUNG + 1:.0f} s"
+    assert looked(vigil, 2 * HUNG, 2 * HUNG + 2) == f"it hung: its main loop has not turned for {HUNG + 1:.0f} s"
 
 
 def test_suspended() -> None:

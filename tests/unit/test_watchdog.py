@@ -119,13 +119,14 @@ class Payload:
         self.samples = list(samples)
 
         self.told: list[tuple[int, str]] = []
+        self.heard = 1  # how many processes a signal reaches
 
     def sample(self) -> Sample:
         return self.samples.pop(0)
 
     def tell(self, number: int, program: str) -> int:
         self.told.append((number, program))
-        return 1
+        return self.heard
 
 
 def watch(payload: Payload, place: Path, told: list[Exceeded], limits: Limits = LIMITS) -> Watch:
@@ -176,8 +177,20 @@ def test_a_job_is_told_in_time_and_once(tmp_path: Path) -> None:
         watched.look(now)
     assert payload.told == [(signal.SIGUSR2, "fit*")]
     assert not told
+    assert not watched.note
     watched.look(3600.0)
     assert [problem.limit for problem in told] == ["wall_time"]
+
+
+@pytest.mark.parametrize(("program", "whom"), [("fit*", "the program 'fit*'"), ("", "its command")])
+def test_a_signal_that_reaches_nobody_is_told(tmp_path: Path, program: str, whom: str) -> None:
+    """When no process runs the program that a job wants told, its owner learns so with the end of the attempt."""
+    watched, payload = scene(tmp_path, [], Limits(wall_time=3600), StopSignal(600, "SIGUSR2", program))
+    payload.heard = 0
+    watched.look(3000.0)
+    watched.look(3001.0)
+    assert len(payload.told) == 1
+    assert watched.note == f"its SIGUSR2 reached nobody, as no process ran {whom} when it was due"
 
 
 @pytest.mark.parametrize("limits", [Limits(wall_time=3600), Limits()])

@@ -106,7 +106,7 @@ def _close(db: sqlite3.Connection, now: float, row: Attempt, end: AttemptReport,
 
 def end_all(db: sqlite3.Connection, now: float, pilot: int, end: End) -> tuple[Ended, ...]:
     """End everything that a pilot (by its row's id) has out, in the central's name."""
-    word = AttemptReport(Phase.ENDED, end.outcome, message=end.message)
+    word = AttemptReport(Phase.ENDED, end.outcome, message=end.message, code=end.code)
     ended: list[Ended] = []
     used: list[Used] = []
     for row in out_on(db, pilot):

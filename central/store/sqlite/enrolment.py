@@ -8,7 +8,7 @@ from central.records import Ended, PilotRow
 from central.store import codec
 from central.store.admission import comes_again, not_expected, not_known, second_key, secret_problem
 from central.store.decide import left_behind
-from central.store.sqlite import hosts
+from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pilots import ONE, handed_over, move, pilot, row
 from pilot.errors import Refusal
@@ -80,5 +80,6 @@ def resume(
     ended = end_all(db, now, known["id"], left_behind(None, "its pilot started anew"))
     if PilotState(known["state"]) is PilotState.SILENT:
         move(db, known, PilotState.DRAINING if known["draining"] else PilotState.RUNNING)
+    ledgers.close(db, now, known, None)
     db.execute(RESUME, {"pilot": known["id"], "now": now, "instance": instance})
     return pilot(db, stamp), ended

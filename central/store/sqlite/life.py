@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from central.records import Beat, Ended, Swept
 from central.store import codec
 from central.store.decide import end_of, left_behind, lost
-from central.store.sqlite import hosts
+from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pilots import END, move, row
 from pilot.protocol import GoodbyeRequest, StepReport
@@ -56,17 +56,18 @@ PAST_LEASE = """
       AND EXISTS (SELECT 1 FROM attempts WHERE attempts.pilot = pilots.id AND attempts.phase <> 'ended')
 """
 DRAINS = "UPDATE pilots SET draining = 1 WHERE id = ?"
-LAST_WORDS = "UPDATE pilots SET exit_code = ?, ledger = ?, last_seen = max(coalesce(last_seen, 0), ?) WHERE id = ?"
+LAST_WORDS = "UPDATE pilots SET exit_code = ?, last_seen = max(coalesce(last_seen, 0), ?) WHERE id = ?"
 # A late word that a step has begun does not undo the word on its end.
 STEP = """
-    INSERT INTO steps (pilot, number, command, outcome, seconds, message, tail)
-    VALUES (:pilot, :number, :command, :outcome, :seconds, :message, :tail)
+    INSERT INTO steps (pilot, number, command, outcome, seconds, message, tail, began)
+    VALUES (:pilot, :number, :command, :outcome, :seconds, :message, :tail, :began)
     ON CONFLICT (pilot, number) DO UPDATE
-    SET command = :command, outcome = :outcome, seconds = :seconds, message = :message, tail = :tail
+    SET command = :command, outcome = :outcome, seconds = :seconds, message = :message, tail = :tail,
+        began = coalesce(:began, began)
     WHERE :outcome IS NOT NULL OR steps.outcome IS NULL
 """
 STEPS = """
-    SELECT number, command, outcome, seconds, message, tail
+    SELECT number, command, outcome, seconds, message, tail, began
     FROM steps WHERE pilot = (SELECT id FROM pilots WHERE stamp = ?) ORDER BY number
 """
 
@@ -83,6 +84,7 @@ def beat(db: sqlite3.Connection, now: float, beats: Sequence[Beat]) -> None:
         for (job, attempt), usage in one.usage.items()
     ]
     db.executemany(USAGE, usage)
+    ledgers.keep_told(db, beats)
     for one in beats:
         if one.facts and (known := db.execute(FACTS, (one.stamp,)).fetchone()):
             facts = codec.merged_facts(codec.facts(known["facts"]), one.facts)
@@ -114,7 +116,8 @@ def goodbye(db: sqlite3.Connection, now: float, stamp: str, request: GoodbyeRequ
         return ()
     move(db, pilot, end_of(request.reason))
     db.execute(END, (now, request.reason, request.message, pilot["id"]))
-    db.execute(LAST_WORDS, (request.exit_code, codec.text(request.ledger), now, pilot["id"]))
+    db.execute(LAST_WORDS, (request.exit_code, now, pilot["id"]))
+    ledgers.close(db, now, pilot, request.ledger if request.ledger.lifetime else None)
     return end_all(db, now, pilot["id"], left_behind(request.reason, f"its pilot ended: {request.reason.value}"))
 
 
@@ -127,6 +130,7 @@ def step(db: sqlite3.Connection, now: float, stamp: str, step: StepReport) -> No
         "seconds": step.seconds,
         "message": step.message,
         "tail": step.tail,
+        "began": step.began,
     }
     db.execute(STEP, values)
 

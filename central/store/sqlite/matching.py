@@ -135,9 +135,12 @@ def claim(
     agent: int,
     request: int,
     picks: Sequence[Pick],
+    epoch: int | None = None,
 ) -> Given:
     found = db.execute(PILOT, (agent, request, stamp)).fetchone()
     pilot = None if found is None else _Pilot._make(found)
+    if pilot and epoch not in (None, pilot.epoch):
+        return Given((), {}, {}, reason="superseded")
     if pilot and pilot.answered:
         still = _still_out(db.execute(ANSWERED, (stamp, agent, request)).fetchall())
         return _given(db, templates, still, None if still else "superseded")

@@ -12,7 +12,7 @@ from central.store import codec
 from central.store.decide import check_pilot, left_behind, unknown_pilot
 from central.store.rows import pilot_row
 from central.store.selecting import before_cursor
-from central.store.sqlite import hosts
+from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
 from pilot.errors import Refusal
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
@@ -135,6 +135,7 @@ def end(
         raise Refusal("conflict", f"A pilot does not end as {state.value}.", expected="done, failed, lost, cancelled")
     move(db, pilot, state)
     db.execute(END, (now, reason, message, pilot["id"]))
+    ledgers.close(db, now, pilot, None)
     return end_all(db, now, pilot["id"], left_behind(None, f"its pilot is {state.value}: {reason.value}"))
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from central.records import (
     Beat,
+    BundleRow,
     Changed,
     Claim,
     Consumed,
+    CredentialRow,
     Ended,
     Identity,
     Leased,
@@ -20,9 +22,13 @@ from central.records import (
     LiveAttempt,
     NewJobs,
     NewPilot,
+    Note,
+    Noted,
     OrderRow,
+    Pause,
     Pick,
     PilotRow,
+    PinRow,
     Requeued,
     Submitted,
     Swept,
@@ -32,17 +38,21 @@ from central.store.sqlite import (
     accounting,
     attempts,
     backup,
+    bundles,
     enrolment,
     leaders,
+    ledgers,
     life,
     matching,
     orders,
     pages,
+    pauses,
     people,
     pilots,
     retention,
     sandboxes,
     submission,
+    vault,
     views,
     waiting,
 )
@@ -57,7 +67,7 @@ from central.store.sqlite.writer import Writer
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
-from pilot.use import UsageRow
+from pilot.use import UsageRow, WasteRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
 
 #: Threads that read. More than cores, so that one long list does not hold up the short questions.
@@ -145,8 +155,10 @@ class SqliteStore:
     async def waiting(self) -> tuple[Waiting, ...]:
         return await self._readers.run(waiting.waiting)
 
-    async def claim(self, stamp: str, agent: int, request: int, picks: Sequence[Pick]) -> Claim:
-        given = await self._writer.run(matching.claim, self._templates, stamp, agent, request, picks)
+    async def claim(
+        self, stamp: str, agent: int, request: int, picks: Sequence[Pick], epoch: int | None = None
+    ) -> Claim:
+        given = await self._writer.run(matching.claim, self._templates, stamp, agent, request, picks, epoch)
         return Claim(matching.filled(self._templates, given), given.reason, given.limited)
 
     async def set_limits(self, limits: Sequence[Limit]) -> None:
@@ -243,6 +255,17 @@ class SqliteStore:
     async def steps(self, stamp: str) -> tuple[StepView, ...]:
         return await self._readers.run(life.steps, stamp)
 
+    # -- queues
+
+    async def pause_queue(self, queue: str, who: str, reason: str) -> None:
+        await self._writer.run(pauses.pause, queue, who, reason)
+
+    async def resume_queue(self, queue: str, who: str) -> bool:
+        return await self._writer.run(pauses.resume, queue, who)
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        return await self._readers.run(pauses.pauses)
+
     # -- orders
 
     async def order(
@@ -277,6 +300,51 @@ class SqliteStore:
     async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
         await self._writer.run(sandboxes.add_sandbox, community, sha256, size)
 
+    # -- credentials
+
+    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
+        return await self._writer.run(vault.keep, row, note, most)
+
+    async def credentials(
+        self, community: str, owner: str | None = None, names: Sequence[str] | None = None
+    ) -> tuple[CredentialRow, ...]:
+        return await self._readers.run(vault.credentials, community, owner, names)
+
+    async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
+        return await self._readers.run(vault.waiting_for, queue, credential, limit)
+
+    async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
+        await self._writer.run(vault.remove, community, owner, name, note)
+
+    async def credentials_under_others(self, keys: Sequence[str], limit: int) -> tuple[CredentialRow, ...]:
+        return await self._readers.run(vault.under_others, keys, limit)
+
+    async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
+        return await self._writer.run(vault.reseal, old, key_id, sealed)
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        await self._writer.run(vault.note, notes)
+
+    async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
+        return await self._readers.run(vault.notes, community, owner, subject, limit)
+
+    # -- bundles
+
+    async def add_bundle(self, bundle: BundleRow) -> None:
+        await self._writer.run(bundles.add, bundle)
+
+    async def bundles(self, community: str | None) -> tuple[BundleRow, ...]:
+        return await self._readers.run(bundles.bundles, community)
+
+    async def knows_bundle(self, sha256: str) -> bool:
+        return await self._readers.run(bundles.known, sha256)
+
+    async def pin_bundle(self, community: str, name: str, sha256: str, who: str) -> None:
+        await self._writer.run(bundles.pin, community, name, sha256, who)
+
+    async def pins(self, community: str | None) -> tuple[PinRow, ...]:
+        return await self._readers.run(bundles.pins, community)
+
     # -- use
 
     async def consumed(self, half_life: float) -> tuple[Consumed, ...]:
@@ -286,6 +354,11 @@ class SqliteStore:
         self, community: str | None, *, by: Sequence[str], since: float, until: float, span: float | None
     ) -> tuple[UsageRow, ...]:
         return await self._readers.run(used.usage, community, by, since, until, span)
+
+    async def waste(
+        self, community: str | None, *, by: Sequence[str], since: float, until: float | None
+    ) -> tuple[WasteRow, ...]:
+        return await self._readers.run(ledgers.waste, community, by, since, until)
 
     async def roll_up(self) -> int:
         await self._writer.run(accounting.begin_sums)
