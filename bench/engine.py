@@ -16,10 +16,10 @@ from functools import partial
 from bench.load import Load
 from bench.samples import Cell, Meter, Sample
 from central.clock import SystemClock
-from central.dispatch import Dispatcher
-from central.presence import Presence
+from central.dispatching.dispatch import Dispatcher
+from central.fleet.presence import Presence
+from central.matching.shares import Standings
 from central.records import Leased, NewPilot, PilotRow
-from central.shares import Standings
 from central.store.port import Store
 from pilot.protocol import AttemptReport, EnrolRequest, MatchRequest, Offer
 from pilot.states import Outcome, Phase

@@ -19,7 +19,7 @@ from bench import report, samples, stores
 from bench.samples import Cell, Meter, Sample
 from bench.stores import Options, Place
 from central.clock import SystemClock
-from central.presence import BATCH, Presence
+from central.fleet.presence import BATCH, Presence
 from central.records import NewPilot
 from central.store.port import Store
 from pilot.protocol import EnrolRequest

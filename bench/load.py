@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import snapshot
+from central.configuration.settings import Community, Group
 from central.records import Identity, Limit, NewJobs
-from central.settings import Community, Group
 from central.store.port import Store
 from pilot import tags
 from pilot.protocol import JobSpec, Needs, Offer, Platform

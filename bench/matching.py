@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 from bench import report
-from central.matcher import fits
+from central.matching.matcher import fits
+from central.matching.task_queues import Choice, TaskQueues
 from central.records import Leased, TaskQueue, Waiting
-from central.task_queues import Choice, TaskQueues
 from pilot.protocol import JobSpec, Needs, Offer
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ import msgspec
 from bench import centrals, load, report, samples, stores, wire
 from bench.load import Load
 from bench.stores import Options, Place
+from central.matching.task_queues import TaskQueues
 from central.records import TaskQueue, Waiting
-from central.task_queues import TaskQueues
 from pilot.protocol import Needs
 
 #: Jobs and queues: the first is the restart; memory is told by the differences.

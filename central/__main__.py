@@ -88,35 +88,35 @@ def _init(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    from central.serve import log_to_stderr, serve
+    from central.serving.serve import log_to_stderr, serve
 
     log_to_stderr()
     serve(options.folder, options.workers)
 
 
 def _worker(options: argparse.Namespace) -> None:
-    from central.serve import log_to_stderr, serve_beside
+    from central.serving.serve import log_to_stderr, serve_beside
 
     log_to_stderr(options.number)
     serve_beside(options.folder, options.number)
 
 
 def _backup(options: argparse.Namespace) -> None:
-    from central.copies import backup
+    from central.keeping.copies import backup
 
     backup(options.folder, options.target.absolute())
     print(f"wrote {options.target}; `restore` or opening it puts it back into use")
 
 
 def _restore(options: argparse.Namespace) -> None:
-    from central.copies import restore
+    from central.keeping.copies import restore
 
     kept = restore(options.folder, options.source.absolute())
     print(f"restored {options.source}" + (f"; the database before is {kept}" if kept else ""))
 
 
 def _new_key(options: argparse.Namespace) -> None:
-    from central.seal import add_unrelated
+    from central.trust.seal import add_unrelated
 
     with options.folder.lock():
         key = add_unrelated(options.folder.key_ring, time.time())
@@ -126,8 +126,8 @@ def _new_key(options: argparse.Namespace) -> None:
 def _openapi(options: argparse.Namespace) -> None:
     import msgspec
 
-    from central.openapi import document
     from central.routes import TABLE
+    from central.serving.openapi import document
 
     print(msgspec.json.format(msgspec.json.encode(document(TABLE))).decode())
 

@@ -11,33 +11,33 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from central.bundles import BundleStore
-from central.callers import Callers, Nonces
 from central.clock import Clock
+from central.configuration.expected import expected
+from central.configuration.settings import CentralSettings, Queue, is_postgresql
 from central.database_time import DatabaseTime
 from central.databases import CountedStore, open_database
-from central.delivering import Signings
-from central.dispatch import Dispatcher
-from central.elsewhere import Elsewhere
+from central.dispatching.dispatch import Dispatcher
 from central.events import Event, Hub, JobChanged, JobsSubmitted
-from central.expected import expected
+from central.fleet.orders import OrderDesk
+from central.fleet.presence import Presence
+from central.fleet.roster import Roster
 from central.folder import Folder
-from central.gathered import Neighbours
-from central.gossip import Decided, Free, Gossip, JobSeen, JobsSeen, PilotSeen
-from central.inputs import Inputs
-from central.logs import LogStore
-from central.metrics import Metrics
-from central.objects import Objects, open_objects
-from central.orders import OrderDesk
-from central.presence import Presence
-from central.roster import Roster
-from central.sandboxes import SandboxStore
-from central.seal import KeyRing, load_ring
-from central.settings import CentralSettings, Queue, is_postgresql
-from central.shares import Standings
+from central.keeping.inputs import Inputs
+from central.keeping.logs import LogStore
+from central.keeping.objects import Objects, open_objects
+from central.keeping.sandboxes import SandboxStore
+from central.matching.shares import Standings
+from central.serving.gathered import Neighbours
+from central.serving.metrics import Metrics
+from central.several.elsewhere import Elsewhere
+from central.several.gossip import Decided, Free, Gossip, JobSeen, JobsSeen, PilotSeen
+from central.several.telling import telling
 from central.store.port import Store
-from central.telling import telling
-from central.vault import Vault
+from central.trust.bundles import BundleStore
+from central.trust.callers import Callers, Nonces
+from central.trust.delivering import Signings
+from central.trust.seal import KeyRing, load_ring
+from central.trust.vault import Vault
 from pilot.protocol import Offer
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from central.configuration.settings import Service, is_postgresql, workers_problem
 from central.folder import Folder
-from central.settings import Service, is_postgresql, workers_problem
 from central.store.port import Store
 from pilot.errors import PilotageError
 

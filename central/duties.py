@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from central.clock import Clock
-from central.dispatch import Dispatcher
-from central.hearing import Hearing
-from central.presence import Presence
+from central.dispatching.dispatch import Dispatcher
+from central.fleet.hearing import Hearing
+from central.fleet.presence import Presence
 from central.records import Swept
 from central.store.port import Store
 from pilot.errors import PilotageError

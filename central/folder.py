@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from central.certificates import Certificates
-from central.settings import Service
+from central.configuration.settings import Service
+from central.trust.certificates import Certificates
 from pilot.errors import PilotageError
 
 

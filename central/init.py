@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from central import settings_file
+from central.configuration import settings_file
+from central.configuration.settings import DEFAULT_PORT, CentralSettings, Service, is_postgresql
 from central.databases import check_workers, open_database, shown
 from central.folder import Folder
-from central.seal import load_ring, write_secret
-from central.settings import DEFAULT_PORT, CentralSettings, Service, is_postgresql
+from central.trust.seal import load_ring, write_secret
 from pilot.errors import PilotageError
 
 COMMUNITY, GROUP, SITE, QUEUE = "local", "users", "here", "local"

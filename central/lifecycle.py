@@ -11,12 +11,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from central import aftermath, log_retention, vault
+from central import aftermath
 from central.app import Central
 from central.directors.assembly import DUTY, cycles
 from central.duties import Cycle, Duties, DutyDied, Times
-from central.overheard import Overheard
+from central.keeping import log_retention
 from central.records import Swept
+from central.several.overheard import Overheard
+from central.trust import vault
 from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
 """Every error of Pilotage that somebody outside a function has to understand.
 
 One root, `PilotageError`; its message is a sentence that says what, where, expected, got, and what to do.
-A `Refusal` is an error that crosses the wire as ``application/problem+json``; `REFUSALS` is the one list of them,
-and `central/http.py` alone turns them into statuses. `ExitCode` is how a pilot ends, for the batch system and people.
+A `Refusal` is an error that crosses the wire as ``application/problem+json``; `REFUSALS` is the one list of them, and
+`central/serving/http.py` alone turns them into statuses. `ExitCode` is how a pilot ends, for the batch system and
+people.
 """
 
 from __future__ import annotations

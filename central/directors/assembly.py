@@ -8,15 +8,15 @@ from pathlib import Path
 
 from central import aftermath
 from central.app import Central
+from central.configuration.expected import expected
+from central.configuration.settings import EXTERNAL, LOCAL, Queue
 from central.directors.computing import ComputingElement
 from central.directors.control import Demand, Limits
 from central.directors.local import LocalHost
 from central.directors.site import QueuePlan, SiteDirector
 from central.duties import Cycle
-from central.expected import expected
 from central.records import Ended, PilotRow
-from central.seal import Ticket
-from central.settings import EXTERNAL, LOCAL, Queue
+from central.trust.seal import Ticket
 from pilot.errors import PilotageError
 from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState

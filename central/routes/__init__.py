@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from central.http import Route
 from central.routes import (
     attempts,
     bundles,
@@ -23,6 +22,7 @@ from central.routes import (
     usage,
     work,
 )
+from central.serving.http import Route
 
 #: The pilots' routes first: they are asked for most.
 TABLE: tuple[Route[Any], ...] = (

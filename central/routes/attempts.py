@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from central import aftermath, checkpoints
-from central.bodies import cut
+from central import aftermath
 from central.events import JobChanged
-from central.http import Call, Route
-from central.rules import Who
+from central.keeping import checkpoints
+from central.serving.bodies import cut
+from central.serving.http import Call, Route
+from central.trust.rules import Who
 from pilot.errors import InvalidInput
 from pilot.protocol import MAX_TAIL, Accepted, AttemptReport
 from pilot.states import LIVE_PILOT, JobState, Outcome, Phase, PilotState

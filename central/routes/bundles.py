@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
-from central.http import Call, Route
-from central.rules import Who, community_of
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of
 from pilot.bundles import MAX_SIZE
 from pilot.errors import InvalidInput
 from pilot.pipelines import BundlePage, BundleView, PinRequest, PipelinePage

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import cast
 
-from central.delivering import unlocked
-from central.http import Call, Route
 from central.records import CredentialRow, Identity, Note
-from central.rules import Who
+from central.serving.http import Call, Route
+from central.trust.delivering import unlocked
+from central.trust.rules import Who
 from pilot.credential import (
     OPEN,
     CredentialEvent,

@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from central import aftermath
-from central.believing import sound
 from central.events import PilotChanged
-from central.http import Call, Route
+from central.fleet.believing import sound
 from central.records import PilotRow
-from central.rules import Who
-from central.seal import PilotToken
+from central.serving.http import Call, Route
+from central.trust.rules import Who
+from central.trust.seal import PilotToken
 from pilot import protocol
 from pilot.errors import InvalidInput
 from pilot.protocol import (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from central import aftermath, explaining
-from central.http import Call, Route
+from central import aftermath
+from central.explanations import explaining
 from central.records import LiveAttempt, PilotRow
-from central.rules import Who, community_of, may_see_pilot
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of, may_see_pilot
 from pilot.codes import of_pilot
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import Fact

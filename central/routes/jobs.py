@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from central import explaining
 from central.events import MAX_BEHIND, JobChanged
-from central.http import Call, Route
+from central.explanations import explaining
 from central.records import Identity
-from central.rules import Who, community_of, may_change_job
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of, may_change_job
 from pilot.errors import InvalidInput, Refusal
 from pilot.states import JobState
 from pilot.views import (

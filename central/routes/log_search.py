@@ -10,10 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from central.http import Call, Route
+from central.keeping.searching import Pattern
 from central.routes.logs import Source, job_source, job_stream, not_let_go, not_negative, pilot_source
-from central.rules import Who
-from central.searching import Pattern
+from central.serving.http import Call, Route
+from central.trust.rules import Who
 from pilot.errors import InvalidInput
 from pilot.looking import LogLine, LogMatches
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import msgspec
 from starlette.responses import Response
 
-from central import bodies, sse
-from central.http import Call, Route
-from central.logs import check_name
-from central.rules import TicketCaller, Who, community_of, may_see_pilot
+from central.keeping.logs import check_name
+from central.serving import bodies, sse
+from central.serving.http import Call, Route
+from central.trust.rules import TicketCaller, Who, community_of, may_see_pilot
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_LOG_CHUNK, LogReply, attempt_stream
 from pilot.states import FINAL

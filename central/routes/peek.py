@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from central.http import Call, Route
-from central.rules import Who, community_of, may_change_job
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of, may_change_job
 from pilot.errors import InvalidInput, Refusal
 from pilot.looking import PeekReply, PeekRequest, PeekView
 from pilot.protocol import MAX_PEEK, Peek, Peeked, attempt_stream

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from central.http import Call, Route
-from central.rules import Who, community_of
-from central.settings import EXTERNAL, Queue
+from central.configuration.settings import EXTERNAL, Queue
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.queues import PauseQueueRequest, QueuePage, QueueView, ResumeQueueRequest, SitePage, SiteView
 

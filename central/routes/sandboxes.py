@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from starlette.responses import Response, StreamingResponse
 
-from central.http import Call, Route
-from central.rules import PayloadCaller, Who, community_of
+from central.serving.http import Call, Route
+from central.trust.rules import PayloadCaller, Who, community_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.views import SandboxReply
 

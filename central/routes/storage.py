@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import cast
 
-from central.delivering import unlocked
-from central.http import Call, Route
-from central.presigning import storage
 from central.records import CredentialRow, LiveAttempt, Note
-from central.rules import PayloadCaller, Who
-from central.seal import JobToken
-from central.uploading import Place, address, check, download, upload
+from central.serving.http import Call, Route
+from central.trust.delivering import unlocked
+from central.trust.presigning import storage
+from central.trust.rules import PayloadCaller, Who
+from central.trust.seal import JobToken
+from central.trust.uploading import Place, address, check, download, upload
 from pilot.credential import reaching
 from pilot.errors import Refusal
 from pilot.protocol import DownloadReply, DownloadRequest, UploadReply, UploadRequest

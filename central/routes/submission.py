@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from central.delivering import problem_of
+from central.configuration.expected import expected
 from central.events import JobsSubmitted
-from central.expected import expected
-from central.explain import never_satisfiable
-from central.http import Call, Route
+from central.explanations.explain import never_satisfiable
 from central.records import NewJobs
-from central.rules import Who
+from central.serving.http import Call, Route
+from central.trust.delivering import problem_of
+from central.trust.rules import Who
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
 from pilot.jobtransfers import check_filled

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import msgspec
 from starlette.responses import FileResponse, Response
 
-from central import events, metrics, sse
-from central.http import Call, Route
-from central.rules import Who, community_of
+from central import events
+from central.serving import metrics, sse
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of
 from central.version import software_version
 from pilot.errors import Refusal
 from pilot.views import Health, WhoAmI

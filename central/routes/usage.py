@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from central import share_views
-from central.http import Call, Route
+from central.matching import share_views
 from central.records import USAGE_KEYS, WASTE_KEYS
-from central.rules import Who, community_of
+from central.serving.http import Call, Route
+from central.trust.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.use import LimitPage, LimitView, SharePage, UsagePage, WastePage
 

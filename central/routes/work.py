@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from central import aftermath, delivering
-from central.believing import sound
-from central.bodies import cut
+from central import aftermath
 from central.events import JobChanged
-from central.http import Call, Route
+from central.fleet.believing import sound
 from central.records import Leased, LiveAttempt
 from central.routes.enrolment import seal
-from central.rules import Who
-from central.seal import JobToken
+from central.serving.bodies import cut
+from central.serving.http import Call, Route
+from central.trust import delivering
+from central.trust.rules import Who
+from central.trust.seal import JobToken
 from pilot.errors import InvalidInput, Refusal
 from pilot.jobneeds import MAX_CORES
 from pilot.protocol import (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from central.local_objects import LocalObjects
-from central.objects import Objects, open_objects
+from central.keeping.local_objects import LocalObjects
+from central.keeping.objects import Objects, open_objects
 
 
 @pytest.fixture(params=["folder", "url"])

@@ -16,12 +16,12 @@ from pathlib import Path
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from central import explaining
-from central.dispatch import Dispatcher
-from central.matcher import Free
-from central.presence import Presence
+from central.configuration.settings import Shares
+from central.dispatching.dispatch import Dispatcher
+from central.explanations import explaining
+from central.fleet.presence import Presence
+from central.matching.matcher import Free
 from central.records import Identity, Limit, Pick
-from central.settings import Shares
 from central.store.port import Store
 from central.store.postgres import PostgresStore
 from central.store.suspicion import FIRST_PAUSE, STREAK

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from central.dispatch import Dispatcher
-from central.presence import Presence
+from central.configuration.settings import Community, Group
+from central.dispatching.dispatch import Dispatcher
+from central.fleet.presence import Presence
+from central.matching.shares import Standings
 from central.records import Identity, Leased, PilotRow
-from central.settings import Community, Group
-from central.shares import Standings
 from central.store.port import Store
 from pilot.protocol import UNLIMITED, MatchRequest, Offer, Usage
 from tests.contract.stores import Clock, Worker, enrol, submit

@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from central import versions
 from central.__main__ import main
+from central.serving import versions
 from pilot.views import SubmitReply, SubmitRequest
 
 

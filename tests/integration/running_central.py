@@ -20,7 +20,7 @@ import msgspec
 import pytest
 import requests
 
-from central import settings_file
+from central.configuration import settings_file
 from central.databases import open_database
 from central.folder import Folder
 from central.init import free_port

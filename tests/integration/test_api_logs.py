@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from central.seal import Ticket, load_ring
+from central.trust.seal import Ticket, load_ring
 from pilot.errors import Refusal
 from pilot.looking import LogMatches
 from pilot.protocol import MAX_BOOT_LOG, MAX_LOG_CHUNK, Lease, LogReply

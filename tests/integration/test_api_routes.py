@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from central.http import Route
-from central.router import PART
 from central.routes import TABLE
-from central.rules import PEOPLE, Who
+from central.serving.http import Route
+from central.serving.router import PART
+from central.trust.rules import PEOPLE, Who
 from pilot.errors import REFUSALS, Refusal
 from pilot.protocol import MAX_MESSAGE
 from pilot.states import JobState

@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 from central.clock import SystemClock
-from central.dispatch import Dispatcher
-from central.held import Answer
-from central.presence import Presence
+from central.dispatching.dispatch import Dispatcher
+from central.dispatching.held import Answer
+from central.fleet.presence import Presence
 from central.records import Leased
 from central.store.port import Store
 from central.store.sqlite import SqliteStore

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from central.workers import Workers
+from central.serving.workers import Workers
 from pilot.errors import PilotageError
 from tests.system import wait_for
 

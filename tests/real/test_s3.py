@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from central.presigning import Storage, presign
+from central.trust.presigning import Storage, presign
 from pilot.states import Outcome
 from tests.real.storage_scene import LANES, Scene, storage_scene
 

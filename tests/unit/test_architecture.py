@@ -18,7 +18,22 @@ PLAIN = {
     f"pilot.{name}"
     for name in (
         *("protocol", "views", "queues", "use", "states", "errors", "jobfile", "fields", "units", "tags", "signatures"),
-        *("looking", "binds", "credential", "destination", "imagename", "jobneeds", "jobtransfers", "ledger", "catalogue", "codes", "stopping", "standard", "bundles", "pipelines"),
+        *(
+            "looking",
+            "binds",
+            "credential",
+            "destination",
+            "imagename",
+            "jobneeds",
+            "jobtransfers",
+            "ledger",
+            "catalogue",
+            "codes",
+            "stopping",
+            "standard",
+            "bundles",
+            "pipelines",
+        ),
     )
 }
 

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from central.app import Central
-from central.metrics import Metrics
+from central.serving.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from central import versions
-from central.bodies import MessageDecoder, cut, inflate, query
+from central.serving import versions
+from central.serving.bodies import MessageDecoder, cut, inflate, query
 from pilot.errors import Refusal
 from pilot.protocol import VERSION, AttemptReport, ReleaseRequest
 from pilot.states import JobState, Phase

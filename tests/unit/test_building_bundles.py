@@ -8,7 +8,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from central.settings_pipelines import bundle_keys
+from central.configuration.settings_pipelines import bundle_keys
 from pilot.bundles import Manifest, signed_text
 from pilot.errors import InvalidInput, PilotageError
 from pilot.fields import Fields

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from central.certificates import Certificates, issue, make_authority, wants_renewal
+from central.trust.certificates import Certificates, issue, make_authority, wants_renewal
 from pilot.errors import PilotageError
 
 NOW = datetime.datetime(2026, 11, 26, tzinfo=datetime.UTC)

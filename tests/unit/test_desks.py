@@ -10,13 +10,13 @@ from typing import Any, TypeVar, cast
 import pytest
 
 from central.events import MAX_BEHIND, Hub, JobChanged
-from central.inputs import Inputs
-from central.orders import OrderDesk
+from central.fleet.orders import OrderDesk
+from central.fleet.roster import FRESH, Roster
+from central.keeping.inputs import Inputs
 from central.records import Leased, LiveAttempt, OrderRow, PilotRow
-from central.roster import FRESH, Roster
 from central.routes.work import next_beat
-from central.seal import PilotToken
 from central.store.port import Store
+from central.trust.seal import PilotToken
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, InputFile, JobSpec
 from pilot.states import JobState, OrderVerb, Phase, PilotReason, PilotState

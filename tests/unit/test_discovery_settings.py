@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from central.settings_file import InvalidSettings, read
+from central.configuration.settings_file import InvalidSettings, read
 from pilot import config
 from pilot.errors import InvalidInput
 

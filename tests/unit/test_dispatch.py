@@ -8,9 +8,9 @@ from typing import Any, cast
 
 import pytest
 
-from central.dispatch import EMPTY_FOR, MAX_WAIT, POLL, UNUSED_FOR, Dispatcher
-from central.held import Answer
-from central.presence import Presence
+from central.dispatching.dispatch import EMPTY_FOR, MAX_WAIT, POLL, UNUSED_FOR, Dispatcher
+from central.dispatching.held import Answer
+from central.fleet.presence import Presence
 from central.records import Leased, Requeued
 from central.store.port import Store
 from pilot.errors import Refusal

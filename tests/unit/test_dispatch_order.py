@@ -6,15 +6,15 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-from central.dispatch import POLL, Dispatcher
-from central.doubting import LOOK as LOOK_AGAIN
-from central.held import Answer
-from central.limits import RETRY, SOON
-from central.presence import Presence
+from central.configuration.settings import Community, Group
+from central.dispatching.dispatch import POLL, Dispatcher
+from central.dispatching.doubting import LOOK as LOOK_AGAIN
+from central.dispatching.held import Answer
+from central.fleet.presence import Presence
+from central.matching.limits import RETRY, SOON
+from central.matching.reservations import HOLD, LOOK, PATIENCE, TURN
+from central.matching.shares import Standings
 from central.records import Consumed, Limit, Suspicion, TaskQueue
-from central.reservations import HOLD, LOOK, PATIENCE, TURN
-from central.settings import Community, Group
-from central.shares import Standings
 from central.store.port import Store
 from pilot.protocol import MatchRequest, Offer
 from tests.unit.clockwork import Clockwork, settled

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from central.configuration.settings import Queue, Service, Shares
+from central.configuration.settings_file import read
 from central.records import Limit
-from central.settings import Queue, Service, Shares
-from central.settings_file import read
 from pilot.errors import REFUSALS, ExitCode, InvalidJob
 from pilot.jobfile import parse
 from pilot.signatures import sign

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from central.dispatch import Dispatcher
+from central.dispatching.dispatch import Dispatcher
 from central.duties import GRACE, PAUSE, STEP, Cycle, Duties, DutyDied, Times
-from central.presence import Presence
+from central.fleet.presence import Presence
 from central.records import Ended, Leased, Requeued, Swept
 from central.store.port import Store
 from pilot.errors import PilotageError, Refusal

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.explain import (
+from central.explanations.explain import (
     Candidate,
     Circumstances,
     Kept,
@@ -21,12 +21,12 @@ from central.explain import (
     nothing_for,
     suspected,
 )
-from central.limits import Limits
-from central.matcher import fits
-from central.presence import FreePilot
+from central.fleet.presence import FreePilot
+from central.matching.limits import Limits
+from central.matching.matcher import fits
+from central.matching.task_queues import TaskQueues
 from central.records import Limit, LimitUse, Suspicion, TaskQueue
 from central.store.limiting import Counting
-from central.task_queues import TaskQueues
 from pilot.protocol import Needs, Offer
 from pilot.states import JobState, PilotReason, PilotState
 from pilot.views import JobDetail, JobExplanation, JobView

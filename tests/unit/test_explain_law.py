@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.limits import Limits
-from central.matcher import Free, failures, fits, room
+from central.configuration.settings import Community, Group
+from central.matching.limits import Limits
+from central.matching.matcher import Free, failures, fits, room
+from central.matching.shares import Standings
+from central.matching.task_queues import TaskQueues
 from central.records import Consumed, Limit, TaskQueue, Waiting
-from central.settings import Community, Group
-from central.shares import Standings
 from central.store.limiting import Place, counts, demanded_tags
-from central.task_queues import TaskQueues
 from pilot.protocol import Offer
 from tests.unit.matching_scene import drawn_needs, drawn_offers
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from central.choosing import Chooser
-from central.matcher import Free
+from central.configuration.settings import Community, Group
+from central.matching.choosing import Chooser
+from central.matching.matcher import Free
+from central.matching.reservations import LOOK, TURN, Reservation, Reservations
+from central.matching.shares import Standings
+from central.matching.task_queues import Choice, TaskQueues
 from central.records import Consumed, TaskQueue, Waiting
-from central.reservations import LOOK, TURN, Reservation, Reservations
-from central.settings import Community, Group
-from central.shares import Standings
-from central.task_queues import Choice, TaskQueues
 from pilot.protocol import Needs, Offer
 from tests.unit.clockwork import Clockwork
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from central.gathered import Neighbours, encode
-from central.metrics import Metrics
+from central.serving.gathered import Neighbours, encode
+from central.serving.metrics import Metrics
 
 
 def metrics(folder: Path, worker: int, submitted: int) -> Metrics:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from central.events import JobChanged, JobsSubmitted, PilotChanged
-from central.gossip import (
+from central.records import Requeued, TaskQueue, Waiting
+from central.several.gossip import (
     LONGEST,
     MOST,
     SLOWLY,
@@ -34,7 +35,6 @@ from central.gossip import (
     pack,
     unpack,
 )
-from central.records import Requeued, TaskQueue, Waiting
 from central.store.port import Store
 from pilot.errors import Refusal
 from pilot.protocol import Gpu, Needs, Offer, Platform

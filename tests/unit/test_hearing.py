@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.hearing import Hearing
+from central.fleet.hearing import Hearing
 
 BEAT = 10.0
 

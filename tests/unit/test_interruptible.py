@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from central.interruptible import Interruptible
+from central.dispatching.interruptible import Interruptible
 
 
 def test_a_block_that_is_interrupted_is_left_and_the_task_goes_on() -> None:

@@ -7,14 +7,14 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.clauses import MAX_CLAUSES, clauses_of
-from central.kinds import FAILS, FEW, FITS, MAX_CHANGES, UNASKED, Bits, Kinds, mask_of
-from central.limits import Limits
-from central.looks import Look, Mentions
-from central.matcher import Free, kind_fits
-from central.queue_index import QueueIndex
+from central.matching.clauses import MAX_CLAUSES, clauses_of
+from central.matching.kinds import FAILS, FEW, FITS, MAX_CHANGES, UNASKED, Bits, Kinds, mask_of
+from central.matching.limits import Limits
+from central.matching.looks import Look, Mentions
+from central.matching.matcher import Free, kind_fits
+from central.matching.queue_index import QueueIndex
+from central.matching.views import View
 from central.records import TaskQueue
-from central.views import View
 from pilot import tags
 from pilot.protocol import Offer
 from tests.unit.matching_scene import drawn_needs, drawn_offers, drawn_tasks, offer, task, waiting

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.limits import RETRY, SOON, Limits, is_full
+from central.matching.limits import RETRY, SOON, Limits, is_full
 from central.records import Limit, LimitUse, TaskQueue
 from central.store.limiting import Place, counts, demanded_tags
 from tests.unit.matching_scene import task

@@ -11,11 +11,11 @@ from typing import cast
 import pytest
 
 from central.app import Central
-from central.log_retention import FORGOTTEN, let_go
-from central.logs import LogStore
-from central.objects import open_objects
+from central.configuration.settings import Service
+from central.keeping.log_retention import FORGOTTEN, let_go
+from central.keeping.logs import LogStore
+from central.keeping.objects import open_objects
 from central.routes.logs import Source, not_let_go
-from central.settings import Service
 from pilot.errors import Refusal
 from pilot.states import Phase
 from pilot.views import AttemptView

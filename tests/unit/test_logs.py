@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import central.logs
-from central.elsewhere import Elsewhere
-from central.gossip import Gossip
-from central.local_objects import LocalObjects
-from central.logs import LogStore, check_name
-from central.objects import UNFINISHED, open_objects
+import central.keeping.logs
+from central.keeping.local_objects import LocalObjects
+from central.keeping.logs import LogStore, check_name
+from central.keeping.objects import UNFINISHED, open_objects
+from central.several.elsewhere import Elsewhere
+from central.several.gossip import Gossip
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_BOOT_LOG
 from tests.unit.clockwork import Clockwork
@@ -209,9 +209,9 @@ class Several:
 @pytest.fixture(scope="module", params=[256, 2])
 def many(request: pytest.FixtureRequest) -> Iterator[int]:
     """How many objects of an open stream are joined."""
-    before, central.logs.MANY = central.logs.MANY, request.param
+    before, central.keeping.logs.MANY = central.keeping.logs.MANY, request.param
     yield request.param
-    central.logs.MANY = before
+    central.keeping.logs.MANY = before
 
 
 @given(
@@ -258,7 +258,7 @@ def test_an_open_stream_is_few_objects(tmp_path: Path) -> None:
             if number % 50 == 0:
                 several.clock.time += 1.0
                 assert len(await text(two)) == 2 * number + 2
-        assert len(names(tmp_path)) <= central.logs.MANY
+        assert len(names(tmp_path)) <= central.keeping.logs.MANY
         assert await several.texts() == {b"".join(b"%02d" % (number % 100) for number in range(600))}
 
     run(story())

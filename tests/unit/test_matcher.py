@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.matcher import Free, distance, failures, fits, granted, room
+from central.matching.matcher import Free, distance, failures, fits, granted, room
 from pilot.protocol import UNLIMITED, Gpu, Platform
 from tests.unit.matching_scene import GB, HOUR, drawn_needs, drawn_offers, drawn_tasks, needs, offer, task
 

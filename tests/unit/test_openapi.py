@@ -7,8 +7,8 @@ from pathlib import Path
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from central.openapi import document
 from central.routes import TABLE
+from central.serving.openapi import document
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "openapi.json"
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from central.ordered import BLOCK, Amounts, Block, Least, Search, Tier
+from central.matching.ordered import BLOCK, Amounts, Block, Least, Search, Tier
 
 
 class Thing(Least):

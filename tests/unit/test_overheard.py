@@ -12,9 +12,16 @@ from typing import Any, cast
 import pytest
 
 from central.app import Central
-from central.elsewhere import BELIEVED, Elsewhere
 from central.events import Event, Hub, JobChanged
-from central.gossip import (
+from central.fleet.orders import OrderDesk
+from central.fleet.presence import Presence
+from central.fleet.roster import Roster
+from central.keeping.inputs import Inputs
+from central.keeping.logs import LogStore
+from central.keeping.objects import open_objects
+from central.records import OrderRow, PilotRow, Requeued, TaskQueue, Waiting
+from central.several.elsewhere import BELIEVED, Elsewhere
+from central.several.gossip import (
     Added,
     Again,
     Decided,
@@ -31,14 +38,7 @@ from central.gossip import (
     Word,
     pack,
 )
-from central.inputs import Inputs
-from central.logs import LogStore
-from central.objects import open_objects
-from central.orders import OrderDesk
-from central.overheard import MARGIN, ONE_BY_ONE, Overheard
-from central.presence import Presence
-from central.records import OrderRow, PilotRow, Requeued, TaskQueue, Waiting
-from central.roster import Roster
+from central.several.overheard import MARGIN, ONE_BY_ONE, Overheard
 from central.store.port import Store
 from pilot.protocol import Needs, Offer
 from pilot.states import JobState, OrderVerb, PilotState

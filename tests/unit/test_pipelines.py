@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from central.bundles import earlier
-from central.pipelines import Addition, Layer, Place, resolve
-from central.settings_file import InvalidSettings, read
-from central.settings_pipelines import place_of
+from central.configuration.pipelines import Addition, Layer, Place, resolve
+from central.configuration.settings_file import InvalidSettings, read
+from central.configuration.settings_pipelines import place_of
+from central.trust.bundles import earlier
 from pilot.protocol import Step
 from pilot.standard import ORDER, CommandRecord
 

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from central.matcher import Free
-from central.presence import BATCH, Presence
+from central.fleet.presence import BATCH, Presence
+from central.matching.matcher import Free
 from central.records import Beat
 from central.store.port import Store
 from pilot.errors import Refusal

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from central.presigning import Storage, presign, storage
-from central.uploading import MAX_PARTS, MAX_SIZE, PAGE, PART, Place, address, check, download, parts_of, upload
+from central.trust.presigning import Storage, presign, storage
+from central.trust.uploading import MAX_PARTS, MAX_SIZE, PAGE, PART, Place, address, check, download, parts_of, upload
 from pilot.errors import InvalidInput
 from pilot.protocol import UploadRequest
 

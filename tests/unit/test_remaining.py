@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from central.matching.remaining import least_time
 from central.records import TaskQueue
-from central.remaining import least_time
 from pilot.protocol import UNLIMITED, Amount, Needs, Offer
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from central.matcher import Free
-from central.reservations import LOOK, MOST, Reservations, is_wide
+from central.matching.matcher import Free
+from central.matching.reservations import LOOK, MOST, Reservations, is_wide
 from tests.unit.matching_scene import GB, HOUR, needs, offer, task
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from central.router import Found, Router
+from central.serving.router import Found, Router
 
 ROUTES = (
     ("POST", "/v1/pilots/{stamp:stamp}/match", "match"),

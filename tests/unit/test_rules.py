@@ -6,9 +6,10 @@ import hashlib
 
 import pytest
 
-from central.callers import Callers, Nonces
+from central.configuration.settings import ApiToken
 from central.records import Identity
-from central.rules import (
+from central.trust.callers import Callers, Nonces
+from central.trust.rules import (
     PayloadCaller,
     PilotCaller,
     TicketCaller,
@@ -18,8 +19,7 @@ from central.rules import (
     may_change_job,
     may_see_pilot,
 )
-from central.seal import JobToken, Key, KeyRing, PilotToken, Ticket
-from central.settings import ApiToken
+from central.trust.seal import JobToken, Key, KeyRing, PilotToken, Ticket
 from pilot import signatures
 from pilot.errors import Refusal
 

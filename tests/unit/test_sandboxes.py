@@ -11,8 +11,8 @@ from typing import Any, TypeVar, cast
 import pytest
 from starlette.requests import ClientDisconnect
 
-from central.objects import UNFINISHED, open_objects
-from central.sandboxes import BLOCK, SandboxStore
+from central.keeping.objects import UNFINISHED, open_objects
+from central.keeping.sandboxes import BLOCK, SandboxStore
 from central.store.port import Store
 from pilot.errors import Refusal
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from central.scribe import Scribe
+from central.keeping.scribe import Scribe
 
 
 def test_work_is_done_in_order_and_what_comes_meanwhile_shares_a_hop() -> None:

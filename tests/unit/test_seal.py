@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from central.seal import (
+from central.trust.seal import (
     KEEP_AGE,
     KEY_AGE,
     JobToken,

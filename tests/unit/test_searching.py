@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.searching import SHOWN, Pattern
+from central.keeping.searching import SHOWN, Pattern
 from pilot.errors import InvalidInput
 
 BLOCK = b"begin\nError: one\nfine\nerror: two\n\nlast"

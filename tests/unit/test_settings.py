@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from central.expected import expected
+from central.configuration.expected import expected
+from central.configuration.settings import Service
+from central.configuration.settings_file import InvalidSettings, read
 from central.init import Machine, render
 from central.records import Limit
-from central.settings import Service
-from central.settings_file import InvalidSettings, read
 from commands.context import Capacity, GpuDevice
 from commands.splitting import share
 from pilot.protocol import UNLIMITED, Gpu, Platform

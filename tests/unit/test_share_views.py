@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from central.configuration.settings import Community, Group
+from central.matching.share_views import standing
 from central.records import Consumed
-from central.settings import Community, Group
-from central.share_views import standing
 
 PHYSICS = Community("physics", 3.0, (Group("muons", 2.0), Group("tau", 1.0), Group("idle", 1.0)))
 BIOLOGY = Community("biology", 1.0, (Group("cells"),))

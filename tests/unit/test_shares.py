@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from central.configuration.settings import Community, Group
+from central.matching.shares import PARTIES_PER_SECOND, QUANTUM, STEP, Account, Standings
 from central.records import Consumed
-from central.settings import Community, Group
-from central.shares import PARTIES_PER_SECOND, QUANTUM, STEP, Account, Standings
 
 PHYSICS = Community("physics", 3.0, (Group("higgs", 2.0),))
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from central.dispatch import _narrowed
-from central.explain import Candidate, Circumstances, explain, explain_pilot
-from central.matcher import failures, fits
-from central.policed import policed
-from central.presence import FreePilot
-from central.settings_file import InvalidSettings, read
+from central.configuration.settings_file import InvalidSettings, read
+from central.dispatching.dispatch import _narrowed
+from central.explanations.explain import Candidate, Circumstances, explain, explain_pilot
+from central.explanations.policed import policed
+from central.fleet.presence import FreePilot
+from central.matching.matcher import failures, fits
 from pilot.protocol import Fact
 from pilot.states import PilotState
 from tests.unit.matching_scene import needs, offer, task

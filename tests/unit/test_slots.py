@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from central.matcher import Free, room
-from central.matcher import granted as cores
+from central.matching.matcher import Free, room
+from central.matching.matcher import granted as cores
 from commands.context import Capacity, GpuDevice
 from pilot.attempts.slots import NoRoom, Slot, Slots, scratch
 from pilot.protocol import UNLIMITED, Amount, Needs, Offer

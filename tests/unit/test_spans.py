@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central import spans
-from central.spans import Span
+from central.keeping import spans
+from central.keeping.spans import Span
 
 PIECES = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 20)), max_size=12)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from central.tally import Tally
+from central.serving.tally import Tally
 
 
 def test_what_was_counted_is_told_to_prometheus() -> None:

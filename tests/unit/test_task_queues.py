@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from central.matcher import failures, fits
+from central.matching.matcher import failures, fits
+from central.matching.task_queues import Choice, TaskQueues
 from central.records import Leased, Pick, Requeued, TaskQueue, Waiting
-from central.task_queues import Choice, TaskQueues
 from pilot.protocol import Gpu, JobSpec, Needs, Offer
 from tests.unit.matching_scene import GB, HOUR, drawn_offers, drawn_tasks, offer, task, waiting
 

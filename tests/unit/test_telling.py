@@ -9,10 +9,10 @@ from typing import Any, cast
 import pytest
 
 from central.databases import CountedStore
-from central.gossip import Added, Gossip, Ordered, Over, PilotMoved, Returned, Taken, Word, unpack
 from central.records import Changed, Claim, Ended, Leased, Requeued, Submitted, Swept, TaskQueue, Waiting
+from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Returned, Taken, Word, unpack
+from central.several.telling import telling
 from central.store.port import Store
-from central.telling import telling
 from pilot.errors import Refusal
 from pilot.protocol import JobSpec, Needs
 from pilot.states import JobState

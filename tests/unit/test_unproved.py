@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from central.explain import Candidate, Circumstances, explain
-from central.presence import FreePilot
-from central.unproved import unproved
+from central.explanations.explain import Candidate, Circumstances, explain
+from central.explanations.unproved import unproved
+from central.fleet.presence import FreePilot
 from pilot.protocol import Fact
 from pilot.states import JobState
 from pilot.views import JobView

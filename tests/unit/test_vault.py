@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from central.records import CredentialRow
-from central.seal import Key, KeyRing, following
-from central.vault import Unopened, Vault, reseal_old
+from central.trust.seal import Key, KeyRing, following
+from central.trust.vault import Unopened, Vault, reseal_old
 
 FIRST = Key("k1", bytes(range(32)), 0.0)
 SECOND = following(FIRST)
@@ -24,7 +24,8 @@ def test_what_was_sealed_is_opened() -> None:
     sealed = vault.seal(ROW, VALUES)
     assert sealed.key_id == SECOND.id
     assert vault.open(sealed) == VALUES
-    assert b"ada" not in sealed.sealed and b"horse" not in sealed.sealed
+    assert b"ada" not in sealed.sealed
+    assert b"horse" not in sealed.sealed
     assert vault.seal(ROW, VALUES).sealed != sealed.sealed  # no two are alike
 
 
@@ -109,7 +110,8 @@ async def test_old_secrets_come_under_the_newest_key(caplog: pytest.LogCaptureFi
     store = Rows(*rows, lost, coming)
     with caplog.at_level(logging.ERROR):
         assert await reseal_old(store, new) == 150  # type: ignore[arg-type]
-    assert "lost of ada" in caplog.text and "horse" not in caplog.text
+    assert "lost of ada" in caplog.text
+    assert "horse" not in caplog.text
     assert store.rows["lost"] == lost
     assert store.rows["coming"] == coming
     assert all(new.open(store.rows[row.name]) == VALUES for row in rows)

@@ -1,0 +1,1 @@
+"""The settings: read whole, checked, one frozen record."""

@@ -1,0 +1,151 @@
+"""The section ``[[queues]]`` of the settings: what a pilot that starts there finds, and how it behaves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from central.configuration import settings_fields as read
+from central.configuration.settings import KINDS, Queue, Service, Site
+from central.configuration.settings_pipelines import command_name
+from pilot import imagename, protocol, units
+from pilot.binds import parse_bind
+from pilot.errors import InvalidInput
+from pilot.fields import Fields, host_and_port, strings
+from pilot.protocol import UNLIMITED, Gpu, Platform
+from pilot.standard import MOST
+
+#: As many as a pilot starts at most.
+MAX_AGENTS = 256
+#: Whether payloads run in containers.
+CONTAINERS = ("allowed", "required", "refused")
+
+
+def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites: Sequence[Site]) -> Queue:
+    default = Queue("", "")
+    site = read.name(fields, "site")
+    if site not in {known.name for known in sites}:
+        fields.problem("site", f"expected a declared site, got {site!r}")
+    lease = fields.duration("lease", service.lease, least=1)
+    if lease < 2 * service.beat:
+        fields.problem("lease", f"expected at least two heartbeats ({2 * service.beat:g} s), got {lease} s")
+    allowed = strings(fields, "communities", most=1000, empty_is_wrong=True) or communities
+    for unknown in sorted(set(allowed) - set(communities)):
+        fields.problem("communities", f"expected declared communities, got {unknown!r}")
+    idle = fields.duration("idle", default.idle, least=1)
+    result = Queue(
+        name=read.name(fields),
+        site=site,
+        kind=fields.text("kind", default.kind, choices=KINDS) or default.kind,
+        slots=fields.whole("slots", default.slots, least=0, most=1_000_000),
+        max_submit=fields.whole("max_submit", default.max_submit, least=1, most=10_000),
+        cores=fields.whole("cores", default.cores, least=1, most=65_536),
+        agents=fields.whole("agents", default.agents, least=1, most=MAX_AGENTS),
+        memory=read.amount(fields, "memory", None, units.bytes_of),
+        disk=read.amount(fields, "disk", None, units.bytes_of),
+        gpus=_gpus(fields),
+        wall_time=read.amount(fields, "wall_time", UNLIMITED, units.duration),
+        platform=_platform(fields.section("platform")),
+        tags=strings(fields, "tags", most=1000),
+        required_tags=strings(fields, "required_tags", most=100),
+        communities=allowed,
+        lease=lease,
+        secret_ttl=fields.duration("secret_ttl", default.secret_ttl, least=1),
+        idle=idle,
+        policy=_on_the_node(fields, "policy"),
+        drain_file=_on_the_node(fields, "drain_file"),
+        work=_on_the_node(fields, "work"),
+        slot_users=fields.text("slot_users", "", most=4096) or "",
+        resume=_flag(fields, "resume", False) if fields.given("resume") else None,
+        cache=_on_the_node(fields, "cache"),
+        reach=strings(fields, "reach", most=20, each=host_and_port),
+        settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
+    )
+    if result.agents > result.cores:
+        fields.problem("agents", f"expected at most one for each of the {result.cores} cores, got {result.agents}")
+    fields.finish()
+    return result
+
+
+def _pilot_settings(
+    fields: Fields, service: Service, communities: tuple[str, ...], lease: int, idle: int
+) -> protocol.Settings:
+    default = protocol.Settings()
+    settings = protocol.Settings(
+        communities=communities,
+        pipeline=tuple(protocol.Step(name) for name in strings(fields, "pipeline", most=MOST, each=command_name)),
+        lease=lease,
+        beat=service.beat,
+        idle=idle,
+        match_wait=fields.duration("match_wait", service.match_wait),
+        halting=fields.text("halting", default.halting, choices=("elastic", "static", "never")) or default.halting,
+        log_bound=fields.bytes("log_bound", service.log_bound, least=1),
+        log_interval=read.seconds(fields, "log_interval", default.log_interval),
+        spool_bound=fields.bytes("spool_bound", default.spool_bound, least=1),
+        min_disk=fields.bytes("min_disk", default.min_disk),
+        max_processes=fields.whole("max_processes", default.max_processes, least=0, most=4_194_304),
+        margin=fields.duration("margin", default.margin),
+        notice=fields.duration("notice", default.notice),
+        isolation=fields.text("isolation", default.isolation, choices=("none", "required")) or default.isolation,
+        containers=fields.text("containers", default.containers, choices=CONTAINERS) or default.containers,
+        image=_image(fields),
+        job_images=_flag(fields, "job_images", default.job_images),
+        bind=strings(fields, "bind", most=100, each=_bind),
+        image_cache=_on_the_node(fields, "image_cache"),
+        image_cache_size=fields.bytes("image_cache_size", default.image_cache_size, least=1),
+    )
+    fields.finish()
+    return settings
+
+
+def _on_the_node(fields: Fields, key: str) -> str:
+    """A path of the computers behind the queue."""
+    path = fields.text(key, "", most=4096) or ""
+    if path and not path.startswith("/"):
+        fields.problem(key, f"expected an absolute path, got {path!r}")
+    return path
+
+
+def _image(fields: Fields) -> str:
+    """An image that is at hand without a job's inputs."""
+    text = fields.text("image", "", most=4096) or ""
+    try:
+        if text and imagename.parse(text).kind == "input":
+            raise InvalidInput("", f"expected an absolute path or a registry's URL, got {text!r}")
+    except InvalidInput as problem:
+        fields.problem("image", problem.problem)
+    return text
+
+
+def _bind(text: str, where: str) -> str:
+    parse_bind(text, where)
+    return text
+
+
+def _flag(fields: Fields, key: str, default: bool) -> bool:
+    value = fields.take(key, default)
+    if not isinstance(value, bool):
+        fields.problem(key, f"expected true or false, got {value!r}")
+    return value is True
+
+
+def _platform(fields: Fields) -> Platform:
+    platform = Platform(
+        arch=fields.text("arch", None, most=40),
+        microarch=fields.whole("microarch", 0, least=0, most=4) or None,
+        glibc=fields.version("glibc"),
+        os=fields.text("os", None, most=80),
+    )
+    fields.finish()
+    return platform
+
+
+def _gpus(fields: Fields) -> tuple[Gpu, ...]:
+    value = fields.left.get("gpus")
+    if not isinstance(value, dict):
+        return (Gpu("any"),) * fields.whole("gpus", 0, least=0, most=1024)
+    inside = fields.section("gpus")
+    count = inside.whole("count", 1, least=0, most=1024)
+    memory = inside.bytes("memory", 0) or None
+    gpu = Gpu(inside.text("model", "any") or "any", memory, inside.text("capability", None, most=20))
+    inside.finish()
+    return (gpu,) * count

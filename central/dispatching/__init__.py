@@ -1,0 +1,1 @@
+"""Match requests on their way: answered, or held until something fits."""

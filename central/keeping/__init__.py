@@ -1,0 +1,1 @@
+"""Bytes that are kept: logs, sandboxes, checkpoints, backups."""

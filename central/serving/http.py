@@ -1,0 +1,277 @@
+"""Every request's way: the route, who calls, the message, the handler, the answer.
+
+A route is a record in a table (`central/routes/`); the table makes the router, holds authorisation (whom a route does
+not name is refused), and becomes the OpenAPI document. This is the one place where an error becomes an HTTP status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from central.dispatching.interruptible import Interruptible
+from central.records import Identity
+from central.serving import bodies, versions
+from central.serving.router import Router
+from central.trust import rules
+from central.trust.rules import Caller, PilotCaller, Who
+from central.trust.seal import PilotToken
+from pilot.errors import REFUSALS, InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
+from pilot.protocol import MAX_MESSAGE, VERSION, Problem
+
+if TYPE_CHECKING:
+    from central.app import Central
+
+log = logging.getLogger(__name__)
+#: Refusals that an operator wants to know of: somebody else has a pilot's secret, or something of ours failed.
+_NOTED = frozenset({"secret-used", "internal"})
+#: Seconds after which a request that is not answered yet is watched for its caller hanging up.
+PROMPT = 0.25
+_JSON = (b"content-type", b"application/json")
+M = TypeVar("M")
+Q = TypeVar("Q")
+
+
+@dataclass(slots=True)
+class Call(Generic[M]):
+    """One request, admitted and understood."""
+
+    central: Central
+    request: Request
+    caller: Caller
+    message: M
+    parts: Mapping[str, str]  # of the path
+    headers: Mapping[str, str]  # of the request, by their names in lower case
+
+    @property
+    def person(self) -> Identity:
+        """The person who asks, on routes for people."""
+        return cast(Identity, self.caller)
+
+    @property
+    def pilot(self) -> PilotToken:
+        """What the calling pilot's token says, on routes for pilots."""
+        return cast(PilotCaller, self.caller).token
+
+    def text(self, name: str) -> str:
+        """A part of the path."""
+        return self.parts[name]
+
+    def number(self, name: str) -> int:
+        """A part of the path that is a number."""
+        return int(self.parts[name])
+
+    def query(self, kind: type[Q]) -> Q:
+        """The query as a record. Raises ``invalid``."""
+        return bodies.query(self.request.query_params.multi_items(), kind)
+
+    def chunks(self, bound: int) -> AsyncIterator[bytes]:
+        """The body as it arrives, at most so many bytes, on routes that stream."""
+        return bodies.chunks(self.request, self.headers, bound)
+
+    async def while_connected(self, work: Coroutine[Any, Any, Q]) -> Q:
+        """Do what may take long, and cancel it when the caller hangs up. For requests whose body has been read."""
+        with Interruptible() as block:
+            watch = HangUp(self.request.receive, block)
+            try:
+                return await work
+            finally:
+                watch.end()
+        raise ClientDisconnect
+
+
+class HangUp:
+    """Interrupts a block when the caller hangs up. Most are done before anybody could: these get no watch."""
+
+    def __init__(self, receive: Receive, block: Interruptible) -> None:
+        self._receive = receive
+        self._block = block
+        self._hearing: asyncio.Future[Any] | None = None
+        self._timer = asyncio.get_running_loop().call_later(PROMPT, self._listen)
+
+    def _listen(self) -> None:
+        self._hearing = asyncio.ensure_future(self._receive())
+        self._hearing.add_done_callback(self._heard)
+
+    def _heard(self, hearing: asyncio.Future[Any]) -> None:
+        if not hearing.cancelled():
+            self._block.interrupt()
+
+    def end(self) -> None:
+        self._timer.cancel()
+        if self._hearing is not None:
+            self._hearing.cancel()
+
+
+@dataclass(frozen=True)
+class Route(Generic[M]):
+    """One thing to ask for. `message` is the record in the body, or ``bytes``; `reply` the record in the answer."""
+
+    method: str
+    path: str
+    handler: Callable[[Call[M]], Awaitable[object]]
+    who: tuple[Who, ...]
+    summary: str
+    message: type[M] | None = None
+    reply: type | None = None  # None: bytes, or nothing
+    query: type | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # of the request, beside Authorization: name → meaning
+    bound: int = MAX_MESSAGE  # bytes of the body
+    streams: bool = False  # the handler reads the body itself
+    media: str = "application/json"  # of the answer
+    status: int = 200
+
+
+class _Endpoint:
+    """A route at work, as an ASGI application."""
+
+    def __init__(self, route: Route[Any], central: Central) -> None:
+        self._route = route
+        self._central = central
+        self._tally = central.metrics.tally
+        kind = route.message
+        self._decoder = None if kind is None or kind is bytes else bodies.MessageDecoder(kind)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, parts: Mapping[str, str]) -> None:
+        request = Request(scope, receive)
+        started = time.perf_counter()
+        response: Response | _Json
+        try:
+            response = await self._answer(request, parts)
+        except ClientDisconnect:
+            return
+        except PilotageError as error:
+            response = problem(error)
+            self._noted(request, error)
+        except OSError as error:  # a full disk, an object store that is away: it may pass
+            log.exception("The central could not read or write", extra={"fields": {"route": self._route.path}})
+            response = problem(
+                Refusal("busy", f"the central could not read or write ({error.strerror or error})", retry_after=5.0)
+            )
+        except Exception:  # a fault of ours must not look like a refusal, nor end the server
+            log.exception("A request failed inside the central", extra={"fields": {"route": self._route.path}})
+            response = problem(Refusal("internal", "the central failed on this request; its log says why"))
+        route = self._route
+        self._tally.answered(route.method, route.path, response.status_code, time.perf_counter() - started)
+        await response(scope, receive, send)
+
+    def _noted(self, request: Request, error: PilotageError) -> None:
+        """Some refusals are for the operator's eyes too."""
+        kind = refusal_of(error).type
+        if kind in _NOTED:
+            log.warning("Refused: %s", error, extra={"fields": {"type": kind, "path": request.url.path}})
+
+    async def _answer(self, request: Request, parts: Mapping[str, str]) -> Response | _Json:
+        route = self._route
+        # Read once: a look into the request's own headers goes through all of them.
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
+        caller = self._central.callers.claimed(headers.get("authorization"))
+        rules.admit(route.who, caller)
+        body = b"" if route.streams else await bodies.whole(request, headers, route.bound)
+        if isinstance(caller, PilotCaller):
+            self._central.callers.verify(caller, parts.get("stamp"), request.method, _target(request), body, headers)
+        message: Any = body if route.message is bytes else None
+        version = VERSION
+        if self._decoder is not None:
+            message, version = self._decoder.decode(body)
+        reply = await route.handler(Call(self._central, request, caller, message, parts, headers))
+        return _response(route, reply, version)
+
+
+def _target(request: Request) -> str:
+    """Path and query, as they were sent."""
+    path: bytes = request.scope["raw_path"]
+    query: bytes = request.scope["query_string"]
+    return (path + (b"?" + query if query else b"")).decode("latin-1")
+
+
+@dataclass(frozen=True)
+class _Json:
+    """An answer of JSON, as an ASGI application: no more than it takes to send it."""
+
+    status_code: int
+    body: bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"%d" % len(self.body)), _JSON]
+        await send({"type": "http.response.start", "status": self.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def _response(route: Route[Any], reply: object, version: int) -> Response | _Json:
+    if isinstance(reply, Response):
+        return reply
+    if version != VERSION:
+        reply = versions.downgrade(version, type(reply), cast(versions.Plain, msgspec.to_builtins(reply)))
+    return _Json(route.status, msgspec.json.encode(reply))
+
+
+def refusal_of(error: PilotageError) -> Refusal:
+    """Any error that people or programs can act on, as a row of the table of refusals."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, InvalidJob):
+        return Refusal("invalid", f"{len(error.problems)} problems in what was sent", problems=error.problems)
+    if isinstance(error, InvalidInput):
+        return Refusal("invalid", str(error), problems=(error,))
+    if isinstance(error, TransportError):
+        return Refusal("busy", str(error), retry_after=5.0)
+    return Refusal("internal", str(error))
+
+
+def problem(error: PilotageError) -> Response:
+    """The answer that an error becomes."""
+    refusal = refusal_of(error)
+    kind = REFUSALS.get(refusal.type, REFUSALS["internal"])
+    body = Problem(
+        type=refusal.type,
+        title=kind.title,
+        status=kind.status,
+        detail=refusal.detail,
+        retry_after=refusal.retry_after,
+        server_time=refusal.server_time,
+        expected=refusal.expected,
+        got=refusal.got,
+        problems=tuple({"where": found.where, "problem": found.problem} for found in refusal.problems),
+    )
+    headers = {}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
+    if kind.status == 401:
+        headers["WWW-Authenticate"] = "Bearer, Pilot, Job, Ticket"
+    return Response(msgspec.json.encode(body), kind.status, headers, "application/problem+json")
+
+
+def _unrouted(method: str, path: str, allowed: Sequence[str]) -> Response:
+    """The answer where there is no route. `allowed` are the methods that the path would take."""
+    if not allowed:
+        return problem(Refusal("not-found", f"there is nothing at {path[:200]}"))
+    methods = ", ".join(allowed)
+    response = problem(Refusal("not-found", f"{path[:200]} does not take {method[:20]}", expected=methods))
+    response.status_code = 405
+    response.headers["Allow"] = methods
+    return response
+
+
+def application(routes: Sequence[Route[Any]], central: Central) -> ASGIApp:
+    """The ASGI application that answers these routes."""
+    router = Router([(route.method, route.path, _Endpoint(route, central)) for route in routes])
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        method, path = scope["method"], scope["path"]
+        found = router.find(method, path)
+        if found is None:
+            await _unrouted(method, path, router.methods(path))(scope, receive, send)
+        else:
+            await found.target(scope, receive, send, found.parts)
+
+    return answer

@@ -1,0 +1,289 @@
+"""Serving: one process, one loop, TLS; started with a ready line, ended so that nothing answered is lost.
+
+Several such processes may serve side by side; `central/serving/workers.py` keeps them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import gc
+import logging
+import signal
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Coroutine, Iterator
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+import uvicorn
+import uvloop
+
+from central.app import Central, compose, pilot_files
+from central.clock import SystemClock
+from central.configuration import settings_file
+from central.configuration.settings import CentralSettings, Service
+from central.databases import check_workers, open_database, shown
+from central.folder import Folder
+from central.lifecycle import running
+from central.routes import TABLE
+from central.serving import http, openapi
+from central.serving.gathered import Neighbours
+from central.serving.workers import Workers, command, end_with_parent, show_life
+from central.trust.certificates import Certificates
+from central.trust.seal import load_ring
+from pilot.errors import PilotageError
+
+log = logging.getLogger(__name__)
+
+#: Seconds that answers under way get when the central stops.
+GRACE = 10
+#: Seconds that the last bytes of answers get to leave.
+FAREWELL = 0.3
+#: Seconds for which an idle connection is kept: longer than the slowest heartbeat.
+KEEP_ALIVE = 120
+BACKLOG = 2048
+#: Objects, and looks at younger ones, after which Python looks for cycles: hardly anything here makes any.
+COLLECT = (10_000, 20, 50)
+#: Certificates are looked at so often in a life of theirs.
+_LOOKS = 50
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us, because they stop more than the HTTP server, and says when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listens.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def serve(folder: Folder, workers: int | None = None) -> None:
+    """Serve a folder until SIGTERM or SIGINT. Raises `PilotageError` when it cannot begin.
+
+    `workers` processes, where that is not what the settings say.
+    """
+    settings = _settings(folder, workers)
+    with folder.lock():
+        certificates = folder.certificates(settings.service)
+        certificates.refresh(_today())
+        if settings.service.workers == 1:
+            _run(_serve(_central(folder, settings), certificates, listen(settings.service)))
+        else:
+            _run(_supervise(folder, settings, certificates))
+
+
+def serve_beside(folder: Folder, worker: int) -> None:
+    """Be one of several processes that serve a folder, started by the one that has its lock."""
+    settings = settings_file.load(folder.settings)
+    listening = listen(settings.service, beside_others=True)
+    _run(_serve(_central(folder, settings, worker), folder.certificates(settings.service), listening))
+
+
+def _settings(folder: Folder, workers: int | None) -> CentralSettings:
+    settings = settings_file.load(folder.settings)
+    if workers is not None:
+        settings = replace(settings, service=replace(settings.service, workers=workers))
+        check_workers(settings.service)
+    return settings
+
+
+def _central(folder: Folder, settings: CentralSettings, worker: int = 0) -> Central:
+    interface = msgspec.json.encode(openapi.document(TABLE))
+    return compose(folder, settings, SystemClock(), time.time, interface, worker)
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
+
+
+def listen(service: Service, beside_others: bool = False) -> socket.socket:
+    """The socket to serve on, alone or beside others of ours. Raises `PilotageError` that says who is in the way."""
+    family = socket.AF_INET6 if ":" in service.bind else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if beside_others:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listening.bind((service.bind, service.port))
+    except OSError as error:
+        listening.close()
+        raise PilotageError(
+            f"central.toml: central.port: cannot listen on {service.bind}:{service.port} ({error.strerror}); stop what"
+            f" listens there, or choose another port"
+        ) from error
+    return listening
+
+
+async def _supervise(folder: Folder, settings: CentralSettings, certificates: Certificates) -> None:
+    """Keep the workers. Everything that one of them must do and the others may not is done here, before and beside."""
+    service = settings.service
+    with await _reserved(service):
+        pilot_files(folder.pilot(service))
+        Neighbours(folder.workers, 0).clear()
+        load_ring(folder.key_ring, time.time())
+        database = open_database(folder, service, time.time)
+        await database.open()  # which brings its schema up to date, or says why it cannot be opened
+        await database.close()
+        renewing = asyncio.create_task(_renew(certificates, None))
+        try:
+            await Workers(
+                service.workers,
+                lambda number: command("worker", "--folder", str(folder.path), "--number", str(number)),
+                lambda: _ready(service, folder),
+            ).run()
+        finally:
+            renewing.cancel()
+
+
+async def _reserved(service: Service) -> socket.socket:
+    """A socket that keeps the port for our workers and gets no connection itself.
+
+    Workers of one that was killed may still be ending: they get a moment.
+    """
+    for patience in reversed(range(50)):
+        try:
+            with listen(service) as alone:
+                alone.listen(1)
+        except (PilotageError, OSError):
+            if not patience:
+                raise
+            await asyncio.sleep(0.1)
+        else:
+            break
+    return listen(service, beside_others=True)
+
+
+async def _serve(central: Central, certificates: Certificates, listening: socket.socket) -> None:
+    context = certificates.context()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if central.worker:
+        end_with_parent(stop.set)
+    async with running(central):
+        server = _Server(_config(central, context))
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        central.background(_renew(certificates, context, ours=not central.worker))
+        await _first(serving, server.listens.wait())
+        _settle()
+        _ready(central.settings.service, central.folder)
+        if central.worker:
+            central.background(show_life())
+        await _first(serving, stop.wait(), central.failed.wait())
+        log.info("Stopping: what is held is answered, what is under way may finish")
+        central.closing.set()
+        central.dispatcher.close()
+        server.should_exit = True
+        await asyncio.gather(serving, _hang_up(server))
+    log.info("Stopped")
+    if central.failed.is_set():
+        raise PilotageError("a part of the central that must run has failed; the log says which and why")
+
+
+def _settle() -> None:
+    """Spare the search for cycles what is there from the start and stays: it stops everything while it goes on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT)
+
+
+async def _first(serving: asyncio.Task[None], *events: Coroutine[Any, Any, object]) -> None:
+    """Wait until one of these has happened."""
+    waiting = [asyncio.ensure_future(event) for event in events]
+    await asyncio.wait((serving, *waiting), return_when=asyncio.FIRST_COMPLETED)
+    for one in waiting:
+        one.cancel()
+
+
+async def _hang_up(server: uvicorn.Server) -> None:
+    """Once nothing is under way, end connections whose other side does not: TLS waits long for its farewell."""
+    state = server.server_state
+    if state.tasks:
+        await asyncio.wait(state.tasks, timeout=GRACE)
+    await asyncio.sleep(FAREWELL)
+    for connection in list(state.connections):
+        connection.transport.abort()
+
+
+def _config(central: Central, context: ssl.SSLContext) -> uvicorn.Config:
+    return uvicorn.Config(
+        http.application(TABLE, central),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        ssl_context_factory=lambda config, default: context,
+    )
+
+
+def _ready(service: Service, folder: Folder) -> None:
+    fields = {"url": service.url, "folder": folder.path, "database": shown(service.database)}
+    log.info("The central serves", extra={"fields": fields})
+    print(f"ready {service.url}", flush=True)
+
+
+async def _renew(certificates: Certificates, context: ssl.SSLContext | None, ours: bool = True) -> None:
+    """Keep the server's certificate young, or take up the one that another process has made (`ours` is false).
+
+    Connections that are open keep theirs.
+    """
+    shown = certificates.server_file.stat().st_mtime_ns
+    while True:
+        await asyncio.sleep(certificates.life / _LOOKS)
+        try:
+            if ours and await asyncio.to_thread(certificates.refresh, _today()):
+                log.info("The server has a new certificate", extra={"fields": {"life": certificates.life}})
+            if context and (made := certificates.server_file.stat().st_mtime_ns) != shown:
+                certificates.load(context)
+                shown = made
+        except (OSError, PilotageError) as error:
+            log.error("The server's certificate cannot be renewed", extra={"fields": {"error": error}})
+
+
+def _today() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+class Sentences(logging.Formatter):
+    """A line for people: time, level, sentence, then the fields as ``name=value``."""
+
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = getattr(record, "fields", None)
+        line = super().format(record)
+        if not fields:
+            return line
+        first, newline, rest = line.partition("\n")
+        return f"{first}  {' '.join(f'{name}={value}' for name, value in fields.items())}{newline}{rest}"
+
+
+def log_to_stderr(worker: int = 0) -> None:
+    """Everything the central has to say goes to standard error; a worker puts its number before it."""
+    handler = logging.StreamHandler(sys.stderr)
+    which = f"worker {worker}: " if worker else ""
+    handler.setFormatter(Sentences(f"%(asctime)s %(levelname)-7s {which}%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -1,0 +1,1 @@
+"""Several centrals over one database, and what they tell each other."""

@@ -1,0 +1,1 @@
+"""Who may do what, and how it is proved: tokens, certificates, secrets, signatures."""
