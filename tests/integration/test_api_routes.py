@@ -54,8 +54,10 @@ def filled(route: Route[Any], job: int, stamp: str) -> str:
         "sha256": hashlib.sha256(b"nobody has this").hexdigest(),
         "verb": "kill",
         "name": "local",
+        "peek": "1",
     }
-    return PART.sub(lambda part: values[part["name"]], route.path)
+    path = PART.sub(lambda part: values[part["name"]], route.path)
+    return f"{path}?grep=x" if path.endswith("/search") else path
 
 
 @pytest.fixture(scope="module")

@@ -35,10 +35,14 @@ BEGIN
         OFFSET 0
     ) AS pilots ON true;
 
+    IF cardinality(jobs_) > 1 THEN  -- in their order, in whichever order the update comes upon them
+        PERFORM FROM unnest(jobs_) WITH ORDINALITY AS over (job, place)
+        CROSS JOIN LATERAL (SELECT FROM jobs WHERE jobs.id = over.job FOR NO KEY UPDATE OFFSET 0) AS locked;
+    END IF;
+
     WITH over AS MATERIALIZED (
         SELECT job, attempt, pilots_[owner] AS pilot, doors[owner] AS door, place::integer
         FROM unnest(jobs_, attempts_, owners) WITH ORDINALITY AS over (job, attempt, owner, place)
-        ORDER BY job  -- and so they are locked: there is an index for every other table to look in
     ), ended AS (
         UPDATE jobs
         SET state = 'done', changed = moment, reason = '', outcome = 'success', exit_code = exit_codes[over.place]
