@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from central.folder import Folder
-from pilot.errors import PilotageError
+from pilot.errors import PilotageError, of_system
 
 Verb = Callable[[argparse.Namespace], None]
 MAX_WORKERS = 256
@@ -25,6 +25,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run(options)
     except PilotageError as error:
         print(f"central: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if run in (_serve, _worker):  # of what serves, the log is to have the whole story
+            raise
+        print(f"central: {of_system(error)}", file=sys.stderr)
         return 1
     return 0
 

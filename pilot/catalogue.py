@@ -163,8 +163,9 @@ _ATTEMPTS = (
     ),
     Entry(
         AttemptCode.OUTPUT,
-        "The payload ended, and some of its outputs could not be delivered anywhere.",
-        "The message names them and why each destination failed; correct `to:` or the destination.",
+        "The payload ended, and some of its outputs are missing, or no destination that the job lists took them.",
+        "The message names them and why. `pilotage output ID` fetches what no destination took; correct `to:` or the "
+        "destination. A plain name that need not be there is written `{path: NAME, optional: true}`.",
         _O,
     ),
     Entry(AttemptCode.KILLED, "A person ended it.", "Nothing: it was wanted so.", _N),

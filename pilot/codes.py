@@ -99,6 +99,17 @@ _OF_REASON = {
     PilotReason.CANCELLED: PilotCode.CANCELLED,
     PilotReason.GONE: PilotCode.GONE,
 }
+#: What the codes of an outcome begin with.
+_AMONG = {
+    Outcome.PAYLOAD_ERROR: ("payload.",),
+    Outcome.LIMIT_EXCEEDED: ("limit.",),
+    Outcome.KILLED: ("person.",),
+    Outcome.LOST: ("contact.",),
+    Outcome.PREEMPTED: ("machine.preempted",),
+    Outcome.NODE_FAULT: ("machine.memory", "machine.fault", "machine.pilot-ended", "files.no-container"),
+    Outcome.INPUT_ERROR: ("files.input", "files.image", "files.credential"),
+    Outcome.OUTPUT_ERROR: ("files.output", "files.credential"),
+}
 #: What a shell says of a command that is no program, or is not there.
 _NOT_STARTED = (126, 127)
 
@@ -127,6 +138,12 @@ def of_attempt(
     if signal is not None:
         return AttemptCode.SIGNAL
     return AttemptCode.CANNOT_START if exit_code in _NOT_STARTED else AttemptCode.EXIT
+
+
+def of_outcome(outcome: Outcome) -> tuple[AttemptCode, ...]:
+    """The codes that attempts with that outcome may have."""
+    among = _AMONG.get(outcome)
+    return tuple(code for code in AttemptCode if among and code.value.startswith(among))
 
 
 def of_pilot(reason: Optional[PilotReason], message: str = "") -> Optional[PilotCode]:

@@ -26,11 +26,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
 OPTIONAL: dict[str, tuple[str, ...]] = {"s3": ("region", "style", "session_token")}
 #: What may be shown to the owner.
 OPEN = frozenset({"user", "endpoint", "region", "style", "access_key"})
-#: Schemes of the URLs that the pilot itself uses a credential for.
+#: Schemes of the URLs that the pilot itself uses a credential for: none that shows the secret to the network.
 SCHEMES: dict[str, tuple[str, ...]] = {
     "text": (),
-    "bearer": ("https", "http", "davs", "dav", "root", "roots"),
-    "basic": ("https", "http", "davs", "dav"),
+    "bearer": ("https", "davs", "root", "roots"),
+    "basic": ("https", "davs"),
     "s3": ("s3",),
 }
 #: Bytes of one value.
@@ -100,6 +100,14 @@ class CredentialHistory:
     events: tuple[CredentialEvent, ...]
 
 
+@dataclass(frozen=True)
+class CredentialRemoved:
+    """The answer to `DELETE /v1/credentials/{name}`."""
+
+    waiting: int = 0  # jobs that name it and wait: they are held when their turn comes; counted up to a bound
+    version: int = VERSION
+
+
 def check(request: CredentialRequest) -> tuple[InvalidInput, ...]:
     """Every problem of a credential that somebody wants to keep. No problem repeats a value."""
     return (*_value_problems(request), *_url_problems(request), *_life_problems(request))
@@ -162,12 +170,22 @@ def _url_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
         yield InvalidInput("urls", f"expected at most {MAX_URLS}, got {len(request.urls)}")
         return
     for number, url in enumerate(request.urls):
-        place = _place(url)
-        if place is None or "?" in url or place.scheme not in {_SAME.get(scheme, scheme) for scheme in schemes}:
-            expected = ", ".join(f"{scheme}://" for scheme in schemes)
-            yield InvalidInput(f"urls[{number}]", f"expected the beginning of a URL ({expected}) with a host, no query")
-        elif place.scheme == "s3" and not _BUCKET.fullmatch(place.host):
-            yield InvalidInput(f"urls[{number}]", f"expected s3://BUCKET/…, got {place.host[:70]!r} as the bucket")
+        if problem := _url_problem(url, schemes):
+            yield InvalidInput(f"urls[{number}]", problem)
+
+
+def _url_problem(url: str, schemes: tuple[str, ...]) -> str:
+    expected = ", ".join(f"{scheme}://" for scheme in schemes)
+    if url.lower().startswith(("http://", "dav://")) and "s3" not in schemes:
+        return f"expected {expected}: without TLS the secret could be read on its way"
+    if ".." in unquote(url).split("/"):
+        return "expected no '..' in it: say where it leads"
+    place = _place(url)
+    if place is None or "?" in url or place.scheme not in {_SAME.get(scheme, scheme) for scheme in schemes}:
+        return f"expected the beginning of a URL ({expected}) with a host, no query"
+    if place.scheme == "s3" and not _BUCKET.fullmatch(place.host):
+        return f"expected s3://BUCKET/…, got {place.host[:70]!r} as the bucket"
+    return ""
 
 
 class _Place(NamedTuple):

@@ -109,6 +109,8 @@ def _checked(text: str, original: str, where: str, *, query: bool) -> Target:
     plain = unquote(path.partition("?")[0]) if kind not in ("s3", "root") else path
     if not slash or ".." in plain.split("/") or "\0" in plain:
         raise InvalidInput(where, f"expected a URL with a path, and no .. in it, got {shown(original)!r}")
+    if kind == "root" and not path.startswith("//"):
+        raise InvalidInput(where, f"expected root://HOST//PATH, with two slashes, got {shown(original)!r}")
     return Target(text, kind, host, plain if kind == "file" else path)
 
 

@@ -17,6 +17,12 @@ class PilotageError(Exception):
     """Something went wrong that a person or program outside can act on. The message is a whole sentence."""
 
 
+def of_system(error: OSError) -> str:
+    """What the operating system refused, as a sentence: ``cannot use /ro/x.svg: Permission denied``."""
+    said = error.strerror or str(error) or type(error).__name__
+    return f"cannot use {error.filename}: {said}" if error.filename else said
+
+
 class InvalidInput(PilotageError):
     """What came from outside does not fit. `where` is the path to the spot, as in ``jobs[3].needs.memory``."""
 

@@ -20,7 +20,17 @@ from pilot.fields import relative_path as relative_path  # noqa: PLC0414 - many 
 from pilot.imagename import ImageName
 from pilot.jobneeds import read_needs
 from pilot.jobtransfers import MAX_FILES as MAX_FILES  # noqa: PLC0414 - likewise
-from pilot.jobtransfers import fill_rule, fill_url, read_inputs, read_outputs, tags_of
+from pilot.jobtransfers import (
+    NO_KEYS,
+    check_sweep,
+    fill_rule,
+    fill_url,
+    over_s3,
+    read_credentials,
+    read_inputs,
+    read_outputs,
+    tags_of,
+)
 from pilot.protocol import InputFile, JobSpec, Needs
 
 #: Jobs that one request may bring, sweeps counted out.
@@ -69,6 +79,7 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
         inputs = (*inputs, shipped)
     if any(one.name == shipped for one in urls):
         urls = tuple(replace(one, executable=one.executable or one.name == shipped) for one in urls)
+    check_sweep(sweep, outputs, urls, fields)
     needs = _with_tags(fields, needs, tags_of(outputs, urls), "its storages")
     image = _image(fields)
     if image is not None:
@@ -85,13 +96,15 @@ def parse(document: Any, where: str = "", *, most: int = MAX_JOBS) -> JobDocumen
         retries=fields.whole("retries", 0, least=0, most=100),
         priority=fields.whole("priority", 5, least=0, most=10),
         checkpoint=strings(fields, "checkpoint", most=100, each=relative_path),
-        credentials=strings(fields, "credentials", most=20),
+        credentials=read_credentials(fields),
         grace=fields.duration("grace", 10),
         cpu_time=fields.duration("cpu_time", 0),
         no_progress=fields.duration("no_progress", 7200),
         stop_signal=stopping.stop_signal(fields, needs.wall_time),
         urls=urls,
     )
+    if not spec.credentials and (url := over_s3(spec)):
+        fields.problem("credentials", NO_KEYS.format(url=url))
     files = _files(fields)
     fields.finish()
     if problems:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable
 
-from pilot.destination import SANDBOX, XROOTD_TAG, parse_destination, parse_source, serves_one
+from pilot.codes import AttemptCode
+from pilot.destination import PLACEHOLDERS, SANDBOX, XROOTD_TAG, parse_destination, parse_source, serves_one
+from pilot.destination import shown as shown_url
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, is_number, relative_path, shown, strings
-from pilot.protocol import OutputRule, UrlInput
+from pilot.protocol import JobSpec, OutputRule, UrlInput
 
 MAX_FILES = 10_000
 MAX_RULES = 1000
 #: Destinations of one output.
 MAX_DESTINATIONS = 10
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _ADLER32 = re.compile(r"[0-9a-f]{1,8}")
 
 
@@ -76,13 +79,14 @@ def read_outputs(fields: Fields) -> tuple[OutputRule, ...]:
         where = fields.path(f"outputs[{index}]")
         entry = Fields({"pattern": value} if isinstance(value, str) else value, where, fields.problems)
         pattern = entry.text("pattern", None) or entry.text("path", None)
-        to = strings(entry, "to", most=MAX_DESTINATIONS, each=parse_destination)
+        optional = bool(entry.take("optional", False))
+        to = _destinations(entry)
         entry.finish()
         if not pattern:
             entry.problem("", "expected a glob, or a mapping with `path` and `to`")
             continue
         try:
-            rules.append(OutputRule(relative_path(pattern, where), to))
+            rules.append(OutputRule(relative_path(pattern, where), to, optional))
         except InvalidInput as problem:
             fields.problems.append(problem)
             continue
@@ -96,6 +100,69 @@ def read_outputs(fields: Fields) -> tuple[OutputRule, ...]:
     return tuple(rules)
 
 
+def _destinations(entry: Fields) -> tuple[str, ...]:
+    """Where one output goes: each destination once, and at least one where the key is there."""
+    to = strings(entry, "to", most=MAX_DESTINATIONS, each=parse_destination, empty_is_wrong=True)
+    for number, destination in enumerate(to):
+        if destination in to[:number]:
+            entry.problem(f"to[{number}]", f"expected each destination once, got {shown_url(destination)} twice")
+    return to
+
+
+def check_sweep(
+    sweep: Mapping[str, tuple[str, ...]], outputs: Iterable[OutputRule], urls: Iterable[UrlInput], fields: Fields
+) -> None:
+    """What holds of URLs together with a sweep: each placeholder means something, and no two jobs of it write to the
+    same place."""
+    names = [name for name, values in sweep.items() if len(values) > 1]
+    for index, rule in enumerate(outputs):
+        for number, to in enumerate(rule.to):
+            where = f"outputs[{index}].to[{number}]"
+            used = _placeholders(to, (*PLACEHOLDERS, *sweep), where, fields)
+            missing = [name for name in names if name not in used]
+            if missing and to != SANDBOX and "job" not in used and not _named_by(missing, rule, to):
+                known = " and ".join(f"{{{name}}}" for name in missing)
+                problem = f"the jobs of the sweep would overwrite each other's {rule.pattern}"
+                fields.problem(where, f"expected {{job}}, or {known}, in {shown_url(to)}: else {problem}")
+    for one in urls:
+        _placeholders(one.url, tuple(sweep), "inputs", fields)
+
+
+def _named_by(missing: Iterable[str], rule: OutputRule, to: str) -> bool:
+    """Whether the name of the output, which is in the URL, tells the jobs apart."""
+    return not serves_one(to) and all("{" + name + "}" in rule.pattern for name in missing)
+
+
+def _placeholders(url: str, known: Sequence[str], where: str, fields: Fields) -> set[str]:
+    used = set(_PLACEHOLDER.findall(url))
+    for name in sorted(used - set(known)):
+        choice = ", ".join(f"{{{one}}}" for one in known) or "none here"
+        fields.problem(where, f"expected one of the placeholders {choice}, got {{{name}}} in {shown_url(url)}")
+    return used
+
+
+def read_credentials(fields: Fields) -> tuple[str, ...]:
+    """The names of the credentials, each once."""
+    written = fields.left.get("credentials")
+    if isinstance(written, str):
+        fields.problem("credentials", f"expected a list of names, as [{written[:80]}], got {shown(written)}")
+    names = strings(fields, "credentials", most=20)
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            fields.problem(f"credentials[{number}]", f"expected each name once, got {shown(name)} twice")
+    return names
+
+
+def over_s3(spec: JobSpec) -> str:
+    """What of a job goes to or comes from S3, which nothing opens but a credential; empty where nothing does."""
+    found = [to for rule in spec.outputs for to in rule.to] + [one.url for one in spec.urls]
+    return next((shown_url(url) for url in found if url.startswith("s3://")), "")
+
+
+#: What is wrong with a job that names no credential for them.
+NO_KEYS = f"{{url}} needs a credential of kind s3, and none is named here ({AttemptCode.CREDENTIAL.value})"
+
+
 def tags_of(outputs: Iterable[OutputRule], urls: Iterable[UrlInput]) -> tuple[str, ...]:
     """The tags of nodes that can do it: those with the client that a storage can only be reached by."""
     roots = [rule for rule in outputs if rule.to and all(to.startswith("root://") for to in rule.to)]
@@ -107,7 +174,7 @@ Fill = Callable[[str], str]
 
 def fill_rule(rule: OutputRule, fill: Fill) -> OutputRule:
     """The rule of one job of a sweep."""
-    return OutputRule(fill(rule.pattern), tuple([fill(to) for to in rule.to]))
+    return OutputRule(fill(rule.pattern), tuple([fill(to) for to in rule.to]), rule.optional)
 
 
 def fill_url(one: UrlInput, fill: Fill) -> UrlInput:

@@ -16,8 +16,19 @@ class Stopped(Exception):
         self.last = last
 
 
-def persist(action: Callable[[], None], pause: Callable[[float], bool], random: Callable[[], float]) -> None:
-    """Do it, again and again where that may help. `pause` waits and says whether to stop.
+def again(what: str, why: str, tries: int, seconds: float) -> str:
+    """A sentence about something that is tried again."""
+    return f"{what}: {why}; tried {'once' if tries == 1 else f'{tries} times'}, next in {max(1.0, seconds):.0f} s"
+
+
+def persist(
+    action: Callable[[], None],
+    pause: Callable[[float], bool],
+    random: Callable[[], float],
+    told: Callable[[str, int, float], None] = lambda why, tries, seconds: None,
+) -> None:
+    """Do it, again and again where that may help. `pause` waits and says whether to stop; `told` hears why it is tried
+    again, how often it was, and in how many seconds it will be.
 
     Raises the `Refusal` that is final, or `Stopped`.
     """
@@ -31,5 +42,7 @@ def persist(action: Callable[[], None], pause: Callable[[float], bool], random: 
             if not refusal.transient:
                 raise
             problem = refusal
-        if pause(backoff.failed(getattr(problem, "retry_after", None))):
+        seconds = backoff.failed(getattr(problem, "retry_after", None))
+        told(str(problem), backoff.failures, seconds)
+        if pause(seconds):
             raise Stopped(problem)

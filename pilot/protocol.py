@@ -129,6 +129,7 @@ class OutputRule:
 
     pattern: str
     to: tuple[str, ...] = ()
+    optional: bool = False  # a plain name, which need not be there; a glob may always find nothing
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,7 @@ class Usage:
     memory: Optional[int] = None  # bytes now
     memory_peak: Optional[int] = None  # bytes
     disk: Optional[int] = None  # bytes in its directory
+    waits_for: Optional[str] = None  # a transfer that failed and is tried again, and why: a sentence
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Optional
 
 from pilot.protocol import VERSION
+
+
+@dataclass(frozen=True)
+class PauseView:
+    """Who said that a queue gets no pilots, why, and since when (seconds since the epoch)."""
+
+    who: str
+    reason: str
+    since: float
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,8 @@ class QueueView:
     pilots: dict[str, int]  # state → number
     demand: int = 0  # waiting jobs that its offer would match
     decision: str = ""
+    paused: Optional[PauseView] = None
+    instead_of: Optional[PauseView] = None  # in the reply to a pause: the one whose place it took
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Optional
 
 from commands.context import Orders
 from pilot import onejob, processes, tags
+from pilot.attempts.delivery import kept_sentence
 from pilot.attempts.pool import Pool
 from pilot.config import Config
 from pilot.credentialfile import trusted, untrusted
@@ -183,7 +185,8 @@ class NoCentral:
     def report(self, job: int, attempt: int, report: AttemptReport) -> None:
         if report.phase is Phase.ENDED:
             self._bring_home(report)
-            self.report_of_end = report
+            message = report.message.replace(kept_sentence(JOB), f"what no destination took is in {self.target}/")
+            self.report_of_end = replace(report, message=message)
             self._end("the one job has ended")
 
     def release(self, leases: Sequence[Lease], why: str) -> None:

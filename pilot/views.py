@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, Optional
 
-from pilot.protocol import VERSION, Needs, OutputFile, StopSignal, Usage
+from pilot.protocol import VERSION, Needs, OutputFile, OutputRule, StopSignal, UrlInput, Usage
 from pilot.states import JobState, OrderVerb, Outcome, Phase, PilotReason, PilotState
 
 
@@ -79,6 +79,8 @@ class JobDetail:
     no_progress: Optional[int] = None  # seconds; 0: it may stand still for ever
     stop_signal: Optional[StopSignal] = None
     credentials: tuple[str, ...] = ()  # names
+    urls: tuple[UrlInput, ...] = ()  # inputs that the pilot fetches; of a URL that has a query, without it
+    output_rules: tuple[OutputRule, ...] = ()  # `outputs`, each with its destinations
 
 
 @dataclass(frozen=True)

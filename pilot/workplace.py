@@ -147,7 +147,7 @@ def _guests(config: Config, families: Families, held: Containment, central: Cent
     until = time.monotonic() + BUNDLE_PATIENCE
     words, environment = ourselves(bootstrap.own_archive())
     more = {name: environment[name] for name in ("PYTHONPATH",) if name in environment}
-    return Guests(families, held.users, words, dict(os.environ), fetched, more)
+    return Guests(families, held.users, words, dict(os.environ), fetched, more, held.enclosures)
 
 
 def look_around(config: Config, started: float) -> Discovery:

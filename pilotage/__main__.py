@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from pilot.errors import PilotageError
+from pilot.errors import PilotageError, of_system
 from pilotage import connection, exits
 from pilotage.client import Client
 from pilotage.commands_bundles import bundle, pipelines
@@ -27,7 +27,7 @@ from pilotage.commands_submit import submit
 from pilotage.commands_usage import limits, shares, usage
 from pilotage.commands_waste import waste
 from pilotage.exits import Exit
-from pilotage.screen import Screen
+from pilotage.screen import Screen, visible
 from pilotage.shell import Shell
 from pilotage.transport import Trouble
 
@@ -93,11 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return int(error.exit_code)
     except PilotageError as error:
-        for sentence in exits.sentences(error).splitlines():
+        for sentence in visible(exits.sentences(error)).split("\n"):
             print(f"pilotage: {sentence}", file=sys.stderr)
         return int(exits.of(error))
     except BrokenPipeError:  # whoever read our output has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return int(Exit.FAILED)
+    except OSError as error:  # a file or folder that somebody named, or the disk below it
+        print(f"pilotage: {visible(of_system(error))}", file=sys.stderr)
         return int(Exit.FAILED)
     return code if isinstance(code, int) else int(Exit.DONE)
 

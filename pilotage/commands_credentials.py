@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
 import click
 
 from pilot import units
-from pilot.credential import MAX_VALUE, NAME, NEEDED, CredentialEvent, CredentialView, Kind
-from pilot.errors import InvalidInput
+from pilot.credential import (
+    MAX_VALUE,
+    NAME,
+    NEEDED,
+    SCHEMES,
+    CredentialEvent,
+    CredentialRequest,
+    CredentialView,
+    Kind,
+    check,
+)
+from pilot.errors import InvalidInput, InvalidJob
 from pilotage.screen import Table
 from pilotage.shell import Shell, common
-from pilotage.words import clock
+from pilotage.words import clock, plural
 
 _PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secret key"}
 
@@ -69,7 +80,11 @@ def keep(
         raise click.BadParameter("expected letters, digits, '.', '_' and '-', at most 100", param_hint="NAME")
     seconds = _duration(expires)
     values = {key: value for key, value in parts.items() if value}
-    values[NEEDED[kind][-1]] = _secret(kind, secret_file)
+    secret = NEEDED[kind][-1]
+    request = CredentialRequest(cast(Kind, kind), values, urls, seconds)
+    _refuse([one for one in check(request) if one.where != f"values.{secret}"], secret)  # before it is typed
+    values[secret] = _secret(kind, secret_file)
+    _refuse(check(request), secret)
     with shell.client() as client:
         kept = client.keep_credential(name, cast(Kind, kind), values, urls, seconds)
     if shell.screen.json:
@@ -77,6 +92,22 @@ def keep(
         return
     until = f", until {clock(kept.expires)}" if kept.expires else ""
     shell.screen.line(f"{kept.name} is kept{until}; a job gets it with `credentials: [{kept.name}]`")
+    if not kept.urls and SCHEMES[kept.kind]:
+        shell.screen.note("It is for payloads only: for storage that the pilot itself is to use it for, say --url.")
+
+
+def _refuse(problems: Sequence[InvalidInput], secret: str) -> None:
+    """Raises the problems of a credential, with the options in which they are."""
+    if problems:
+        raise InvalidJob(tuple(InvalidInput(_option(one.where, secret), one.problem) for one in problems))
+
+
+def _option(where: str, secret: str) -> str:
+    """``values.access_key`` is ``--access-key`` for whoever typed it."""
+    name = where.removeprefix("values.").split("[", maxsplit=1)[0]
+    if name == secret:
+        return "the secret"
+    return {"urls": "--url", "expires_in": "--expires"}.get(name, f"--{name.replace('_', '-')}")
 
 
 @credential.command("list")
@@ -111,11 +142,14 @@ def remove(shell: Shell, name: str, owner: str | None) -> None:
       pilotage credential remove eos
     """
     with shell.client() as client:
-        client.remove_credential(name, owner)
+        waiting = client.remove_credential(name, owner)
     if shell.screen.json:
-        shell.screen.data({"removed": name})
+        shell.screen.data({"removed": name, "waiting": waiting})
         return
     shell.screen.line(f"{name} is removed; attempts that have it keep it until they end")
+    if waiting:
+        jobs = f"{plural(waiting, 'waiting job')} {'names' if waiting == 1 else 'name'} it"
+        shell.screen.note(f"{jobs}: held when their turn comes, unless it is set again before")
 
 
 @credential.command("history")
@@ -145,7 +179,16 @@ def credentials_table(found: tuple[CredentialView, ...]) -> Table:
         about = [f"{name} {value}" for name, value in one.shown.items()]
         problem = one.problem or ("it has expired" if one.expires is not None and one.expires <= now else "")
         note = ", ".join(filter(None, (problem, *about)))
-        rows.append((one.name, one.kind, clock(one.changed), clock(one.expires) or "never", " ".join(one.urls), note))
+        rows.append(
+            (
+                one.name,
+                one.kind,
+                clock(one.changed),
+                clock(one.expires) or "never",
+                " ".join(one.urls) or "payloads",
+                note,
+            )
+        )
     return Table(("NAME", "KIND", "SET", "EXPIRES", "FOR", "NOTE"), rows)
 
 

@@ -9,7 +9,7 @@ import click
 from pilot.errors import PilotageError
 from pilot.states import JobState
 from pilot.views import ExplainReply, Selection
-from pilotage import words
+from pilotage import places, words
 from pilotage.client import Client
 from pilotage.commands_jobs import filters, own
 from pilotage.exits import Exit
@@ -25,7 +25,8 @@ from pilotage.shell import Shell, common, flat, id_range, whole_stamp
 def explain(shell: Shell, what: tuple[str, ...], selection: Selection, everybody: bool) -> None:
     """Say why jobs wait, a pilot gets nothing, or a queue has no pilots.
 
-    Many jobs are told together, those with one reason as one. Chosen by filters, they are those that wait.
+    Many jobs are told together, those with one reason as one. Chosen by filters, they are those that wait, or,
+    when none waits, those that are held.
 
     \b
     Examples:
@@ -52,11 +53,7 @@ def explain(shell: Shell, what: tuple[str, ...], selection: Selection, everybody
         if len(ids) == 1:
             _explain_job(shell, client, ids[0])
         else:
-            _explain_jobs(shell, client, Selection(ids) if ids else own(client, _that_wait(selection), everybody))
-
-
-def _that_wait(selection: Selection) -> Selection:
-    return selection if selection.states else replace(selection, states=(JobState.WAITING,))
+            _explain_jobs(shell, client, Selection(ids) if ids else own(client, selection, everybody))
 
 
 def _explain_job(shell: Shell, client: Client, job: int) -> None:
@@ -71,7 +68,11 @@ def _explain_job(shell: Shell, client: Client, job: int) -> None:
 
 
 def _explain_jobs(shell: Shell, client: Client, selection: Selection) -> None:
-    reply = client.explain_jobs(selection)
+    waiting = not selection.ids and not selection.states
+    reply = client.explain_jobs(replace(selection, states=(JobState.WAITING,)) if waiting else selection)
+    if waiting and not reply.explained and not shell.screen.json:
+        _none_waits(shell, client, selection)
+        return
     if shell.screen.json:
         shell.screen.data(reply)
     else:
@@ -79,6 +80,17 @@ def _explain_jobs(shell: Shell, client: Client, selection: Selection) -> None:
     if reply.unknown:
         shell.screen.note(f"there is no such job that you may see: {words.many_ids(reply.unknown)}")
         raise click.exceptions.Exit(Exit.PARTLY)
+
+
+def _none_waits(shell: Shell, client: Client, selection: Selection) -> None:
+    """What there is of the selection instead of jobs that wait, and why those that are held are."""
+    counts = client.job_page(selection, limit=1, counts=True).counts
+    there = words.counts(counts, [state.value for state in JobState])
+    shell.screen.note(f"none waits: {there}" if there else "there is no such job")
+    if not there and (unknown := places.unknown(client, selection.site, selection.queue)):
+        shell.screen.note(unknown)
+    if counts.get(JobState.HELD.value):
+        _told(shell, client.explain_jobs(replace(selection, states=(JobState.HELD,))))
 
 
 def _told(shell: Shell, reply: ExplainReply) -> None:

@@ -13,12 +13,12 @@ import click
 from pilot.errors import InvalidInput
 from pilot.states import JobState
 from pilot.views import JobPage, Selection, VerbResult
-from pilotage import words
+from pilotage import places, words
 from pilotage.client import Client
 from pilotage.exits import Exit
 from pilotage.moments import moment
 from pilotage.rendering_errors import code_facts
-from pilotage.rendering_jobs import attempts_table, job_facts, jobs_table
+from pilotage.rendering_jobs import attempts_table, delivered_facts, job_facts, jobs_table
 from pilotage.shell import F, Shell, States, common, flat, id_range
 
 _STATES = [state.value for state in JobState]
@@ -104,6 +104,7 @@ def jobs(shell: Shell, selection: Selection, everybody: bool, limit: int) -> Non
     """
     with shell.client() as client:
         page = _page(client, own(client, selection, everybody), limit)
+        unknown = "" if page.jobs else places.unknown(client, selection.site, selection.queue)
     if shell.screen.json:
         shell.screen.data(page)
         return
@@ -111,6 +112,8 @@ def jobs(shell: Shell, selection: Selection, everybody: bool, limit: int) -> Non
     total = sum(page.counts.values())
     summary = words.counts(page.counts, _STATES) or "no jobs"
     shell.screen.note(f"{summary}" + (f"; {len(page.jobs)} of {total:,} shown" if page.next else ""))
+    if unknown:
+        shell.screen.note(unknown)
 
 
 def _page(client: Client, selection: Selection, limit: int) -> JobPage:
@@ -142,6 +145,9 @@ def job(shell: Shell, job_id: int) -> None:
         shell.screen.line()
         shell.screen.table(attempts_table(attempts))
     last = attempts[-1] if attempts else None
+    if last and (went := delivered_facts(last)):
+        shell.screen.line()
+        shell.screen.facts(went)
     if last and last.code:
         shell.screen.line()
         shell.screen.facts(code_facts(last.code))
@@ -186,12 +192,15 @@ def apply(
         )
     with shell.client() as client:
         results = change(client, flat(ids) if ids else own(client, selection, everybody))
+        unknown = "" if results else places.unknown(client, selection.site, selection.queue)
     changed = [result for result in results if result.changed]
     if shell.screen.json:
         shell.screen.data({"results": results})
     else:
         _told(shell, changed)
     _told_why_not(shell, [result for result in results if not result.changed])
+    if unknown:
+        shell.screen.note(unknown)
     if ids and len(changed) < len(results):
         raise click.exceptions.Exit(Exit.PARTLY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,15 +13,18 @@ from typing import Protocol
 
 import click
 
-from pilot.errors import PilotageError, Refusal
+from pilot.errors import InvalidInput, PilotageError, Refusal
 from pilot.looking import LogLine
-from pilot.states import FINAL
+from pilot.states import FINAL, JobState
+from pilotage import words
 from pilotage.client import Client
-from pilotage.commands_results import told_if_unborn
+from pilotage.exits import Exit
 from pilotage.results import Stream
 from pilotage.shell import ASKING, WATCHING, Shell, common, whole_stamp
 
 STREAMS: Sequence[Stream] = ("stdout", "stderr")
+#: Streams that every pilot will have, though they may not have begun.
+_COMING = re.compile(r"boot|pilot|step-.+")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def logs(
     """Print what a job printed, byte for byte.
 
     Its standard output goes to yours, its standard error to yours. With --json each piece is a line of its own, with
-    the name of its stream. PATTERN is a regular expression (RE2).
+    the name of its stream. PATTERN is a regular expression (RE2); of a line that matches 4 kB are shown, and the exit
+    code is 1 when none does.
 
     \b
     Examples:
@@ -70,36 +75,76 @@ def logs(
       pilotage logs 7 --grep 'error|warning' -i
       pilotage logs --pilot 3f9a12bc --stream boot
     """
-    if (job_id is None) == (pilot is None):
-        raise click.UsageError("Name a job by its id, or a pilot with --pilot STAMP.")
+    _sensible(job_id, pilot, stream, only, attempt)
     if grep is not None:
-        if follow:
-            raise click.UsageError("--grep looks at what is there now: leave --follow out.")
+        if follow or offset:
+            raise click.UsageError("--grep looks at all that is there now: leave --follow and --offset out.")
         _grep(shell, Search(grep, fixed, ignore_case), job_id, pilot, stream, only, attempt)
         return
+    if fixed or ignore_case:
+        raise click.UsageError("--fixed and --ignore-case say how to take the PATTERN of --grep, which is not there.")
     if pilot:
-        _of_pilot(shell, pilot, stream or "pilot", follow, offset)
+        _of_pilot(shell, pilot, stream, follow, offset)
         return
-    streams: Sequence[Stream] = (only,) if only else STREAMS
     if follow:
-        _follow(shell, job_id or 0, streams, attempt, offset)
+        _follow(shell, job_id or 0, (only,) if only else STREAMS, attempt, offset)
         return
     with shell.client() as client:
         try:
-            for each in streams:
-                _copy([client.logs(job_id or 0, each, attempt=attempt, offset=offset)], _target(shell, each, only))
+            _printed(shell, client, job_id or 0, only, attempt, offset)
         except Refusal as refusal:
-            told_if_unborn(shell, client, job_id or 0, attempt, refusal, "printed")
+            _told_if_unborn(shell, client, job_id or 0, attempt, refusal)
 
 
-def _of_pilot(shell: Shell, pilot: str, name: str, follow: bool, offset: int) -> None:
+def _sensible(
+    job_id: int | None, pilot: str | None, stream: str | None, only: Stream | None, attempt: int | None
+) -> None:
+    """Raises the error of a wrong command line when an option would have no effect."""
+    if (job_id is None) == (pilot is None):
+        raise click.UsageError("Name a job by its id, or a pilot with --pilot STAMP.")
+    if pilot is None and stream is not None:
+        raise click.UsageError("--stream is of a pilot: of a job, choose with --stdout or --stderr.")
+    if pilot is not None and (only or attempt):
+        raise click.UsageError("--stdout, --stderr and --attempt are of a job: of a pilot, choose with --stream.")
+
+
+def _printed(shell: Shell, client: Client, job_id: int, only: Stream | None, attempt: int | None, offset: int) -> None:
+    """What is there now. Raises `InvalidInput` when no stream is so long."""
+    streams: Sequence[Stream] = (only,) if only else STREAMS
+    too_short: list[InvalidInput] = []
+    for each in streams:
+        try:
+            content = client.logs(job_id, each, attempt=attempt, offset=offset)
+        except InvalidInput as problem:
+            too_short.append(problem)
+        else:
+            _copy([content], _target(shell, each, only))
+    if len(too_short) == len(streams):
+        raise InvalidInput(
+            "--offset", "; ".join(f"{each}: {one.problem}" for each, one in zip(streams, too_short, strict=True))
+        )
+
+
+def _of_pilot(shell: Shell, pilot: str, stream: str | None, follow: bool, offset: int) -> None:
     with shell.client(WATCHING if follow else ASKING) as client:
-        stamp = whole_stamp(client, pilot)
+        stamp, name = _stream_of(client, pilot, stream, follow)
         if follow:
             chunks: Iterable[bytes] = client.follow_pilot(stamp, name, offset=offset)
         else:
             chunks = [client.pilot_logs(stamp, name, offset=offset)]
         _copy(chunks, _Lines(name) if shell.screen.json else sys.stdout.buffer)
+
+
+def _stream_of(client: Client, pilot: str, stream: str | None, to_come: bool = False) -> tuple[str, str]:
+    """The stamp of a pilot, and which of its streams is meant. Raises `PilotageError` for one that it does not have."""
+    stamp = whole_stamp(client, pilot)
+    if stream is None or (to_come and _COMING.fullmatch(stream)):
+        return stamp, stream or "pilot"
+    there = client.pilot(stamp).streams
+    if stream not in there:
+        names = ", ".join(sorted(name for name in there if not name.startswith("job-"))) or "none yet"
+        raise PilotageError(f"Pilot {words.stamp(stamp)} has no stream {stream}; it has {names}.")
+    return stamp, stream
 
 
 def _grep(
@@ -111,25 +156,34 @@ def _grep(
     only: Stream | None,
     attempt: int | None,
 ) -> None:
+    """Print the lines that match; ends with the code FAILED when there are none."""
     how = {"plain": search.fixed, "ignore_case": search.ignore_case}
+    found = 0
     with shell.client() as client:
         if pilot:
-            name = stream or "pilot"
-            _lines_found(shell, name, client.search_pilot(whole_stamp(client, pilot), search.pattern, name, **how))
-            return
-        try:
-            for each in (only,) if only else STREAMS:
-                _lines_found(shell, each, client.search(job_id or 0, search.pattern, each, attempt=attempt, **how))
-        except Refusal as refusal:
-            told_if_unborn(shell, client, job_id or 0, attempt, refusal, "printed")
+            stamp, name = _stream_of(client, pilot, stream)
+            found += _lines_found(shell, name, client.search_pilot(stamp, search.pattern, name, **how))
+        else:
+            try:
+                for each in (only,) if only else STREAMS:
+                    lines = client.search(job_id or 0, search.pattern, each, attempt=attempt, **how)
+                    found += _lines_found(shell, each, lines)
+            except Refusal as refusal:
+                _told_if_unborn(shell, client, job_id or 0, attempt, refusal)
+    if not found:
+        raise click.exceptions.Exit(Exit.FAILED)
 
 
-def _lines_found(shell: Shell, stream: str, lines: Iterable[LogLine]) -> None:
+def _lines_found(shell: Shell, stream: str, lines: Iterable[LogLine]) -> int:
+    """Print them; returns how many there were."""
+    found = 0
     for line in lines:
+        found += 1
         if shell.screen.json:
             sys.stdout.write(json.dumps({"stream": stream, "offset": line.offset, "text": line.text}) + "\n")
         else:
             sys.stdout.write(line.text + "\n")
+    return found
 
 
 class Target(Protocol):
@@ -218,3 +272,15 @@ def _together(followers: Sequence[_Follower]) -> None:
     for follower in followers:
         if follower.problem:
             raise follower.problem
+
+
+def _told_if_unborn(shell: Shell, client: Client, job_id: int, attempt: int | None, refusal: Refusal) -> None:
+    """Say that a job has had no attempt yet, when that is what was refused; raises the refusal otherwise."""
+    view = client.job(job_id).job if refusal.type == "not-found" and not attempt else None
+    if view is None or view.attempt:
+        raise refusal
+    if view.state in FINAL:
+        shell.screen.note(f"job {job_id} is {view.state.value} and never ran: nothing was printed")
+        return
+    verb = "waits" if view.state is JobState.WAITING else f"is {view.state.value}"
+    shell.screen.note(f"job {job_id} {verb}: nothing is printed yet; `pilotage explain {job_id}` says why")

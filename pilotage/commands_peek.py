@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from pilot.errors import Refusal
+from pilot.errors import PilotageError
 from pilot.protocol import MAX_PEEK
 from pilotage import words
 from pilotage.shell import Shell, common
@@ -40,13 +40,17 @@ def peek(shell: Shell, job_id: int, path: str, tail: bool, offset: int | None, m
     if shell.screen.json:
         shell.screen.data(found)
     if found.problem:
-        raise Refusal("not-found", found.problem)
+        raise PilotageError(found.problem)
+    if not found.folder and found.offset > found.size:
+        raise PilotageError(f"{found.path} has {found.size} bytes until now, and none at {found.offset}.")
     if shell.screen.json:
+        return
+    if found.folder:  # names are the payload's to choose: they may not steer a terminal
+        for line in found.content.decode("utf-8", "replace").rstrip("\n").split("\n"):
+            shell.screen.line(line)
         return
     sys.stdout.buffer.write(found.content)
     sys.stdout.buffer.flush()
-    if found.folder:
-        return
     end = found.offset + len(found.content)
     if found.offset or end < found.size:
         shell.screen.note(f"bytes {found.offset} to {end} of {words.size(found.size)}; see --tail, --offset, --bytes")

@@ -9,8 +9,8 @@ import click
 from pilot import units
 from pilot.errors import InvalidInput
 from pilot.states import ENROLLED, LIVE_PILOT, PilotState
-from pilotage import words
-from pilotage.rendering_jobs import attempts_table
+from pilotage import places, words
+from pilotage.rendering_jobs import leases_table
 from pilotage.rendering_pilots import pilot_facts, pilots_table
 from pilotage.shell import Shell, States, common, whole_stamp
 from pilotage.timeline import last_lines, steps_table
@@ -33,13 +33,14 @@ def pilots(shell: Shell, states: tuple[tuple[PilotState, ...], ...], queue: str 
     wanted = tuple(state for some in states for state in some) or (() if everything else tuple(LIVE_PILOT))
     with shell.client() as client:
         found = tuple(client.pilots(wanted, queue))
+        unknown = "" if found else places.unknown(client, None, queue)
     if shell.screen.json:
         shell.screen.data({"pilots": found})
         return
     shell.screen.table(pilots_table(found, time.time()))
     if not found:
         shell.screen.note(
-            "no pilots" + ("" if everything or states else " live now; --all shows those that have ended")
+            unknown or "no pilots" + ("" if everything or states else " live now; --all shows those that have ended")
         )
 
 
@@ -70,7 +71,7 @@ def pilot(shell: Shell, stamp: str) -> None:
             shell.screen.line(line)
     if detail.leases:
         shell.screen.line()
-        shell.screen.table(attempts_table(detail.leases))
+        shell.screen.table(leases_table(detail.leases))
 
 
 def _order(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None, verb: str) -> None:

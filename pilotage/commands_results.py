@@ -7,11 +7,14 @@ from pathlib import Path
 
 import click
 
-from pilot.errors import Refusal
+from pilot.errors import PilotageError
 from pilot.protocol import OutputFile
-from pilot.states import FINAL, JobState
+from pilot.states import FINAL, LEASED
+from pilot.views import JobOutputs
 from pilotage import words
 from pilotage.client import Client
+from pilotage.exits import Exit
+from pilotage.files import Fetched
 from pilotage.screen import Table
 from pilotage.shell import SENDING, Shell, common
 from pilotage.watching import BytesDisplay
@@ -24,28 +27,47 @@ from pilotage.watching import BytesDisplay
 )
 @click.option("--attempt", type=click.IntRange(1), help="Of this attempt.  [default: the newest]")
 @click.option("--list", "only_list", is_flag=True, help="Only list them.")
+@click.option("--force", is_flag=True, help="Replace files of the directory that differ.")
 @common
-def output(shell: Shell, job_id: int, directory: Path | None, attempt: int | None, only_list: bool) -> None:
+def output(
+    shell: Shell, job_id: int, directory: Path | None, attempt: int | None, only_list: bool, force: bool
+) -> None:
     """Fetch the files that a job brought home.
 
-    Each is checked by its SHA-256, and nothing is written outside the directory.
+    Each is checked by its SHA-256, and nothing is written outside the directory. Of a job that has not ended there is
+    nothing to fetch: that is the exit code 1, and 5 when some files were not delivered.
 
     \b
     Example:
       pilotage output 7 -d results
     """
     with shell.client(SENDING) as client:
-        try:
-            outputs = client.outputs(job_id, attempt=attempt)
-        except Refusal as refusal:
-            told_if_unborn(shell, client, job_id, attempt, refusal, "written")
-            return
+        outputs = _outputs(client, job_id, attempt)
         if only_list:
             _listed(shell, outputs.outputs, outputs.undelivered)
             return
         folder = directory or Path(f"job-{job_id}")
         with BytesDisplay("fetching", shell.screen.err) as display:
-            fetched = client.fetch_outputs(job_id, folder, attempt=outputs.attempt, progress=display)
+            fetched = client.fetch_outputs(job_id, folder, attempt=outputs.attempt, force=force, progress=display)
+    _told(shell, job_id, fetched)
+    if fetched.undelivered:
+        raise click.exceptions.Exit(Exit.PARTLY)
+
+
+def _outputs(client: Client, job_id: int, attempt: int | None) -> JobOutputs:
+    """What an attempt brought home. Raises `PilotageError` when the job has not got that far."""
+    view = client.job(job_id).job
+    if attempt is None and view.state not in FINAL:
+        look = f"`pilotage explain {job_id}` says why"
+        if view.state in LEASED:
+            look = f"`pilotage peek {job_id}` looks into its directory, --attempt N fetches what an earlier one left"
+        raise PilotageError(f"Job {job_id} is {view.state.value} and has not ended yet: nothing to fetch; {look}.")
+    if attempt is None and not view.attempt:
+        raise PilotageError(f"Job {job_id} is {view.state.value} and never ran: nothing was written.")
+    return client.outputs(job_id, attempt=attempt)
+
+
+def _told(shell: Shell, job_id: int, fetched: Fetched) -> None:
     if shell.screen.json:
         shell.screen.data({"files": [str(path) for path in fetched.files], "elsewhere": fetched.elsewhere})
     else:
@@ -66,15 +88,3 @@ def _listed(shell: Shell, files: Sequence[OutputFile], undelivered: Sequence[str
     rows = [(file.name, words.size(file.size), file.sha256[:12], " ".join(file.where)) for file in files]
     rows += [(name, "", "", "not delivered") for name in undelivered]
     shell.screen.table(Table(("FILE", "SIZE", "SHA-256", "WHERE"), rows, right=("SIZE",)))
-
-
-def told_if_unborn(shell: Shell, client: Client, job_id: int, attempt: int | None, refusal: Refusal, what: str) -> None:
-    """Say that a job has had no attempt yet, when that is what was refused; raises the refusal otherwise."""
-    view = client.job(job_id).job if refusal.type == "not-found" and not attempt else None
-    if view is None or view.attempt:
-        raise refusal
-    if view.state in FINAL:
-        shell.screen.note(f"job {job_id} is {view.state.value} and never ran: nothing was {what}")
-        return
-    verb = "waits" if view.state is JobState.WAITING else f"is {view.state.value}"
-    shell.screen.note(f"job {job_id} {verb}: nothing is {what} yet; `pilotage explain {job_id}` says why")

@@ -11,11 +11,11 @@ from pilot.credential import (
     CredentialEvent,
     CredentialHistory,
     CredentialPage,
+    CredentialRemoved,
     CredentialRequest,
     CredentialView,
     Kind,
 )
-from pilot.protocol import Accepted
 from pilotage.asking import Asking
 from pilotage.transport import Request
 
@@ -46,13 +46,13 @@ class CredentialsPart(Asking):
         """All of them, by name, without what is secret."""
         return self._get(CredentialPage, "/v1/credentials", {"owner": owner}).credentials
 
-    def remove_credential(self, name: str, owner: str | None = None) -> None:
+    def remove_credential(self, name: str, owner: str | None = None) -> int:
         """Remove one. Attempts that have it keep it until their end; jobs that name it are held when their turn comes.
 
-        Raises the refusal ``not-found``.
+        Returns how many such jobs wait, counted up to 10,000. Raises the refusal ``not-found``.
         """
         query = {"owner": owner} if owner else None
-        self._transport.ask(Accepted, Request("DELETE", _path(name), query, repeatable=False))
+        return self._transport.ask(CredentialRemoved, Request("DELETE", _path(name), query, repeatable=False)).waiting
 
     def credential_history(self, name: str, owner: str | None = None) -> tuple[CredentialEvent, ...]:
         """What was done with one, the newest first; also after it was removed."""

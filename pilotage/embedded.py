@@ -20,6 +20,8 @@ UP, DOWN = 60.0, 60.0
 LOOK = 0.1
 #: Lines of its log that tell why a central did not come up.
 LAST_LINES = 5
+#: What a verb of the central was to do, when it could not.
+_FAILED = {"init": "The central cannot be set up", "backup": "No copy can be made"}
 _BUILT = Path(__file__).resolve().parent.parent / "dist" / "pilot.pyz"
 
 
@@ -61,7 +63,7 @@ class Embedded:
         done = subprocess.run(central(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
             said = done.stderr.strip().removeprefix("central: ") or f"it ended with code {done.returncode}"
-            raise PilotageError(f"The central cannot {arguments[0]}: {said}")
+            raise PilotageError(f"{_FAILED.get(arguments[0], arguments[0])}: {said}")
         return done.stdout.strip()
 
     def start(self, workers: int | None = None) -> subprocess.Popen[bytes]:

@@ -7,6 +7,9 @@ from enum import IntEnum
 from pilot.errors import REFUSALS, InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
 from pilotage.connection import NotConfigured
 
+#: Refusals whose own words say it all: what is to be done about their kind is for programs.
+_WHOLE = frozenset({"invalid", "forbidden", "not-found", "conflict", "too-large", "gap", "digest-mismatch"})
+
 
 class Exit(IntEnum):
     """Exit codes of `pilotage`; `docs/exit-codes.md` explains them."""
@@ -16,7 +19,7 @@ class Exit(IntEnum):
     USAGE = 2  #: wrong command line, or a job file with mistakes
     UNREACHABLE = 3  #: no central could be reached, or none is configured
     JOBS_FAILED = 4  #: jobs that were waited for failed or were killed
-    PARTLY = 5  #: some of the jobs named were not changed
+    PARTLY = 5  #: some of the jobs named were not changed, or some files not delivered
     INTERRUPTED = 130  #: Ctrl-C
 
 
@@ -35,6 +38,10 @@ def sentences(error: PilotageError) -> str:
         return "\n".join(str(problem) for problem in error.problems)
     if isinstance(error, Refusal) and error.type in REFUSALS:
         detail = error.detail.rstrip(".")
+        detail = detail[:1].upper() + detail[1:]
+        if error.type in _WHOLE:
+            bound = error.expected if error.type == "too-large" else None
+            return f"{detail}{f' (expected at most {bound})' if bound and bound not in detail else ''}."
         action = f"try again in {error.retry_after:g} s" if error.retry_after else REFUSALS[error.type].action
-        return f"{detail[:1].upper()}{detail[1:]}: {action}."
+        return f"{detail}: {action}."
     return str(error)

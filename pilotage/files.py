@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,8 @@ BLOCK = 256 * 1024
 AT_ONCE = 4
 #: Downloads that break off are resumed so often without a byte in between.
 ATTEMPTS = 5
+#: Files that a refusal to replace some names.
+MOST_NAMED = 3
 
 #: Told as files move: bytes done, bytes in all.
 Progress = Callable[[int, int], None]
@@ -112,9 +114,30 @@ def place(folder: Path, name: str) -> Path:
     return target
 
 
+def spare(files: Sequence[OutputFile], targets: Sequence[Path]) -> None:
+    """Raises `PilotageError` when something else is in the place of a file."""
+    taken = [
+        str(target)
+        for file, target in zip(files, targets, strict=True)
+        if os.path.lexists(target) and not _is_there(file, target)
+    ]
+    if taken:
+        more = f" and {len(taken) - MOST_NAMED:,} more" if len(taken) > MOST_NAMED else ""
+        raise PilotageError(
+            f"Nothing is fetched: in its place there is something else, {', '.join(taken[:MOST_NAMED])}{more}. Choose"
+            " another folder, or say --force to replace it."
+        )
+
+
+def _is_there(file: OutputFile, target: Path) -> bool:
+    if not target.is_file() or target.is_symlink() or target.stat().st_size != file.size:
+        return False
+    return digest(target).sha256 == file.sha256
+
+
 def download(transport: Transport, file: OutputFile, target: Path) -> None:
     """Put a file into its place when all of it has come and its digest fits; what is there already stays."""
-    if target.is_file() and not target.is_symlink() and digest(target).sha256 == file.sha256:
+    if _is_there(file, target):
         return
     aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import requests
 
+from pilot.errors import InvalidInput
 from pilot.looking import LogLine, LogMatches
 from pilotage import sse
 from pilotage.transport import Request, Transport
@@ -16,13 +17,17 @@ RANGE = 8 * 1024 * 1024
 
 
 def read(transport: Transport, path: str, query: dict[str, int], offset: int) -> Iterator[bytes]:
-    """What there is now, from an offset on."""
+    """What there is now, from an offset on. Raises `InvalidInput` when there are not so many bytes."""
+    first = offset
     while True:
         answer = transport.send(Request("GET", path, {**query, "offset": offset, "length": RANGE}))
+        size = int(answer.headers.get("Pilotage-Size", 0))
+        if first > size and not answer.content:
+            raise InvalidInput("offset", f"this log has {size} bytes until now, and none at {first}")
         if answer.content:
             yield answer.content
         offset += len(answer.content)
-        if not answer.content or offset >= int(answer.headers.get("Pilotage-Size", 0)):
+        if not answer.content or offset >= size:
             return
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from pilotage.rounding import percentages
+
 #: Measures in units of the picture: it is 1280 wide, as a slide is.
 WIDTH, MARGIN, LABELS, FIGURES = 1280, 40, 220, 130
 BAR, STEP, TOP, LEGEND, LEGEND_COLUMNS = 44, 64, 110, 34, 4
@@ -51,8 +53,9 @@ def stacked(title: str, note: str, kinds: Sequence[Kind], bars: Sequence[Bar]) -
     ]
     for place, bar in enumerate(bars):
         body += _bar(TOP + STEP * place, bar, kinds)
+    shares = percentages([sum(bar.parts[kind] for bar in bars) for kind in shown])
     for place, kind in enumerate(shown):
-        body += _entry(place, legend, kinds[kind], _share(kind, bars))
+        body += _entry(place, legend, kinds[kind], shares[place])
     return "\n".join([*body, "</svg>", ""])
 
 
@@ -79,19 +82,14 @@ def _bar(top: int, bar: Bar, kinds: Sequence[Kind]) -> list[str]:
     return drawn
 
 
-def _entry(place: int, top: int, kind: Kind, share: float) -> list[str]:
+def _entry(place: int, top: int, kind: Kind, share: str) -> list[str]:
     line, column = divmod(place, LEGEND_COLUMNS)
     x = MARGIN + column * (WIDTH - 2 * MARGIN) / LEGEND_COLUMNS
     y = top + line * LEGEND
     return [
         f'<rect x="{x:.0f}" y="{y}" width="20" height="20" fill="{kind.colour}"/>',
-        _text(x + 30, y + 17, f"{kind.name}  {100 * share:.1f} %", 18, colour="#333333"),
+        _text(x + 30, y + 17, f"{kind.name}  {share}", 18, colour="#333333"),
     ]
-
-
-def _share(kind: int, bars: Sequence[Bar]) -> float:
-    whole = sum(sum(bar.parts) for bar in bars)
-    return sum(bar.parts[kind] for bar in bars) / whole if whole else 0.0
 
 
 def _text(

@@ -53,6 +53,12 @@ def code_facts(code: str) -> list[tuple[str, str]]:
     return [("error", f"{code}: {found.means}"), ("to do", f"{found.todo} ({found.who.value})")]
 
 
+def refusal_facts(name: str) -> list[tuple[str, str]]:
+    """What a refusal of the central means and what to do, as names and values."""
+    kind = REFUSALS[name]
+    return [("refusal", f"{name}: {kind.title}."), ("to do", f"{_sentence(kind.action)}.")]
+
+
 def errors_table(entries: Iterable[Entry]) -> Table:
     """A row for each line of the catalogue."""
     rows = [(found.code.value, found.who.value, found.means, found.todo) for found in entries]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pilot.destination import SANDBOX
 from pilot.protocol import StopSignal
+from pilot.states import Phase
 from pilot.units import show_duration
 from pilot.views import AttemptView, ExplainedJobs, JobDetail, JobExplanation, JobView, NeedFailure
 from pilotage import words
@@ -63,10 +65,36 @@ def job_facts(detail: JobDetail, now: float) -> list[tuple[str, str]]:
         ("retries", f"{detail.retries_used} of {detail.retries} used" if detail.retries else ""),
         ("requeued", _requeued(detail.blameless_ends)),
         ("parameters", ", ".join(f"{name} = {value}" for name, value in job.parameters.items())),
-        ("inputs", words.some(detail.inputs)),
-        ("outputs", words.some(detail.outputs)),
+        ("inputs", _inputs(detail)),
+        ("outputs", _outputs(detail)),
         ("once was", f"job {job.parent}" if job.parent else ""),
     ]
+
+
+def _inputs(detail: JobDetail) -> str:
+    """The names of what the central keeps, and a line for each input that comes by URL."""
+    urls = [f"{one.name} from {one.url}" for one in detail.urls]
+    return _first_lines(([words.some(detail.inputs)] if detail.inputs else []) + urls)
+
+
+def _outputs(detail: JobDetail) -> str:
+    """The patterns that go to the central's store, and a line for each that goes elsewhere."""
+    here = [rule.pattern for rule in detail.output_rules if not rule.to] if detail.output_rules else detail.outputs
+    away = [f"{rule.pattern} to {', else '.join(rule.to)}" for rule in detail.output_rules if rule.to]
+    return _first_lines(([words.some(here)] if here else []) + away)
+
+
+def delivered_facts(attempt: AttemptView) -> list[tuple[str, str]]:
+    """Where the outputs of an attempt went; nothing where all are in the central's store."""
+    went = [
+        f"{file.name} is at {', '.join(file.where)}" for file in attempt.outputs if file.where not in ((), (SANDBOX,))
+    ]
+    return [("delivered", _first_lines(went))] if went else []
+
+
+def _first_lines(lines: Sequence[str], most: int = 10) -> str:
+    more = [f"and {len(lines) - most:,} more"] if len(lines) > most else []
+    return "\n".join([*lines[:most], *more])
 
 
 def _cpu_time(seconds: int | None) -> str:
@@ -97,7 +125,7 @@ def attempts_table(attempts: Sequence[AttemptView]) -> Table:
     rows = [
         (
             str(one.attempt),
-            one.outcome.value if one.outcome else one.phase.value,
+            _end(one),
             one.site,
             words.stamp(one.pilot),
             str(one.cores),
@@ -113,14 +141,43 @@ def attempts_table(attempts: Sequence[AttemptView]) -> Table:
     return Table(columns, rows, right=("TRY", "CORES", "WALL", "CPU", "MEMORY"))
 
 
+def _end(attempt: AttemptView) -> str:
+    """How it ended, or where it is. One that ended without an outcome never ran: it says nothing about its job."""
+    if attempt.outcome:
+        return attempt.outcome.value
+    return "given back" if attempt.phase is Phase.ENDED else attempt.phase.value
+
+
+def leases_table(attempts: Sequence[AttemptView]) -> Table:
+    """A row for each attempt that a pilot has: whose site and stamp are known where the table is shown."""
+    rows = [
+        (
+            str(one.job),
+            str(one.attempt),
+            _end(one),
+            str(one.cores),
+            words.clock(one.started),
+            words.seconds(one.usage.wall),
+            words.seconds(one.usage.cpu),
+            words.size(one.usage.memory_peak),
+            attempt_note(one),
+        )
+        for one in attempts
+    ]
+    columns = ("JOB", "TRY", "PHASE", "CORES", "STARTED", "WALL", "CPU", "MEMORY", "NOTE")
+    return Table(columns, rows, right=("JOB", "TRY", "CORES", "WALL", "CPU", "MEMORY"))
+
+
 def attempt_note(attempt: AttemptView) -> str:
-    """How an attempt ended, in a few words."""
+    """How an attempt ended, or what it tries again, in a few words."""
+    waits = attempt.usage.waits_for
     parts = [
         attempt.message,
         "" if attempt.message or not attempt.exit_code else f"exit code {attempt.exit_code}",
         "" if attempt.message or not attempt.signal else f"signal {attempt.signal}",
         "" if attempt.message or not attempt.limit else f"limit: {attempt.limit}",
-        f"not delivered: {', '.join(attempt.undelivered)}" if attempt.undelivered else "",
+        f"not delivered: {words.some(attempt.undelivered)}" if attempt.undelivered and not attempt.message else "",
+        f"{'tries' if attempt.outcome is None else 'tried'} again: {waits}" if waits else "",
         f"checkpoint: {words.some([file.name for file in attempt.checkpoint])}" if attempt.checkpoint else "",
     ]
     return "; ".join(part for part in parts if part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pilot.queues import QueueView
+from pilot.queues import PauseView, QueueView
 from pilot.states import PilotState
 from pilot.views import PilotDetail, PilotExplanation, PilotView
 from pilotage import words
@@ -115,4 +115,10 @@ def queue_facts(queue: QueueView) -> list[tuple[str, str]]:
         ("pilots", words.counts(queue.pilots, _STATES) or "none yet"),
         ("demand", f"{words.plural(queue.demand, 'waiting job')} would fit a pilot of it"),
         ("decision", queue.decision or "none yet"),
+        ("paused", _paused(queue.paused)),
+        ("instead of", f"a pause {_paused(queue.instead_of)}" if queue.instead_of else ""),
     ]
+
+
+def _paused(pause: PauseView | None) -> str:
+    return f"by {pause.who} since {words.clock(pause.since)}: {pause.reason}" if pause else ""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from pilot.states import Cause
 from pilot.use import WastePage, WasteRow
 from pilotage import words
 from pilotage.plot import Bar, Kind, stacked
-from pilotage.rendering_usage import core_hours, percent
+from pilotage.rounding import core_hours, percentages
 from pilotage.screen import Table
 
 #: The columns of the short table: causes that belong together.
@@ -47,14 +48,15 @@ MOST_BARS = 12
 def waste_table(page: WastePage) -> Table:
     """A row for each combination of keys, with the share of each group of causes."""
     groups = {name: causes for name, causes in GROUPS.items() if name != "OPEN" or _amount(page.rows, causes)}
+    hours, _ = core_hours([_whole([row]) for row in page.rows])
     rows = [
         (
-            *_labels(row),
+            *_labels(page, row),
             f"{row.pilots:,}",
-            core_hours(_whole([row])),
-            *(percent(_amount([row], causes), _whole([row])) for causes in groups.values()),
+            amount,
+            *percentages([_amount([row], causes) for causes in groups.values()]),
         )
-        for row in page.rows
+        for row, amount in zip(page.rows, hours, strict=True)
     ]
     figures = ("PILOTS", "CORE-HOURS", *groups)
     return Table((*(key.upper() for key in page.by), *figures), rows, right=figures)
@@ -62,48 +64,68 @@ def waste_table(page: WastePage) -> Table:
 
 def causes_table(page: WastePage) -> Table:
     """A row for each combination of keys and each cause."""
+    cells = [(row, cause, part) for row in page.rows for cause, part in _causes(row)]
+    hours, _ = core_hours([_amount([row], (cause,)) for row, cause, _ in cells])
     rows = [
-        (*_labels(row), cause.value, core_hours(amount), percent(amount, _whole([row])))
-        for row in page.rows
-        for cause in KINDS
-        if (amount := _amount([row], (cause,)))
+        (*_labels(page, row), cause.value, amount, part)
+        for (row, cause, part), amount in zip(cells, hours, strict=True)
     ]
     figures = ("CORE-HOURS", "PART")
     return Table((*(key.upper() for key in page.by), "CAUSE", *figures), rows, right=figures)
 
 
+def _causes(row: WasteRow) -> list[tuple[Cause, str]]:
+    """The causes that something went to, each with its part of the row."""
+    causes = [cause for cause in KINDS if _amount([row], (cause,))]
+    return list(zip(causes, percentages([_amount([row], (cause,)) for cause in causes]), strict=True))
+
+
 def waste_total(page: WastePage) -> str:
     """All rows in a sentence."""
-    time = _time(page)
     if not page.rows:
-        return f"no pilot has told of its time {time}"
-    whole = _whole(page.rows)
-    good = percent(_amount(page.rows, GROUPS["GOOD"]), whole)
-    return f"{core_hours(whole)} core-hours, {good} of them in payloads that succeeded; of pilots {time}"
+        return f"no pilot has told of its time{_time(page)}"
+    good = _amount(page.rows, GROUPS["GOOD"])
+    part = percentages([good, _whole(page.rows) - good])[0]
+    return f"{_total(page)} core-hours, {part} of them in payloads that succeeded; of pilots that ended{_time(page)}"
 
 
 def waste_picture(page: WastePage) -> str:
     """The same as SVG: a bar for each row, the largest first."""
+    if not page.rows:
+        return stacked("There is nothing to show", waste_total(page), [], [])
     largest = sorted(page.rows, key=lambda row: -_whole([row]))
-    bars = [_bar(" · ".join(_labels(row)), [row]) for row in largest[:MOST_BARS]]
+    drawn = [(" · ".join(_labels(page, row)), [row]) for row in largest[:MOST_BARS]]
     if len(largest) > MOST_BARS:
-        bars[-1:] = [_bar("all others", largest[MOST_BARS - 1 :])]
-    title = f"Where {core_hours(_whole(page.rows))} core-hours went"
+        drawn[-1:] = [("all others", largest[MOST_BARS - 1 :])]
+    hours, total = core_hours([_whole(rows) for _, rows in drawn])
+    bars = [
+        Bar(label, [_amount(rows, (cause,)) for cause in KINDS], f"{amount} h")
+        for (label, rows), amount in zip(drawn, hours, strict=True)
+    ]
     by = f", by {' and '.join(page.by)}" if page.by else ""
-    return stacked(title, f"pilots {_time(page)}{by}", list(KINDS.values()), bars)
+    return stacked(f"Where {total} core-hours went", f"Pilots that ended{_time(page)}{by}", list(KINDS.values()), bars)
 
 
-def _bar(label: str, rows: list[WasteRow]) -> Bar:
-    return Bar(label, [_amount(rows, (cause,)) for cause in KINDS], f"{core_hours(_whole(rows))} h")
+def _total(page: WastePage) -> str:
+    return core_hours([_whole(page.rows)])[1]
 
 
 def _time(page: WastePage) -> str:
-    end = "and those that live" if page.until is None else f"until {words.clock(page.until)}"
-    return f"that ended since {words.clock(page.since)} {end}"
+    if page.until is None:
+        return f" since {_moment(page.since)}, or live now"
+    return f" from {_moment(page.since)} to {_moment(page.until)}"
 
 
-def _labels(row: WasteRow) -> tuple[str, ...]:
-    return tuple(key or NOBODYS for key in row.keys)
+def _moment(then: float) -> str:
+    """``19 November 2026, 18:33``, of the beginning of a day the date alone; in local time."""
+    local = time.localtime(then)
+    clock = "" if (local.tm_hour, local.tm_min) == (0, 0) else time.strftime(", %H:%M", local)
+    return f"{local.tm_mday} {time.strftime('%B %Y', local)}{clock}"
+
+
+def _labels(page: WastePage, row: WasteRow) -> tuple[str, ...]:
+    keys = zip(page.by, row.keys, strict=True)
+    return tuple(words.stamp(key) if by == "pilot" else key or NOBODYS for by, key in keys)
 
 
 def _amount(rows: Iterable[WasteRow], causes: Iterable[Cause]) -> float:

@@ -103,16 +103,27 @@ class ResultsPart(Asking):
         return self._get(JobOutputs, f"/v1/jobs/{job}/outputs", {"attempt": attempt})
 
     def fetch_outputs(
-        self, job: int, folder: str | Path, *, attempt: int | None = None, progress: files.Progress | None = None
+        self,
+        job: int,
+        folder: str | Path,
+        *,
+        attempt: int | None = None,
+        force: bool = False,
+        progress: files.Progress | None = None,
     ) -> files.Fetched:
-        """Fetch the outputs into a folder, each checked by its digest; nothing is written outside that folder."""
+        """Fetch the outputs into a folder, each checked by its digest; nothing is written outside that folder.
+
+        A file there that differs is replaced only with `force`; otherwise nothing is fetched. Raises `PilotageError`.
+        """
         outputs = self.outputs(job, attempt=attempt)
         here = [file for file in outputs.outputs if "sandbox" in file.where]
         total, done = sum(file.size for file in here), 0
         paths: list[Path] = []
         Path(folder).mkdir(parents=True, exist_ok=True)
-        for file in here:
-            target = files.place(Path(folder), file.name)
+        targets = [files.place(Path(folder), file.name) for file in here]
+        if not force:
+            files.spare(here, targets)
+        for file, target in zip(here, targets, strict=True):
             files.download(self._transport, file, target)
             paths.append(target)
             done += file.size

@@ -1,12 +1,13 @@
 """What is printed: tables and lines for people, one JSON document for programs.
 
 On a terminal tables have colours and fit its width; into a pipe or a file they are plain and whole. Results go to
-standard output, everything else to standard error.
+standard output, everything else to standard error. Characters that would steer a terminal are shown, not sent.
 """
 
 from __future__ import annotations
 
 import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,25 @@ STYLES = {
     "submitted": "yellow",
     "cancelled": "dim",
 }
+#: Kinds of characters that move, hide or reorder what a terminal shows; the joiners of scripts and emoji are none.
+_STEERING = frozenset(("Cc", "Cf", "Cs", "Zl", "Zp"))
+_HARMLESS = frozenset("\n\t\u200c\u200d")
+
+
+def visible(text: str) -> str:
+    """A text of somebody else's with every character seen: ``\\x1b`` instead of an escape. Lines stay lines."""
+    if text.isprintable():
+        return text
+    return "".join(_escaped(char) if _steers(char) else char for char in text)
+
+
+def _steers(char: str) -> bool:
+    return char not in _HARMLESS and unicodedata.category(char) in _STEERING
+
+
+def _escaped(char: str) -> str:
+    number = ord(char)
+    return f"\\x{number:02x}" if number < 0x100 else f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 @dataclass(frozen=True)
@@ -61,19 +81,19 @@ class Screen:
 
     def line(self, text: str = "") -> None:
         """A line of the result."""
-        self.out.print(Text(text))
+        self.out.print(Text(visible(text)))
 
     def note(self, text: str) -> None:
         """A remark beside the result."""
-        self.err.print(Text(text))
+        self.err.print(Text(visible(text)))
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Names with values; those without a value are left out."""
         known = [(name, value) for name, value in pairs if value]
         width = max((len(name) for name, _ in known), default=0)
         for name, value in known:
-            lines = value.splitlines()
-            self.out.print(Text.assemble((f"{name:<{width}}  ", "bold"), _styled(lines[0])))
+            lines = visible(value).split("\n")
+            self.out.print(Text.assemble((f"{visible(name):<{width}}  ", "bold"), _styled(lines[0])))
             for line in lines[1:]:
                 self.line(" " * (width + 2) + line)
 
@@ -113,7 +133,7 @@ def _rich(table: Table) -> RichTable:
 
 
 def _one_line(cell: str) -> str:
-    return " ".join(cell.split())
+    return " ".join(visible(cell).split())
 
 
 def _styled(cell: str) -> Text:

@@ -117,6 +117,7 @@ class Queue:
     resume: bool | None = None  # a monitor that was killed may be followed by another; None: with slot_users
     cache: str = ""  # on the node: where pilots of one user keep what the next ones need not find out again
     reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached from a node with a way to the outside
+    environment: tuple[tuple[str, str], ...] = ()  # names and values that its pilots start with
     settings: protocol.Settings = field(default_factory=protocol.Settings)
 
     def offer(self) -> Offer:

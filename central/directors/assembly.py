@@ -67,6 +67,10 @@ def _director(central: Central, queue: Queue, digest: str, authority: str) -> Si
     def script(stamp: str) -> str:
         return render(_bootstrap(central, queue, computing, stamp, digest, authority))
 
+    async def unfit() -> str:
+        problems = await central.bundles.problems(queue)
+        return f"its pilots could not run: {problems[0]}" if problems else ""
+
     def over(row: PilotRow, state: PilotState, reason: PilotReason, ends: Sequence[Ended]) -> None:
         aftermath.ended(central, row, ends)
         aftermath.gone(central, row, state, reason)
@@ -78,6 +82,7 @@ def _director(central: Central, queue: Queue, digest: str, authority: str) -> Si
         duty=DUTY,
         demand=demand,
         idle_cores=central.dispatcher.idle_cores,
+        unfit=unfit,
         script=script,
         over=over,
     )
@@ -86,7 +91,7 @@ def _director(central: Central, queue: Queue, digest: str, authority: str) -> Si
 def _computing(queue: Queue, pilots: Path) -> ComputingElement:
     """The adapter for the queue's kind; each queue has a folder of its own."""
     if queue.kind == LOCAL:
-        return LocalHost(pilots / queue.name)
+        return LocalHost(pilots / queue.name, dict(queue.environment))
     raise PilotageError(f"queue {queue.name}: there is no computing element of the kind {queue.kind}")
 
 

@@ -119,9 +119,10 @@ def wanted(demand: Demand, supply: Supply, limits: Limits, history: Sequence[Pil
     if bad:
         return Decision(min(count, 1), f"{_told(bad)}; one goes ahead as a probe")
     if count < need:
-        ramp = f"{_count(limits.per_cycle, 'submission')} a cycle"
-        bound = _count(limits.slots, "slot") if room <= limits.per_cycle else ramp
-        return Decision(count, f"{need} pilots would serve {_waiting(demand)}, {bound} allow {count}")
+        most = limits.slots if room <= limits.per_cycle else limits.per_cycle
+        bound = _count(most, "slot") if room <= limits.per_cycle else f"{_count(most, 'submission')} a cycle"
+        allow = "allows" if most == 1 else "allow"
+        return Decision(count, f"{need} pilots would serve {_waiting(demand)}, {bound} {allow} {count}")
     return Decision(count, f"{_count(count, 'pilot')} will serve {_waiting(demand)}")
 
 

@@ -13,13 +13,15 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from central.directors.computing import ComputingError, Listed, Standing, Submission
 
 #: Bytes of output handed out.
 OUTPUT_BOUND = 1024 * 1024
-#: What a pilot on this host inherits; everything else of the central's environment stays here.
+#: What a pilot on this host inherits; of the central's environment everything else stays here.
 ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class LocalHost:
@@ -27,8 +29,9 @@ class LocalHost:
 
     lag = 0.0
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, environment: Mapping[str, str] = _NOTHING) -> None:
         self.folder = folder
+        self.environment = environment  # of each pilot, beside what it inherits
         self.children: dict[str, subprocess.Popen[bytes]] = {}  # only those started by this process
 
     async def submit(self, submissions: Sequence[Submission]) -> Mapping[str, str | ComputingError]:
@@ -49,7 +52,7 @@ class LocalHost:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=place,
-                    env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+                    env={**{name: os.environ[name] for name in ENVIRONMENT if name in os.environ}, **self.environment},
                     start_new_session=True,
                 )
         except OSError as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from central.directors.computing import ComputingElement, ComputingError, Listed, Submission
@@ -55,6 +55,7 @@ class SiteDirector:
         duty: str,
         demand: Callable[[], Demand],
         idle_cores: Callable[[Sequence[str]], int],  # free on pilots with these stamps
+        unfit: Callable[[], Awaitable[str]],
         script: Callable[[str], str],
         over: Callable[[PilotRow, PilotState, PilotReason, Sequence[Ended]], None],
     ) -> None:
@@ -64,6 +65,7 @@ class SiteDirector:
         self.duty = duty
         self.demand = demand
         self.idle_cores = idle_cores
+        self.unfit = unfit  # why no pilot of this queue could run; empty: nothing is known against it
         self.script = script  # stamp → the wrapper's text
         self.over = over  # told of every pilot that the director closes
         self.decision = Decision(0, "the director has not looked yet")
@@ -76,21 +78,26 @@ class SiteDirector:
         except ComputingError as error:
             self.decision = Decision(0, f"the computing element could not be asked: {error}")
             return
-        paused = next((pause for pause in await self.store.pauses() if pause.queue == self.plan.name), None)
+        why = await self._closed()
         live, _ = await self.store.pilots(None, states=sorted(LIVE_PILOT), queue=self.plan.name, limit=100_000)
         for row in live:
-            await self._act(row, listed.get(row.stamp), epoch, now, paused is not None)
+            await self._act(row, listed.get(row.stamp), epoch, now, bool(why))
         await self._clear({row.stamp for row in live}, listed, now)
-        if paused:
-            self.decision = Decision(0, str(paused))
+        if why:
+            self.decision = Decision(0, why)
         else:
             await self._supply(epoch, now)
 
-    async def _act(self, row: PilotRow, entry: Listed | None, epoch: int, now: float, paused: bool) -> None:
+    async def _closed(self) -> str:
+        """Why nothing is to be submitted, whatever waits; empty: nothing speaks against it."""
+        paused = next((pause for pause in await self.store.pauses() if pause.queue == self.plan.name), None)
+        return str(paused) if paused else await self.unfit()
+
+    async def _act(self, row: PilotRow, entry: Listed | None, epoch: int, now: float, closed: bool) -> None:
         action = follow(row, entry, now, self.computing.lag)
         if action.step is Step.ADOPT and entry:
             await self.store.submitted(row.stamp, entry.reference)
-        elif action.step is Step.RESUBMIT and not paused:
+        elif action.step is Step.RESUBMIT and not closed:
             await self._submit([row.stamp], epoch, fresh=False)
         elif action.step is Step.CANCEL:
             await self._cancel(row.reference or (entry.reference if entry else ""))

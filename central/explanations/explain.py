@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from central.explanations.paused import Pauses, whose_pilots
 from central.explanations.policed import Policed, told
 from central.explanations.unproved import Unproved, because
 from central.fleet.presence import FreePilot
-from central.matching.matcher import Free, Miss, amount_misses, distance, failures, fits, granted, kind_misses
+from central.matching.matcher import Free, Miss, amount_misses, distance, failures, granted, kind_misses
 from central.records import LimitUse, PilotRow, Suspicion, TaskQueue
 from central.store.limiting import Place, counts, demanded_tags, room
 from pilot.protocol import Needs, NoMatch, Offer
@@ -35,18 +36,6 @@ def nothing_for(offer: Offer, waiting: Sequence[TaskQueue]) -> tuple[NoMatch, st
     if not nearest:
         return "nothing-fits", "what fits was given to others"
     return "nothing-fits", f"no waiting job fits; the nearest {_sentence(nearest)}"
-
-
-def never_satisfiable(needs: Needs, community: str, offers: Sequence[Offer]) -> str | None:
-    """Why no configured queue could ever run such a job, where `offers` are what their pilots would offer."""
-    queue = TaskQueue(0, community, "", "", needs)
-    serving = [offer for offer in offers if community in offer.communities]
-    if any(fits(queue, offer) for offer in serving):
-        return None
-    if not serving:
-        return f"no configured queue serves {community}"
-    nearest = min(serving, key=lambda offer: distance(failures(queue, offer)))
-    return f"no configured queue can run it; at the nearest, {nearest.queue}, it {_sentence(failures(queue, nearest))}"
 
 
 def _sentence(misses: Sequence[Miss]) -> str:
@@ -103,6 +92,7 @@ class Circumstances:
     candidates: Sequence[Candidate]
     decisions: Mapping[str, str]
     limits: Sequence[LimitUse] = ()
+    paused: Pauses = field(default_factory=dict)
 
     @cached_property
     def kinds(self) -> tuple[Sequence[Offer], Sequence[int]]:
@@ -153,7 +143,7 @@ def explain(job: JobView, needs: Needs, now: Circumstances, standing: Standing =
     """Why a job waits, as things are now."""
     if job.state is not JobState.WAITING:
         return JobExplanation(job.id, job.state, not_waiting(job))
-    return explain_looked(job, look(task_queue(job, needs), now), now.decisions, standing)
+    return explain_looked(job, look(task_queue(job, needs), now), now, standing)
 
 
 def task_queue(job: JobView, needs: Needs) -> TaskQueue:
@@ -161,22 +151,22 @@ def task_queue(job: JobView, needs: Needs) -> TaskQueue:
     return TaskQueue(job.task_queue, job.community, job.group, job.owner, needs)
 
 
-def explain_looked(
-    job: JobView, looked: Sequence[Looked], decisions: Mapping[str, str], standing: Standing
-) -> JobExplanation:
+def explain_looked(job: JobView, looked: Sequence[Looked], now: Circumstances, standing: Standing) -> JobExplanation:
     """Why a job waits, of whose task queue it was looked what each candidate lacks."""
     pilots, queues = _count_of(looked, pilots=True), _count_of(looked, pilots=False)
     fitting = [one for one in looked if not one.misses]
     fitting_queues = [one.candidate.offer.queue for one in fitting if not one.candidate.is_pilot]
     fitting_pilots = _count_of(fitting, pilots=True)
+    queues_said = whose_pilots(fitting_queues, now.paused) if fitting_queues else ""
     found = _failures(looked, job.community)
     visible = [one for one in looked if one.misses and job.community in one.candidate.offer.communities]
     nearest = min(visible, key=lambda one: distance(one.misses), default=None)
+    decisions = {**now.decisions, **now.paused}
     undecided = "its director has not looked yet"
     return JobExplanation(
         job=job.id,
         state=job.state,
-        summary=_summary(looked, fitting_pilots, fitting_queues, found, standing.ahead),
+        summary=_summary(looked, fitting_pilots, queues_said, found, standing.ahead),
         pilots=pilots,
         queues=queues,
         fitting_pilots=fitting_pilots,
@@ -276,7 +266,7 @@ def _example(found: Sequence[tuple[Looked, Miss]]) -> str:
 
 
 def _summary(
-    looked: Sequence[Looked], pilots: int, queues: Sequence[str], found: Sequence[NeedFailure], ahead: int | None
+    looked: Sequence[Looked], pilots: int, queues: str, found: Sequence[NeedFailure], ahead: int | None
 ) -> str:
     if not looked:
         return "There is no live pilot and no configured queue"
@@ -291,7 +281,7 @@ def _summary(
         first = doubted[0].candidate
         return f"It would fit {many}, and waits: the machine of {first.name} is {first.barred}"
     if queues:
-        return f"No live pilot has room for it now{_by_policy(looked)}; pilots of {', '.join(queues)} would have"
+        return f"No live pilot has room for it now{_by_policy(looked)}; {queues}"
     every = sum(one.candidate.count for one in looked)
     everywhere = [one for one in found if one.pilots + one.queues == every]
     if everywhere:

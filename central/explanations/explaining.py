@@ -61,11 +61,14 @@ async def job(central: Central, detail: JobDetail) -> JobExplanation:
         attempts = await central.store.attempts(detail.job.community, detail.job.id)
         ended = [attempt.code for attempt in attempts if attempt.outcome is not None]
         explained = explain(detail.job, detail.needs, Circumstances((), {}))
+        waits = attempts[-1].usage.waits_for if attempts and attempts[-1].outcome is None else None
+        if waits:
+            explained = replace(explained, summary=f"{explained.summary}; tried again: {waits}")
         return replace(explained, code=ended[-1] if ended and detail.job.state not in LEASED else "")
     now = await _circumstances(central)
     looked = look(task_queue(detail.job, detail.needs), now)
     place = await _standing(central, detail.job, looked, await _shares(central))
-    return explain_looked(detail.job, looked, now.decisions, place)
+    return explain_looked(detail.job, looked, now, place)
 
 
 async def jobs(central: Central, community: str | None, request: ExplainRequest) -> ExplainReply:
@@ -110,7 +113,8 @@ async def _circumstances(central: Central) -> Circumstances:
     now = await central.store.now() if any(row.suspect for row in rows) else 0.0
     pilots = [agent for row in rows for agent in _agents(central, row, now)]
     queues = [Candidate.queue(expected(queue)) for queue in central.settings.queues]
-    return Circumstances(distinct([*pilots, *queues]), central.decisions, await central.store.limits())
+    paused = {pause.queue: str(pause) for pause in await central.store.pauses()}
+    return Circumstances(distinct([*pilots, *queues]), central.decisions, await central.store.limits(), paused)
 
 
 def _agents(central: Central, row: PilotRow, now: float) -> list[Candidate]:
@@ -164,7 +168,7 @@ async def _waiting(central: Central, waiting: Mapping[int, list[JobView]]) -> li
             if len(waiting) <= PLACED
             else Standing(shares=_lines(shares, views[0]))
         )
-        explained = explain_looked(views[0], looked, now.decisions, place)
+        explained = explain_looked(views[0], looked, now, place)
         found.append(ExplainedJobs(tuple(view.id for view in views), explained))
         await asyncio.sleep(0)  # others have a turn
     return found

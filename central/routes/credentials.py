@@ -14,13 +14,13 @@ from pilot.credential import (
     CredentialEvent,
     CredentialHistory,
     CredentialPage,
+    CredentialRemoved,
     CredentialRequest,
     CredentialView,
     Kind,
     check,
 )
 from pilot.errors import InvalidJob, Refusal
-from pilot.protocol import Accepted
 
 #: Credentials of one owner.
 MOST = 100
@@ -28,6 +28,8 @@ MOST = 100
 MAX_REQUEST = 256 * 1024
 #: Lines of a history.
 MAX_EVENTS = 1000
+#: Waiting jobs that name a credential which is removed are counted so far.
+MAX_COUNTED = 10_000
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,21 @@ async def page(call: Call[None]) -> CredentialPage:
     return CredentialPage(tuple(_view(call, row) for row in rows))
 
 
-async def remove(call: Call[None]) -> Accepted:
+async def remove(call: Call[None]) -> CredentialRemoved:
     """Remove one. Attempts that have it keep it until their end; jobs that name it are held when they are matched."""
     owner, name = _owner(call), call.text("name")
     note = _note(call.person, "removed", owner, name)
     await call.central.store.remove_credential(call.person.community, owner, name, note)
-    return Accepted()
+    return CredentialRemoved(await _naming(call, owner, name))
+
+
+async def _naming(call: Call[None], owner: str, name: str) -> int:
+    """How many jobs of the owner's wait and name it; of very many, the bound."""
+    central, found = call.central, 0
+    for task, _ in central.dispatcher.queues.queues((call.person.community,)):
+        if task.owner == owner and found < MAX_COUNTED:
+            found += len(await central.store.waiting_for(task.id, name, MAX_COUNTED - found))
+    return found
 
 
 async def history(call: Call[None]) -> CredentialHistory:
@@ -124,7 +135,7 @@ ROUTES = (
         reply=CredentialView,
         bound=MAX_REQUEST,
     ),
-    Route("DELETE", _PATH, remove, (Who.MEMBER,), "Remove a credential", reply=Accepted, query=OwnerQuery),
+    Route("DELETE", _PATH, remove, (Who.MEMBER,), "Remove a credential", reply=CredentialRemoved, query=OwnerQuery),
     Route(
         "GET",
         f"{_PATH}/history",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from central import aftermath
 from central.explanations import explaining
 from central.records import LiveAttempt, PilotRow
 from central.serving.http import Call, Route
+from central.serving.journal import in_a_line
 from central.trust.rules import Who, community_of, may_see_pilot
 from pilot.codes import of_pilot
 from pilot.errors import InvalidInput, Refusal
@@ -23,6 +25,8 @@ from pilot.views import (
     PilotPage,
     PilotView,
 )
+
+log = logging.getLogger(__name__)
 
 MAX_PAGE = 1000
 #: Orders that a person may give to a pilot; a payload is killed by way of its job.
@@ -84,6 +88,8 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     number = await central.orders.give(
         row.stamp, request.verb, who=person.user, argument=request.argument, reason=request.reason
     )
+    told = {"pilot": row.stamp, "verb": request.verb.value, "who": person.user, "order": number}
+    log.info("A pilot is given an order", extra={"fields": {**told, "reason": in_a_line(request.reason)}})
     if request.verb in _ENDING:
         await aftermath.drained(central, row, request.reason)
     return OrderReply(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from central.events import MAX_BEHIND, JobChanged
 from central.explanations import explaining
 from central.records import Identity
 from central.serving.http import Call, Route
+from central.serving.journal import in_a_line
 from central.trust.rules import Who, community_of, may_change_job
 from pilot.errors import InvalidInput, Refusal
 from pilot.states import JobState
@@ -29,6 +31,8 @@ from pilot.views import (
     VerbRequest,
     VerbResult,
 )
+
+log = logging.getLogger(__name__)
 
 MAX_PAGE = 10_000
 _VERBS: tuple[JobVerb, ...] = ("kill", "hold", "release", "reschedule", "priority")
@@ -130,7 +134,16 @@ async def change(call: Call[VerbRequest]) -> VerbReply:
     for stamp in changed.ordered:
         await central.orders.reload(stamp)
     await _publish(call, changed.results)
+    _log(call, verb, changed.results)
     return VerbReply(tuple(sorted((*changed.results, *refused), key=lambda result: result.job)))
+
+
+def _log(call: Call[VerbRequest], verb: JobVerb, results: Sequence[VerbResult]) -> None:
+    """One line for the request, whatever the number of its jobs; none where it changed nothing."""
+    jobs = [result.job for result in results if result.changed]
+    if jobs:
+        fields = {"verb": verb, "who": call.person.user, "jobs": len(jobs), "first": jobs[0], "last": jobs[-1]}
+        log.info("Jobs are changed", extra={"fields": {**fields, "reason": in_a_line(call.message.reason)}})
 
 
 async def _publish(call: Call[VerbRequest], results: Sequence[VerbResult]) -> None:

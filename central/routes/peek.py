@@ -38,6 +38,8 @@ async def look(call: Call[PeekRequest]) -> PeekReply:
     central, request, number = call.central, call.message, call.number("job")
     if len(request.path) > MAX_PATH:
         raise InvalidInput("path", f"expected at most {MAX_PATH} characters")
+    if request.path.startswith("/") or ".." in request.path.split("/"):
+        raise InvalidInput("path", f"expected one below the job's directory, as results/fit.log, got {request.path!r}")
     if not 0 < request.most <= MAX_PEEK:
         raise InvalidInput("most", f"expected 1 to {MAX_PEEK} bytes, got {request.most}")
     await _permitted(call, number)

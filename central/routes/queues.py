@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 
 from central.configuration.settings import EXTERNAL, Queue
 from central.serving.http import Call, Route
+from central.serving.journal import in_a_line
 from central.trust.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
-from pilot.queues import PauseQueueRequest, QueuePage, QueueView, ResumeQueueRequest, SitePage, SiteView
+from pilot.queues import PauseQueueRequest, PauseView, QueuePage, QueueView, ResumeQueueRequest, SitePage, SiteView
+
+log = logging.getLogger(__name__)
 
 MAX_PAGE = 1000
 #: Characters of the reason of a pause.
 MAX_REASON = 500
+
+_Call = Call[None] | Call[PauseQueueRequest] | Call[ResumeQueueRequest]
 
 
 async def queues(call: Call[None]) -> QueuePage:
     """The configured queues that serve the caller: what each offers and has, and what its director decided."""
     community = community_of(call.person)
     shown = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
-    return QueuePage(tuple([await _queue(call, queue) for queue in shown]))
+    pauses = await _pauses(call)
+    return QueuePage(tuple([await _queue(call, queue, pauses) for queue in shown]))
 
 
 async def sites(call: Call[None]) -> SitePage:
@@ -41,7 +50,12 @@ async def sites(call: Call[None]) -> SitePage:
     )
 
 
-async def _queue(call: Call[None] | Call[PauseQueueRequest] | Call[ResumeQueueRequest], queue: Queue) -> QueueView:
+async def _pauses(call: _Call) -> dict[str, PauseView]:
+    """The queues that are paused now."""
+    return {one.queue: PauseView(one.who, one.reason, one.since) for one in await call.central.store.pauses()}
+
+
+async def _queue(call: _Call, queue: Queue, pauses: Mapping[str, PauseView]) -> QueueView:
     counts: Counter[str] = Counter()
     cursor: str | None = None
     while True:
@@ -50,7 +64,10 @@ async def _queue(call: Call[None] | Call[PauseQueueRequest] | Call[ResumeQueueRe
         if cursor is None:
             break
     outlook = call.central.outlook(queue)
-    return QueueView(queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision)
+    paused = pauses.get(queue.name)
+    return QueueView(
+        queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision, paused
+    )
 
 
 async def pause(call: Call[PauseQueueRequest]) -> QueueView:
@@ -59,9 +76,14 @@ async def pause(call: Call[PauseQueueRequest]) -> QueueView:
     if not 1 <= len(reason) <= MAX_REASON:
         raise InvalidInput("reason", f"expected a reason of 1 to {MAX_REASON} characters, for whoever asks why")
     queue = _led(call)
+    before = (await _pauses(call)).get(queue.name)
     await call.central.store.pause_queue(queue.name, call.person.user, reason)
     call.central.decided(queue.name, f"paused by {call.person.user}: {reason}")
-    return await _queue(call, queue)
+    log.info(
+        "A queue is paused",
+        extra={"fields": {"queue": queue.name, "who": call.person.user, "reason": in_a_line(reason)}},
+    )
+    return replace(await _queue(call, queue, await _pauses(call)), instead_of=before)
 
 
 async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
@@ -70,7 +92,8 @@ async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
     if not await call.central.store.resume_queue(queue.name, call.person.user):
         raise Refusal("conflict", f"the queue {queue.name} is not paused")
     call.central.decided(queue.name, f"resumed by {call.person.user}; its director has not looked since")
-    return await _queue(call, queue)
+    log.info("A queue is resumed", extra={"fields": {"queue": queue.name, "who": call.person.user}})
+    return await _queue(call, queue, await _pauses(call))
 
 
 def _led(call: Call[PauseQueueRequest] | Call[ResumeQueueRequest]) -> Queue:

@@ -13,14 +13,14 @@ import msgspec
 
 from central.configuration.expected import expected
 from central.events import JobsSubmitted
-from central.explanations.explain import never_satisfiable
+from central.explanations.prospects import no_pilots
 from central.records import NewJobs
 from central.serving.http import Call, Route
 from central.trust.delivering import problem_of
 from central.trust.rules import Who
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
-from pilot.jobtransfers import check_filled
+from pilot.jobtransfers import NO_KEYS, check_filled, over_s3
 from pilot.protocol import InputFile, Needs
 from pilot.views import JobRange, SubmitReply, SubmitRequest
 
@@ -178,6 +178,10 @@ async def _check_credentials(call: Call[SubmitRequest], documents: Sequence[JobD
         for number, name in enumerate(document.spec.credentials)
         if why[name]
     ]
+    for index, document in enumerate(documents):
+        kinds = {rows[name].kind for name in document.spec.credentials if name in rows}
+        if "s3" not in kinds and (url := over_s3(document.spec)):
+            problems.append(InvalidInput(f"jobs[{index}].credentials", NO_KEYS.format(url=url)))
     if problems:
         raise InvalidJob(tuple(problems[:MAX_PROBLEMS]))
 
@@ -187,14 +191,15 @@ def _varies(text: str, document: JobDocument) -> bool:
 
 
 async def _warnings(call: Call[SubmitRequest], documents: Sequence[JobDocument]) -> tuple[str, ...]:
-    """What no configured queue could ever satisfy."""
+    """What no configured queue could ever satisfy, and what none will as long as those that could are paused."""
     offers = [expected(queue) for queue in call.central.settings.queues]
+    paused = {pause.queue: str(pause) for pause in await call.central.store.pauses()}
     known: dict[Needs, str | None] = {}
     found: dict[str, None] = {}
     for index, document in enumerate(documents):
         needs = document.spec.needs
         if needs not in known:
-            known[needs] = never_satisfiable(needs, call.person.community, offers)
+            known[needs] = no_pilots(needs, call.person.community, offers, paused)
             if len(known) % _TURN == 0:
                 await asyncio.sleep(0)
         if sentence := known[needs]:

@@ -28,6 +28,7 @@ from pilot.protocol import (
     MatchRequest,
     ReleaseRequest,
     StepReport,
+    Usage,
 )
 from pilot.states import JobState, PilotState
 
@@ -35,6 +36,8 @@ from pilot.states import JobState, PilotState
 BEATS_PER_SECOND = 150
 SLOWEST_BEAT = 60.0
 MAX_MOST = 10_000
+#: Characters that a pilot may say of a transfer that is tried again.
+MAX_SENTENCE = 1000
 MAX_AGENTS = 100_000
 
 
@@ -117,7 +120,7 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
         await aftermath.drained(central, row)
     held = await _held(call)
     seconds = {(attempt.job, attempt.attempt): row.lease for attempt in held}
-    said = {(lease.job, lease.attempt): lease.usage for lease in request.leases}
+    said = {(lease.job, lease.attempt): _bounded(lease.usage) for lease in request.leases}
     central.presence.touch(token.stamp, usage={lease: said[lease] for lease in said if lease in seconds})
     service = central.settings.service
     fresh = central.wall() > token.issued + (token.expires - token.issued) / 2
@@ -139,6 +142,11 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
 def next_beat(least: float, pilots: int) -> float:
     """Seconds until a pilot should beat again, so that so many of them are no burden."""
     return max(least, min(SLOWEST_BEAT, pilots / BEATS_PER_SECOND))
+
+
+def _bounded(usage: Usage) -> Usage:
+    """Its sentence is of a length that people read."""
+    return replace(usage, waits_for=usage.waits_for[:MAX_SENTENCE]) if usage.waits_for else usage
 
 
 async def _held(call: Call[HeartbeatRequest]) -> tuple[LiveAttempt, ...]:

@@ -149,7 +149,10 @@ def _then(state: JobState, outcome: Outcome, standing: Standing) -> str:
             "look at where they ran, then release or kill it"
         )
     if state is JobState.FAILED:
-        return f"all {standing.retries} retries are used" if standing.retries else "no retries were asked for"
+        if standing.retries:
+            return f"all {standing.retries} retries are used"
+        asked = "no retries were asked for"
+        return asked if standing.attempt == 1 else f"{asked}, and what was given back or lost before was none"
     if outcome in BLAMELESS:
         return f"it waits again, uncharged ({standing.blameless_ends + 1} of at most {BLAMELESS_BOUND} times)"
     return f"it waits for retry {standing.retries_used + 1} of {standing.retries}"

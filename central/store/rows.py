@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from central.records import CredentialRow, Note, Noted, OrderRow, PilotRow, Suspicion
 from central.store import codec
 from central.store.suspicion import HostRow
 from pilot.codes import of_attempt
+from pilot.destination import shown
 from pilot.protocol import AttemptReport
 from pilot.states import LEASED, JobState, Outcome, Phase, PilotReason, PilotState
 from pilot.views import AttemptView, Event, JobDetail, JobView
@@ -133,6 +135,8 @@ def job_detail(row: Row) -> JobDetail:
         no_progress=spec.no_progress,
         stop_signal=spec.stop_signal,
         credentials=spec.credentials,
+        urls=tuple(replace(one, url=shown(one.url)) for one in spec.urls),
+        output_rules=spec.outputs,
     )
 
 

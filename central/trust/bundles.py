@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from central.configuration.pipelines import Place, Resolved, resolve
+from central.configuration.pipelines import Resolved, resolve
 from central.configuration.settings import CentralSettings, Queue
 from central.configuration.settings_pipelines import place_of
 from central.keeping.objects import Objects
@@ -179,14 +179,18 @@ class BundleStore:
 
     async def pipelines(self, community: str | None) -> tuple[PipelineView, ...]:
         """What the pilots of each queue run that serves a community (None: of all queues), and why they could not."""
-        views = []
-        for queue in self._settings.queues:
-            if community is None or community in queue.communities:
-                place = place_of(queue)
-                resolved = resolve(self._settings.pipelines, place)
-                bundled = _commands(await self.in_use(place.community)) if resolved.theirs else ()
-                views.append(_view(place, resolved, bundled))
-        return tuple(views)
+        queues = [queue for queue in self._settings.queues if community is None or community in queue.communities]
+        return tuple([await self._pipeline(queue) for queue in queues])
+
+    async def problems(self, queue: Queue) -> tuple[str, ...]:
+        """Why pilots of a queue could not run their pipeline with the bundles in use; empty: they can."""
+        return (await self._pipeline(queue)).problems
+
+    async def _pipeline(self, queue: Queue) -> PipelineView:
+        place = place_of(queue)
+        resolved = resolve(self._settings.pipelines, place)
+        bundled = _commands(await self.in_use(place.community)) if resolved.theirs else ()
+        return PipelineView(place.queue, place.site, place.community, resolved.steps, tuple(resolved.check(bundled)))
 
     async def look(self) -> None:
         """Say in the log which pipelines cannot be run with the bundles that are in use."""
@@ -221,10 +225,6 @@ def _worse(before: Sequence[str], after: Sequence[str]) -> str:
     """What is wrong with a pipeline that was not before. That a command is missing which was missing is no news."""
     missed = any(map(missing, before))
     return next((text for text in after if text not in before and not (missed and missing(text))), "")
-
-
-def _view(place: Place, resolved: Resolved, bundled: Sequence[CommandRecord]) -> PipelineView:
-    return PipelineView(place.queue, place.site, place.community, resolved.steps, tuple(resolved.check(bundled)))
 
 
 def _commands(rows: Sequence[BundleRow]) -> tuple[CommandRecord, ...]:

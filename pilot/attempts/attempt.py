@@ -25,6 +25,7 @@ from pilot.attempts.directory import AttemptDirectory, last_lines, remove
 from pilot.attempts.grant import grant_text
 from pilot.attempts.inputs import INPUT_PATIENCE, StageIn
 from pilot.attempts.launching import bounds_of, launch_of
+from pilot.attempts.patience import TriedAgain
 from pilot.attempts.prints import Prints
 from pilot.attempts.slots import Slot
 from pilot.attempts.timesheet import Timesheet
@@ -100,6 +101,7 @@ class Attempt:
         self.watch: Optional[Watch] = None
         self.container: Optional[Contained] = None  # what it runs in
         self.note = ""  # a sentence for the report of its end
+        self.tried_again = TriedAgain(lambda sentence: services.say(f"{self.name}: {sentence}"))
         self.code = ""  # of a problem with its inputs
         self.kill_at = float("inf")  # of the monotonic clock: when what is left of the payload is killed
         self.deliver_until = float("inf")
@@ -116,6 +118,7 @@ class Attempt:
     def lease_report(self) -> LeaseReport:
         """How far it is."""
         usage = self.watch.usage if self.watch is not None else Usage()
+        usage = replace(usage, waits_for=self.tried_again.sentence or None)
         return LeaseReport(self.lease.job, self.lease.attempt, self.phase, usage)
 
     # -- from outside -------------------------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ class Attempt:
 
     def _stage_in(self) -> str:
         """Bring the inputs; returns why one cannot be had. Raises `Stopped` on a verdict."""
-        stage = StageIn(self._carrier(), self.services.inputs, self._pausing, self.limits.disk)
+        stage = StageIn(self._carrier(), self.services.inputs, self._pausing, self.limits.disk, self.tried_again)
         problem = stage.bring()
         self.code = stage.code if problem else ""
         if not problem:
@@ -272,17 +275,19 @@ class Attempt:
         if report.outcome is Outcome.PREEMPTED and self.lease.spec.checkpoint:
             saved, problem = Checkpoint(self._carrier()).save(self._hurrying)
             return replace(report, checkpoint=saved, message="; ".join(filter(None, (report.message, problem))))
+        told: Optional[AttemptReport] = None
         usable = self.verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED
         if usable and report.limit != "disk" and self.lease.spec.outputs:
             self._advance(Phase.COMPLETING)
             if self.services.followed:
                 unfinished.write_down(self._carrier(), report)
-            report = Delivery(self._carrier()).add_to(report, self._pausing(None))
+            report = told = Delivery(self._carrier(), tell=self.tried_again).add_to(report, self._pausing(None))
         verdict = self.verdict
         if verdict is None or report.outcome is Outcome.LIMIT_EXCEEDED:
             return report
         # It may have come after the payload was judged: then what is not home will not get there.
-        return replace(report, outcome=verdict.outcome, limit=verdict.limit, message=verdict.message, code=verdict.code)
+        message = "; ".join(filter(None, (verdict.message, told.message if told is not None else "")))
+        return replace(report, outcome=verdict.outcome, limit=verdict.limit, message=message, code=verdict.code)
 
     def _carrier(self) -> Carrier:
         services = self.services
@@ -338,7 +343,8 @@ class Attempt:
         verdict = self.verdict
         if verdict is None:
             return self._node_fault(why)
-        return AttemptReport(Phase.ENDED, verdict.outcome, limit=verdict.limit, message=verdict.message)
+        message = "; ".join(filter(None, (verdict.message, self.tried_again.sentence)))
+        return AttemptReport(Phase.ENDED, verdict.outcome, limit=verdict.limit, message=message)
 
     def _node_fault(self, message: str) -> AttemptReport:
         usage = self.watch.usage if self.watch is not None else Usage()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Callable, Optional
 
 from commands.context import Sandboxes
+from pilot.attempts import staged
 from pilot.attempts.outputs import Collected, Output, collect, digest_of
 from pilot.binds import Bind
 from pilot.destination import SANDBOX, Target, target_of
@@ -36,8 +37,8 @@ class Carrier:
     aside: Path = Path()  # a folder of the attempt's
 
     def find(self, rules: Sequence[OutputRule]) -> Collected:
-        """What the rules name. Raises `TooManyOutputs`."""
-        return collect(rules, self.directory, self.owner)
+        """What the rules name. Raises `TooDeep`."""
+        return collect(rules, self.directory, self.owner, staged.read(self.aside))
 
     def bring(self, output: Output, pause: Pause) -> OutputFile:
         """Store one file in the sandbox store, however often that takes. `pause` waits between tries and says when to

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pilot.attempts.carrier import Carrier
-from pilot.attempts.outputs import TooManyOutputs
+from pilot.attempts.outputs import MAX_OUTPUTS, TooDeep
 from pilot.destinations.port import Pause
 from pilot.errors import InvalidInput, Refusal
 from pilot.jobfile import relative_path
@@ -33,8 +33,10 @@ class Checkpoint:
         rules = tuple(OutputRule(pattern) for pattern in self.carrier.lease.spec.checkpoint)
         try:
             collected = self.carrier.find(rules)
-        except TooManyOutputs as problem:
+        except TooDeep as problem:
             return (), f"no checkpoint was saved: {problem}"
+        if collected.beyond:
+            return (), f"no checkpoint was saved: it has more than {MAX_OUTPUTS:,} files"
         if collected.refused:
             return (), f"no checkpoint was saved: {'; '.join(collected.refused)}"
         try:

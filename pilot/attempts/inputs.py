@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
+from pilot.attempts import staged
 from pilot.attempts.carrier import Carrier
 from pilot.attempts.containers import inputs_of
 from pilot.codes import AttemptCode
@@ -15,7 +16,7 @@ from pilot.destinations.cache import InputCache
 from pilot.destinations.port import Digesting, Digests, NotAllowed, NotThere, Pause, Rejected, compare
 from pilot.errors import InvalidInput, PilotageError, Refusal, TransportError
 from pilot.jobfile import relative_path
-from pilot.persist import Stopped, persist
+from pilot.persist import Stopped, again, persist
 from pilot.protocol import InputFile, UrlInput
 
 #: Seconds that an input is tried for. Longer, and another node may be nearer to it.
@@ -26,26 +27,39 @@ WRONG_TRIES = 3
 
 class StageIn:
     """For one attempt, in its thread. `pausing` gives the way to wait until a moment of the monotonic clock, `room` is
-    how many bytes it may have in its directory; None: nobody counts."""
+    how many bytes it may have in its directory; None: nobody counts. `tell` hears of what is tried again."""
 
     def __init__(
-        self, carrier: Carrier, cache: InputCache, pausing: Callable[[float], Pause], room: Optional[int] = None
+        self,
+        carrier: Carrier,
+        cache: InputCache,
+        pausing: Callable[[float], Pause],
+        room: Optional[int] = None,
+        tell: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self.carrier = carrier
         self.cache = cache
         self.room = room
+        self.tell = tell
         self.deadline = time.monotonic() + INPUT_PATIENCE
         self.pause = pausing(self.deadline)
         self.code = AttemptCode.INPUT  # of the end, when one cannot be had
 
     def bring(self) -> str:
         """All of them; returns why one cannot be had. Raises `Stopped` where it is not for want of time."""
-        problems = (self._persist(name, fetch) for name, fetch in self._all())
-        return next(filter(None, problems), "")
+        names: list[str] = []
+        for name, fetch in self._all():
+            problem = self._persist(name, fetch)
+            if problem:
+                return problem
+            names.append(name)
+        if names:
+            staged.write_down(self.carrier.directory, names, self.carrier.aside)
+        return ""
 
     def _persist(self, name: str, fetch: Callable[[], None]) -> str:
         try:
-            persist(fetch, self.pause, self.carrier.random)
+            persist(fetch, self.pause, self.carrier.random, lambda *tries: self.tell(again(f"input {name}", *tries)))
         except (Refusal, InvalidInput, Rejected) as problem:
             self.code = _code(problem)
             return f"the input {name!r} cannot be had: {problem}"
@@ -54,6 +68,7 @@ class StageIn:
                 raise
             self.code = AttemptCode.INPUT_UNREACHABLE
             return f"the input {name!r} could not be had within {INPUT_PATIENCE:.0f} s: {stopped}"
+        self.tell("")
         return ""
 
     def _all(self) -> Iterator[tuple[str, Callable[[], None]]]:

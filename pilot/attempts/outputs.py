@@ -6,11 +6,12 @@ import fnmatch
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from pilot.attempts.staged import Look, look
 from pilot.errors import PilotageError
 from pilot.payloads.rights import acting_as
 from pilot.payloads.slot_users import SlotUser
@@ -18,13 +19,15 @@ from pilot.protocol import OutputRule
 
 #: Files that one attempt may bring home.
 MAX_OUTPUTS = 10_000
+#: Names of further ones that are kept in mind: nobody counts beyond that.
+MAX_BEYOND = 100_000
 #: Sentences about files that are left out; more would only be more of the same.
 MAX_REFUSED = 10
 _BLOCK = 1024 * 1024
 
 
-class TooManyOutputs(PilotageError):
-    """More files than one attempt may bring home."""
+class TooDeep(PilotageError):
+    """Directories that are nested too deeply to be looked through."""
 
 
 @dataclass(frozen=True)
@@ -41,24 +44,32 @@ class Collected:
     """What was found for all rules."""
 
     outputs: dict[str, Output] = field(default_factory=dict)  # by name: the first rule that finds a file has it
-    missing: list[str] = field(default_factory=list)  # patterns without wildcard that nothing was found for
+    beyond: dict[str, None] = field(default_factory=dict)  # names of those that are more than an attempt may bring
+    missing: list[str] = field(default_factory=list)  # plain names that must be there, and nothing was found for
     refused: list[str] = field(default_factory=list)  # sentences about what is left out
+    inputs: Mapping[str, Look] = field(default_factory=dict)  # how they looked before the payload ran
 
 
 def is_glob(pattern: str) -> bool:
     return any(sign in pattern for sign in "*?[")
 
 
-def collect(rules: Sequence[OutputRule], directory: Path, owner: Optional[SlotUser] = None) -> Collected:
-    """Find the outputs of a payload that has ended, and that ran as `owner`. Raises `TooManyOutputs`."""
-    collected = Collected()
+def collect(
+    rules: Sequence[OutputRule],
+    directory: Path,
+    owner: Optional[SlotUser] = None,
+    inputs: Optional[Mapping[str, Look]] = None,
+) -> Collected:
+    """Find the outputs of a payload that has ended, and that ran as `owner`. `inputs` that still look so are outputs
+    only where a plain name says it. Raises `TooDeep`."""
+    collected = Collected(inputs=inputs or {})
     try:
         with acting_as(owner):
             root = Path(os.path.realpath(directory))
             for rule in rules:
                 _apply(rule, root, collected)
     except RecursionError:
-        raise TooManyOutputs("the directories among the outputs are nested too deeply: pack them") from None
+        raise TooDeep("the directories among the outputs are nested too deeply: pack them") from None
     return collected
 
 
@@ -67,7 +78,7 @@ def _apply(rule: OutputRule, root: Path, collected: Collected) -> None:
     for name in _matches(root, "", [part for part in rule.pattern.split("/") if part], set()):
         found = True
         _take(collected, root, name, rule)
-    if not found and not is_glob(rule.pattern):
+    if not found and not is_glob(rule.pattern) and not rule.optional:
         collected.missing.append(rule.pattern)
 
 
@@ -145,10 +156,15 @@ def _take_file(collected: Collected, root: Path, name: str, place: str, rule: Ou
     elif not path.is_file():
         if not path.is_dir():  # a link to a directory inside: its files are found where they are
             _refuse(collected, f"{name} is no plain file")
-    elif name not in collected.outputs:
-        if len(collected.outputs) >= MAX_OUTPUTS:
-            raise TooManyOutputs(f"more than {MAX_OUTPUTS:,} output files: pack them, or name fewer")
-        collected.outputs[name] = Output(name, path, rule.to)
+    elif name not in collected.outputs and not (is_glob(rule.pattern) and _unchanged(path, place, collected.inputs)):
+        if len(collected.outputs) < MAX_OUTPUTS:
+            collected.outputs[name] = Output(name, path, rule.to)
+        elif len(collected.beyond) < MAX_BEYOND:
+            collected.beyond[name] = None
+
+
+def _unchanged(path: Path, place: str, inputs: Mapping[str, Look]) -> bool:
+    return place in inputs and look(path) == inputs[place]
 
 
 def _files(root: Path, name: str) -> Iterator[str]:

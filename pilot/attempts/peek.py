@@ -74,7 +74,7 @@ def look(job: Path, owner: Optional[SlotUser], wanted: Peek) -> tuple[Peeked, by
     """What there is, or the problem as a sentence; with the rights of the payload's user."""
     parts = [part for part in wanted.path.split("/") if part not in ("", ".")]
     shown = "/".join(parts)
-    if ".." in parts or "\0" in wanted.path or len(parts) > MAX_PARTS:
+    if wanted.path.startswith("/") or ".." in parts or "\0" in wanted.path or len(parts) > MAX_PARTS:
         return Peeked(shown, problem="expected a path below the job's directory"), b""
     try:
         with acting_as(owner):
@@ -127,7 +127,12 @@ def _listing(handle: int) -> tuple[bytes, int]:
             continue  # gone meanwhile
         mark = "/" if stat.S_ISDIR(found.st_mode) else "@" if stat.S_ISLNK(found.st_mode) else ""
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(found.st_mtime))
-        lines.append(f"{found.st_size:>15} {when} {name}{mark}\n")
+        lines.append(f"{found.st_size:>15} {when} {_one_line(name)}{mark}\n")
     if len(names) > MAX_ENTRIES:
         lines.append(f"[... {len(names) - MAX_ENTRIES} more ...]\n")
     return "".join(lines).encode("utf-8", "replace"), len(names)
+
+
+def _one_line(name: str) -> str:
+    """A name that cannot pass for two entries."""
+    return name.replace("\n", "\\n")

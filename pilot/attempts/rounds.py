@@ -17,7 +17,7 @@ from pilot.backoff import Backoff
 from pilot.destination import SANDBOX
 from pilot.destinations.port import NotAllowed, Pause, Rejected, Unavailable
 from pilot.errors import Refusal, TransportError
-from pilot.persist import Stopped
+from pilot.persist import Stopped, again
 
 #: Outputs on their way at the same time.
 LANES = 4
@@ -32,15 +32,22 @@ LONGEST = 60.0
 
 
 class Rounds:
-    """For the outputs of one attempt. `pause` waits between tries, and says whether to stop."""
+    """For the outputs of one attempt. `pause` waits between tries, and says whether to stop; `tell` hears what is tried
+    again, and why."""
 
     def __init__(
-        self, carrier: Carrier, parcels: Sequence[Parcel], pause: Pause, steady: Callable[[], float]
-    ) -> None:  # fmt: skip
+        self,
+        carrier: Carrier,
+        parcels: Sequence[Parcel],
+        pause: Pause,
+        steady: Callable[[], float],
+        tell: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
         self.carrier = carrier
         self.parcels = parcels
         self.pause = pause
         self.steady = steady
+        self.tell = tell
         self._lock = threading.Lock()
         self._strikes: dict[str, int] = {}  # origin → outputs in a row that it failed
         self._down: dict[str, str] = {}  # origin → why it is passed over in this round
@@ -60,8 +67,11 @@ class Rounds:
             waiting = [parcel for parcel in self.parcels if parcel.waits]
             if not waiting:
                 return None
-            if self._stopped is None and self.pause(backoff.failed(self._wait)):
-                self._stopped = Stopped(None)
+            if self._stopped is None:
+                seconds = backoff.failed(self._wait)
+                self.tell(self._waiting(waiting, seconds))
+                if self.pause(seconds):
+                    self._stopped = Stopped(None)
             if self._stopped is not None:
                 for parcel in waiting:
                     parcel.give_up(str(self._stopped))
@@ -91,6 +101,7 @@ class Rounds:
                     return
         except OSError as error:
             parcel.failures.clear()
+            parcel.readable = False
             parcel.left[1:] = []
             parcel.reject(parcel.left[0], f"it cannot be read: {error.strerror or error}")
         except Stopped as stopped:
@@ -107,6 +118,7 @@ class Rounds:
                 return False
             if self.pause(0):
                 raise Stopped(None)
+            parcel.tries += 1
             try:
                 parcel.delivered = self.carrier.deliver(parcel, destination, self.pause)
             except Rejected as problem:
@@ -122,13 +134,21 @@ class Rounds:
                 if last:
                     self._failed(origin, problem)
                     return False
-                if self.pause(backoff.failed(getattr(problem, "retry_after", None))):
+                seconds = backoff.failed(getattr(problem, "retry_after", None))
+                self.tell(again(f"to {parcel.address(destination)}", str(problem), parcel.tries, seconds))
+                if self.pause(seconds):
                     raise Stopped(problem) from problem
             else:
                 parcel.failures.pop(destination, None)
                 self._strikes.pop(origin, None)
                 return True
         return False
+
+    def _waiting(self, waiting: Sequence[Parcel], seconds: float) -> str:
+        """What is not anywhere yet, and when it is tried again."""
+        first = waiting[0]
+        more = f" and {len(waiting) - 1:,} more" if len(waiting) > 1 else ""
+        return again(f"to {first.address(first.left[0])}{more}", first.why, first.tries, seconds)
 
     def _failed(self, origin: str, problem: Exception) -> None:
         """An output was tried there as often as it is worth."""

@@ -97,18 +97,18 @@ def _choose(slots: Slots, needs: Needs, agreed: Optional[int]) -> Union[Slot, No
     if needs.whole_node and not slots.empty:
         return NoRoom(f"it needs the whole node, and {_company(slots)}")
     if agreed is not None and agreed < max(1, needs.cores):
-        return NoRoom(f"it needs {max(1, needs.cores)} cores, and {agreed} were agreed on")
+        return NoRoom(f"it needs {_count(max(1, needs.cores), 'core')}, and {agreed} were agreed on")
     least = max(1, needs.cores, agreed or 0)
     cores = _cores(slots, needs) if agreed is None else min(agreed, slots.free_cores)
     if cores < least:
-        return NoRoom(f"it needs {least} cores, and {slots.free_cores} of {slots.node.cores} are free")
+        return NoRoom(f"it needs {_count(least, 'core')}, and {slots.free_cores} of {slots.node.cores} are free")
     memory = needs.memory + needs.memory_per_core * cores
     lacking = _lacking("memory", memory, slots.free_memory) or _lacking("disk", needs.disk, slots.free_disk)
     if lacking:
         return NoRoom(lacking)
     gpus = _gpus(slots, needs)
     if len(gpus) < needs.gpus:
-        return NoRoom(f"it needs {needs.gpus} GPUs, and {len(gpus)} that are large enough are free")
+        return NoRoom(f"it needs {_count(needs.gpus, 'GPU')}, and {len(gpus)} that are large enough are free")
     wanted = len(gpus) if needs.whole_node else needs.gpus
     return Slot(cores, memory, needs.disk, slots.free_cpus[:cores], gpus[:wanted])
 
@@ -116,7 +116,12 @@ def _choose(slots: Slots, needs: Needs, agreed: Optional[int]) -> Union[Slot, No
 def _company(slots: Slots) -> str:
     if not slots.node.whole:
         return "this agent has a share of it"
-    return f"{slots.node.cores - slots.free_cores} cores are in use"
+    used = slots.node.cores - slots.free_cores
+    return f"{_count(used, 'core')} {'is' if used == 1 else 'are'} in use"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def _cores(slots: Slots, needs: Needs) -> int:

@@ -34,6 +34,8 @@ ANNOUNCED = 64 * 1024
 #: Statuses after which the same may work in a moment.
 PASSING = frozenset({408, 421, 425, 429, 500, 502, 503, 504})
 FULL = 507
+#: What to do about a storage whose certificate is not believed.
+TRUST = "its authority must be one of the node's system or lie in the folder X509_CERT_DIR, see docs/destinations.md"
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class Web:
         try:
             return Connection(place, self.context if place.tls else None, self.proxy(url), pause), False
         except ssl.SSLCertVerificationError as error:
-            raise Rejected(f"{place.host}:{place.port} is not trusted: {error.verify_message}") from error
+            raise Rejected(f"{place.host}:{place.port} is not trusted: {error.verify_message}; {TRUST}") from error
         except (OSError, http.client.HTTPException) as error:
             if pause(0):
                 raise Stopped(None) from error

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Optional
 
+from pilot.enclosures.ports import Enclosure
 from pilot.errors import PilotageError, TransportError
 from pilot.payloads.families import Families, Family
 from pilot.payloads.slot_users import SlotUser
@@ -49,6 +50,7 @@ class Start:
     environment: Mapping[str, str]
     marker: str  # a variable of it, as NAME=value, that no other process has
     user: Optional[SlotUser] = None
+    inside: Optional[Enclosure] = None  # what holds it; whoever made that closes it
     stopping: Callable[[], Optional[tuple[PilotReason, str]]] = field(default=lambda: None)
     tick: Callable[[], None] = field(default=lambda: None)
 
@@ -72,9 +74,10 @@ def answer(families: Families, start: Start, task: Task, seconds: Optional[float
         pump = threading.Thread(target=_pump, args=(output, log), name="step output", daemon=True)
         pump.start()
         try:
+            _admit(family, start.inside)
             return _hear(families, family, ours, start, task, seconds)
         finally:
-            _end(families, family)
+            _end(families, family, start.inside)
             pump.join(PARTING)
 
 
@@ -98,6 +101,16 @@ def _spawn(families: Families, start: Start, fd: int, inlet: int) -> Family:
     return families.start(spawn, os.fsencode(start.marker), None if start.user is None else start.user.uid)
 
 
+def _admit(family: Family, inside: Optional[Enclosure]) -> None:
+    """It waits for its task still, and has started nothing."""
+    if inside is None:
+        return
+    try:
+        inside.admit(family.leader)
+    except OSError as error:
+        raise PilotageError(f"its process could not be put into its control group: {error}") from error
+
+
 def _hear(
     families: Families, family: Family, end: socket.socket, start: Start, task: Task, seconds: Optional[float]
 ) -> bytes:
@@ -116,7 +129,9 @@ def _hear(
             line = hearing.within(LOOK)  # it may have answered in its last moment
             if line is not None:
                 return line
-            raise PilotageError(f"its process ended with {over}, before it returned")
+            full = start.inside is not None and start.inside.count().oom_kills
+            why = ": it took more memory than this agent has" if full else ""
+            raise PilotageError(f"its process ended with {over}, before it returned{why}")
         start.tick()
         stopping = start.stopping()
         if stopping is not None:
@@ -140,7 +155,9 @@ def _ended(pid: int) -> str:
         return f"signal {found.si_status}"
 
 
-def _end(families: Families, family: Family) -> None:
+def _end(families: Families, family: Family, inside: Optional[Enclosure]) -> None:
+    if inside is not None:
+        inside.kill()
     families.signal(family, signal.SIGKILL)
     until = time.monotonic() + PARTING
     while not _ended(family.leader) and time.monotonic() < until:

@@ -13,6 +13,7 @@ from commands.context import Context, Unfit
 from commands.registry import Command, PipelineError
 from pilot.attempts.environment import INHERITED, PATH
 from pilot.bundles import Manifest
+from pilot.enclosures.ports import Bounds, Enclosure, Enclosures
 from pilot.errors import PilotageError
 from pilot.payloads.families import Families
 from pilot.payloads.slot_users import SlotUser, SlotUsers
@@ -40,6 +41,7 @@ class Guests:
     host: Mapping[str, str]  # the pilot's environment
     fetch: Callable[[Bundle], tuple[Path, Manifest]]
     more: Mapping[str, str] = field(default_factory=dict)  # variables that our own modules are found by
+    enclosures: Optional[Enclosures] = None
     archives: dict[Path, str] = field(default_factory=dict)  # bundles that are here → SHA-256
 
     def prepare(self, context: Context, names: Sequence[str], log: StepLog) -> dict[str, Command]:
@@ -99,14 +101,18 @@ class Guests:
         for path, sha256 in self.archives.items():
             fetching.verify(path, sha256)
         user = self._user()
+        inside: Optional[Enclosure] = None
         try:
             place = self._place(context.work, user)
             if task.snapshot is not None:
                 task = replace(task, snapshot=replace(task.snapshot, work=str(place)))
             ids = None if user is None else (user.uid, user.gid)
             task = replace(task, user=ids, bundles=tuple(map(str, self.archives)))
-            return answer(self.families, self._start(context, place, user), task, seconds, log)
+            inside = self._enclosure(context, place)
+            return answer(self.families, self._start(context, place, user, inside), task, seconds, log)
         finally:
+            if inside is not None:
+                inside.close()
             if user is not None and self.users is not None:
                 self.users.give_back(user)
 
@@ -131,7 +137,7 @@ class Guests:
             os.chown(place, user.uid, user.gid)
         return place
 
-    def _start(self, context: Context, place: Path, user: Optional[SlotUser]) -> Start:
+    def _start(self, context: Context, place: Path, user: Optional[SlotUser], inside: Optional[Enclosure]) -> Start:
         kept = {name: self.host[name] for name in INHERITED if name in self.host and "@" not in self.host[name]}
         environment = {"PATH": self.host.get("PATH") or PATH, **kept, **context.environment}
         environment.update({"HOME": str(place), "TMPDIR": str(place), **self.more})
@@ -140,7 +146,20 @@ class Guests:
         marker = f"PILOTAGE_STEP={context.stamp}-{context.agent}-{place.name}"
         # What runs when the pilot ends anyway has its time as well.
         stopping = context.computing.stopping if context.computing.stopping() is None else lambda: None
-        return Start(self.words, context.work, place, environment, marker, user, stopping, context.central.tick)
+        return Start(self.words, context.work, place, environment, marker, user, inside, stopping, context.central.tick)
+
+    def _enclosure(self, context: Context, place: Path) -> Optional[Enclosure]:
+        """Holds a step to this agent's memory, where that is known by now, and to the processes of one attempt."""
+        if self.enclosures is None:
+            return None
+        memory = context.fact("memory")
+        known = memory // context.agents if isinstance(memory, int) else None
+        bounds = Bounds(memory=known, processes=context.settings.max_processes or None)
+        try:
+            return self.enclosures.enclose(f"step-{place.name}", bounds)
+        except OSError as error:
+            context.say(f"no control group can be made for a step: {error}")
+            return None
 
 
 def _short(text: str) -> str:

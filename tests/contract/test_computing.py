@@ -65,6 +65,19 @@ def test_a_fresh_adapter_finds_them(element: ComputingElement, folder: Path) -> 
     assert standing(LocalHost(folder), one.stamp) is Standing.RUNNING
 
 
+def test_a_pilot_has_the_environment_of_its_queue(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the queue sets is in the pilot's environment beside the little that it inherits; nothing else is."""
+    monkeypatch.setenv("LANG", "C")
+    monkeypatch.setenv("OF_THE_CENTRAL_ALONE", "1")
+    element, one = LocalHost(folder, {"X509_CERT_DIR": "/far/certificates"}), submission(1, "env\n")
+    asyncio.run(element.submit([one]))
+    until(element, lambda listed: all(entry.standing is Standing.ENDED for entry in listed))
+    seen = asyncio.run(element.output(one.stamp)).decode().splitlines()
+    assert "X509_CERT_DIR=/far/certificates" in seen
+    assert "LANG=C" in seen
+    assert not any(line.startswith("OF_THE_CENTRAL_ALONE") for line in seen)
+
+
 def test_the_end_is_seen(element: ComputingElement, folder: Path) -> None:
     """A submission that ended is listed as ended, with the exit code that its wrapper left and its output."""
     one = submission(1, f'echo "last words"\necho 7 > {folder}/{1:032x}/exit\nexit 7\n')

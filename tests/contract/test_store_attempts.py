@@ -254,7 +254,7 @@ async def test_release_is_free(store: Store) -> None:
     assert back == (Requeued(await queue_of(store, job), job, 3),)
     detail = await store.job("atlas", job)
     assert (detail.job.state, detail.retries_used, detail.blameless_ends) == (JobState.WAITING, 0, 0)
-    assert "no disk" in detail.job.reason
+    assert detail.job.reason == "attempt 1 was given back unstarted: no disk"
     (attempt,) = await store.attempts("atlas", job)
     assert (attempt.phase, attempt.outcome, attempt.history[-1].message) == (
         Phase.ENDED,

@@ -70,21 +70,44 @@ class Element:
         return None
 
 
-async def test_a_director_sends_nothing_to_a_paused_queue(store: Store) -> None:
-    """While its queue is paused nothing is submitted and the reason is told; those of other queues do not matter."""
-    epoch = await store.lead("central", "this central", FAR)
-    assert epoch is not None
-    element = Element()
-    director = SiteDirector(
+def director_of(store: Store, element: Element, against: list[str]) -> SiteDirector:
+    """One whose queue is wanted by many jobs. `against`: what speaks against any pilot there."""
+
+    async def unfit() -> str:
+        return " ".join(against)
+
+    return SiteDirector(
         QueuePlan("local", "here", ("atlas",), Limits(slots=4, per_cycle=1, cores=1), 600, FAR, None),
         store,
         element,
         duty="central",
         demand=lambda: Demand(9, 9),
         idle_cores=lambda stamps: 0,
+        unfit=unfit,
         script=lambda stamp: "",
         over=lambda *end: None,
     )
+
+
+async def test_a_director_sends_nothing_where_pilots_could_not_run(store: Store) -> None:
+    """While it is known that no pilot of the queue could run nothing is submitted, and the reason is told."""
+    epoch = await store.lead("central", "this central", FAR)
+    assert epoch is not None
+    element, against = Element(), ["its pilots could not run:", "no such command"]
+    director = director_of(store, element, against)
+    await director.cycle(epoch)
+    assert (element.taken, director.decision.why) == ([], "its pilots could not run: no such command")
+    against.clear()
+    await director.cycle(epoch)
+    assert len(element.taken) == 1
+
+
+async def test_a_director_sends_nothing_to_a_paused_queue(store: Store) -> None:
+    """While its queue is paused nothing is submitted and the reason is told; those of other queues do not matter."""
+    epoch = await store.lead("central", "this central", FAR)
+    assert epoch is not None
+    element = Element()
+    director = director_of(store, element, [])
     await store.pause_queue("far", "bob", "too dear")
     await director.cycle(epoch)
     assert len(element.taken) == 1

@@ -6,7 +6,7 @@ import pytest
 
 from central.records import NewJobs, TaskQueue
 from central.store.port import Store
-from pilot.protocol import InputFile, JobSpec, Needs, OutputRule
+from pilot.protocol import InputFile, JobSpec, Needs, OutputRule, UrlInput
 from pilot.states import JobState
 from tests.contract.stores import (
     ADA,
@@ -41,7 +41,8 @@ async def test_a_job_is_filled_in(store: Store) -> None:
     spec = JobSpec(
         command=("./fit", "--seed={n}"),
         name="fit-{n}",
-        outputs=(OutputRule("out-{n}.root"),),
+        outputs=(OutputRule("out-{n}.root"), OutputRule("log", ("file:///far/{n}/",))),
+        urls=(UrlInput("in.root", "https://data.example/{n}.root?signature=secret"),),
         inputs=(FILE,),
         needs=Needs(cores=2),
         retries=3,
@@ -50,7 +51,9 @@ async def test_a_job_is_filled_in(store: Store) -> None:
     submitted = await store.submit(ADA, [NewJobs(spec, [({"n": "42"}, None)])], None, "")
     detail = await store.job("atlas", submitted.first_ids[0][0])
     assert detail.command == ("./fit", "--seed=42")
-    assert (detail.job.name, detail.outputs, detail.inputs) == ("fit-42", ("out-42.root",), ("data.csv",))
+    assert (detail.job.name, detail.outputs, detail.inputs) == ("fit-42", ("out-42.root", "log"), ("data.csv",))
+    assert detail.output_rules == (OutputRule("out-42.root"), OutputRule("log", ("file:///far/42/",)))
+    assert [(one.name, one.url) for one in detail.urls] == [("in.root", "https://data.example/42.root")]
     assert (detail.needs, detail.retries, detail.job.priority) == (Needs(cores=2), 3, 7)
 
 

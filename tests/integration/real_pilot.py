@@ -93,7 +93,7 @@ class RealPilot:
         (pid,) = (int(child) for child in children)
         return pid
 
-    def wait(self, seconds: float = 60.0) -> int:
+    def wait(self, seconds: float = 120.0) -> int:
         assert self.process is not None
         return self.process.wait(seconds)
 

@@ -35,7 +35,7 @@ class Pilot(RealPilot):
     def pid_in(self, job: int) -> int:
         """What the payload of a job wrote down as its process id, once it has."""
         path = self.work / "attempts" / f"{job}.1" / "job" / "pid"
-        wait_for(lambda: path.exists() and path.read_text().endswith("\n"), 30, f"job {job} to run", lambda: self.log)
+        wait_for(lambda: path.exists() and path.read_text().endswith("\n"), 90, f"job {job} to run", lambda: self.log)
         return int(path.read_text())
 
 

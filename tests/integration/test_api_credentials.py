@@ -11,9 +11,9 @@ import msgspec
 import pytest
 
 from central.store.port import Store
-from pilot.credential import MAX_VALUE, CredentialHistory, CredentialPage, CredentialView
+from pilot.credential import MAX_VALUE, CredentialHistory, CredentialPage, CredentialRemoved, CredentialView
 from pilot.errors import Refusal
-from pilot.protocol import Accepted, Credential, DownloadReply, DownloadRequest, Lease, UploadReply, UploadRequest
+from pilot.protocol import Credential, DownloadReply, DownloadRequest, Lease, UploadReply, UploadRequest
 from pilot.states import FINAL, JobState
 from pilot.views import JobDetail, Selection, VerbReply, VerbRequest
 from tests.integration.running_central import Person, RunningCentral, until
@@ -49,8 +49,8 @@ def keep(person: Person, name: str, kind: str = "bearer", values: Mapping[str, s
     return decoded(person.put(f"/v1/credentials/{name}", data=body), CredentialView)
 
 
-def remove(person: Person, name: str, query: str = "") -> None:
-    decoded(person.delete(f"/v1/credentials/{name}{query}"), Accepted)
+def remove(person: Person, name: str, query: str = "") -> int:
+    return decoded(person.delete(f"/v1/credentials/{name}{query}"), CredentialRemoved).waiting
 
 
 def listed(person: Person, query: str = "") -> list[str]:
@@ -169,6 +169,19 @@ def test_a_job_may_name_what_is_there(ann: Person) -> None:
     assert ann.submit_one(credentials=["there"])
 
 
+def test_a_bucket_needs_a_credential_of_its_kind(ann: Person) -> None:
+    """A job for S3 that names no credential of kind s3 is refused."""
+    keep(ann, "there")
+    keep(ann, "lake", "s3", S3, urls=["s3://lake/"])
+    outputs = [{"path": "x", "to": ["s3://lake/x"]}]
+    with pytest.raises(Refusal) as refusal:
+        ann.submit({"command": ["true"], "credentials": ["there"], "outputs": outputs})
+    (problem,) = refusal.value.problems
+    assert problem.where == "jobs[0].credentials"
+    assert "files.credential" in problem.problem
+    assert ann.submit_one(credentials=["there", "lake"], outputs=outputs)
+
+
 def test_delivered_with_the_lease_alone(ann: Person, pilot: SignedPilot) -> None:
     """The lease brings what its job names, of s3 nothing but the URLs; the job as people read it shows names alone."""
     keep(ann, "a", urls=URLS, expires_in=600)
@@ -234,7 +247,7 @@ def test_many_jobs_of_a_credential_that_is_gone_are_held_at_once(ann: Person, pi
     other = ann.submit_one()
     keep(ann, "there")
     sound = ann.submit_one(credentials=["there"])
-    remove(ann, "gone")
+    assert remove(ann, "gone") == 300, "those who remove it are told how many wait for it"
     assert pilot.match(most=2).leases == ()
     states = {ann.job(job).state for job in range(many.first, many.first + many.count)}
     assert states == {JobState.HELD}

@@ -22,7 +22,7 @@ from pilot import protocol
 from pilot.errors import Refusal
 from pilot.protocol import UNLIMITED, Acknowledgement, EnrolRequest, StepReport
 from pilot.states import JobState, OrderVerb, Outcome, Phase, PilotReason, PilotState
-from pilot.views import OrderReply, PilotDetail
+from pilot.views import JobExplanation, OrderReply, PilotDetail
 from tests.integration.conftest import CentralMaker
 from tests.integration.running_central import Person, RunningCentral, until
 from tests.integration.wire_pilot import SignedPilot, decoded, held
@@ -415,6 +415,19 @@ def test_heartbeats_are_numbered(pilot: SignedPilot) -> None:
     old = refused(lambda: pilot.heartbeat(sequence=4))
     assert (old.type, old.expected) == ("replayed", "6")
     assert refused(lambda: pilot.heartbeat(sequence=6, epoch=9)).type == "superseded"
+
+
+def test_what_a_transfer_waits_for_is_shown(ann: Person, pilot: SignedPilot) -> None:
+    """What a pilot says of a transfer that it tries again stands with the attempt, at a length that people read, and in
+    the explanation of its job."""
+    job = ann.submit_one()
+    (lease,) = pilot.match().leases
+    why = "to https://h/x: connection refused; tried 4 times, next in 40 s"
+    for sequence, sentence in enumerate(("x" * 5000, why), start=1):
+        request = protocol.HeartbeatRequest(1, sequence, PilotState.RUNNING, leases=(held(lease, waits_for=sentence),))
+        pilot.post(f"{pilot.url}/v1/pilots/{pilot.stamp}/heartbeat", request, protocol.HeartbeatReply)
+        until(lambda said=sentence[:1000]: ann.attempts(job)[0].usage.waits_for == said, "the sentence")  # type: ignore[misc]
+    assert ann.read(f"/v1/jobs/{job}/explain", JobExplanation).summary.endswith(f"tried again: {why}")
 
 
 def test_usage_and_facts_are_kept(oli: Person, ann: Person, pilot: SignedPilot) -> None:

@@ -141,15 +141,20 @@ def test_a_command_that_fails_ends_the_pilot_with_the_reason(place: Place, sourc
 
 
 def test_without_its_bundle_nothing_takes_its_place(place: Place) -> None:
-    """A pilot whose bundle was never published ends with the reason, before any command runs."""
+    """A queue whose pipeline cannot be run gets no pilot and says why; once the bundle is published it does."""
     place.system.start()
     with place.system.client() as client:
-        client.submit([{**ENV, "needs": {}}])
-        detail = last_pilot(client)
-        assert detail.pilot.reason is PilotReason.COMMAND_FAILED
-        assert "no bundle that came has the command theirs:go" in detail.pilot.message
-        (step,) = detail.steps
-        assert (step.number, step.command, step.outcome) == (0, "bundles", "failed")
+        [job] = client.submit([{**ENV, "needs": {}}]).ids
+
+        def told() -> bool:
+            (queue,) = client.queues()
+            return queue.decision.startswith("its pilots could not run: no bundle") and "theirs:go" in queue.decision
+
+        wait_for(told, 30, "the director to look", place.system.log)
+        assert not list(client.pilots())
+        place.publish(client, bundle_of(place.folder, GOOD))
+        client.wait([job], timeout=90)
+        assert client.job(job).job.state is JobState.DONE
 
 
 def test_each_agent_of_a_pilot_runs_it(place: Place) -> None:

@@ -168,7 +168,7 @@ def test_many_waiting_jobs_are_explained_by_reason(terminal):
     assert "Nothing here offers 1,000 cores" in blocks[0]
     assert blocks[1].split()[:2] == ["job", str(tagged)]
     assert "changed 31 jobs" in terminal.type("kill", "--name", "many-").stdout
-    assert terminal.type("explain", "--name", "many-").stderr == "no such job waits\n"
+    assert terminal.type("explain", "--name", "many-").stderr == "none waits: 31 killed\n"
 
 
 def test_a_running_job_is_killed(terminal, system, tmp_path):

@@ -21,10 +21,12 @@ from pilot import procfs
 from pilot.attempts.containment import Containment, control_groups, remove_groups
 from pilot.enclosures.groups import GroupEnclosures
 from pilot.enclosures.ports import Bounds
-from pilot.protocol import Needs
+from pilot.errors import PilotageError
+from pilot.protocol import Fact, Needs
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
 from tests.pilot_fakes import shell
+from tests.steps_scene import Scene, bundle_of
 from tests.system import Plan, deliver, running_system, wait_for
 
 pytestmark = pytest.mark.integration
@@ -32,6 +34,8 @@ pytestmark = pytest.mark.integration
 NAME = f"test-{os.getpid()}"
 CPUS = tuple(sorted(os.sched_getaffinity(0)))
 NODE = Capacity(cores=4, memory=4_000 * MB, disk=2_000 * MB, seconds_left="unlimited")
+#: The same in a command.
+STEP_EATS = "kept = [bytearray(b'x' * 1000000) for _ in range(int(context.option('megabytes')))]"
 #: Takes so many megabytes, as fast as it can.
 EAT = "import sys; kept = [bytearray(b'x' * 1000000) for _ in range(int(sys.argv[1]))]; print('kept all')"
 
@@ -175,6 +179,19 @@ def test_what_is_counted(groups: GroupEnclosures) -> None:
     assert (counted.cpu or 0) > 0.2
     assert (counted.processes, counted.oom_kills, counted.starved) == (0, 0, 0)
     enclosure.close()
+
+
+def test_a_step_has_the_memory_of_its_agent(tmp_path: Path, groups: GroupEnclosures) -> None:
+    """A community's command that takes more memory than the agent has is ended and told why; nothing of it stays."""
+    bounded(groups, "memory")
+    source = f"@command(needs=[], provides=[], timeout=60)\ndef go(context):\n    {STEP_EATS}\n    return context\n"
+    scene = Scene(tmp_path / "work", [bundle_of(tmp_path, source)])
+    scene.guests.enclosures = groups
+    facts = (Fact("memory", 400 * MB, "a test"),)
+    assert scene.run(facts=facts, options={"theirs:go": {"megabytes": "100"}})
+    with pytest.raises(PilotageError, match="SIGKILL, before it returned: it took more memory than this agent has"):
+        scene.run(facts=facts, options={"theirs:go": {"megabytes": "300"}}, agents=2)
+    assert [place for place, _, _ in os.walk("/sys/fs/cgroup") if "/step-" in place] == []
 
 
 def test_what_a_killed_agent_left_is_removed(groups: GroupEnclosures) -> None:

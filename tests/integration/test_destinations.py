@@ -20,6 +20,7 @@ import pytest
 from pilot.attempts import rounds
 from pilot.destinations import connection
 from pilot.destinations.storages import Storages
+from pilot.errors import ExitCode
 from pilot.protocol import AttemptReport, Credential, Needs, OutputRule, Settings, UrlInput
 from pilot.states import Outcome
 from tests.integration.faulty_storage import FaultyStorage, storing
@@ -200,11 +201,11 @@ def test_a_storage_that_hangs(
 
 
 def test_a_read_only_storage_is_told(bench: PoolBench, storage: FaultyStorage) -> None:
-    """Where nobody takes an output the attempt says so, with the storage's own word, after one try."""
+    """What a storage refuses is kept in the sandbox store after one try, with the storage's own word: an error."""
     storage.status = 403
     report = run(bench, HELLO, OutputRule("out.txt", (f"{storage.url}/x/",)))
     assert report.outcome is Outcome.OUTPUT_ERROR
-    assert report.undelivered == ("out.txt",)
+    assert [(one.name, one.where) for one in report.outputs] == [("out.txt", ("sandbox",))]
     assert "403 Forbidden" in report.message
     assert storage.methods() == ["PUT"]
 
@@ -250,13 +251,13 @@ def test_a_credential_that_expires_half_way(bench: PoolBench, storage: FaultySto
     token = bearer(storage.url, "secret-token")
     report = run(bench, script, OutputRule("*.txt", (f"{dav(storage.url)}/x/",)), credentials=(token,))
     assert report.outcome is Outcome.OUTPUT_ERROR
-    assert len(report.outputs) + len(report.undelivered) == 9
-    assert report.outputs
+    there = [output for output in report.outputs if output.where != ("sandbox",)]
+    assert 0 < len(there) < len(report.outputs) == 9
     assert "401" in report.message
     assert report.code == "files.credential"
     assert "secret-token" not in report.message + repr(report.outputs)
     moved = {path for method, path in storage.asked if method == "MOVE"}
-    assert len(moved) >= len(report.outputs)
+    assert len(moved) >= len(there)
 
 
 def test_a_storage_that_is_not_trusted(bench: PoolBench, tmp_path: Path) -> None:
@@ -267,6 +268,7 @@ def test_a_storage_that_is_not_trusted(bench: PoolBench, tmp_path: Path) -> None
         report = run(bench, HELLO, OutputRule("out.txt", (f"{stranger.url}/x/",)), credentials=(token,))
     assert report.outcome is Outcome.OUTPUT_ERROR
     assert "is not trusted" in report.message
+    assert "lie in the folder X509_CERT_DIR" in report.message
     assert stranger.asked == []
 
 
@@ -554,3 +556,51 @@ def test_a_job_without_a_central(storage: FaultyStorage, trusted: Path, tmp_path
     assert f"delivered {dav(storage.url)}/out/away.txt (10 B)" in done.stdout
     assert (tmp_path / "home-output" / "here.txt").read_text() == "here\n"
     assert not (tmp_path / "home-output" / "away.txt").exists()
+
+
+def test_what_no_storage_takes_stays_here(storage: FaultyStorage, trusted: Path, tmp_path: Path) -> None:
+    """Without a central, what every storage refuses is in the folder of the outputs, and the message says so."""
+    storage.status = 403
+    (tmp_path / "job.yaml").write_text(
+        f"name: home\ncommand: [sh, -c, {HELLO!r}]\noutputs: [{{path: out.txt, to: ['{storage.url}/x/']}}]\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    words = [sys.executable, "-m", "pilot", "run", "--job", "job.yaml"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == ExitCode.PAYLOAD_FAILED, done.stdout + done.stderr
+    assert (tmp_path / "home-output" / "out.txt").read_text() == "hello"
+    assert "what no destination took is in home-output/" in done.stdout
+
+
+def test_an_input_is_no_output_unless_it_was_changed(bench: PoolBench, storage: FaultyStorage) -> None:
+    """A wildcard passes over inputs as they were brought; a changed one, and one that is named, are outputs."""
+    for name in ("a.txt", "b.txt", "c.txt"):
+        storage.put(f"/{name}", b"from afar\n")
+    urls = tuple(UrlInput(name, f"{storage.url}/{name}") for name in ("a.txt", "b.txt", "c.txt"))
+    rules = (OutputRule("*.txt"), OutputRule("c.txt"))
+    report = run(bench, "echo more >> b.txt; echo new > d.txt", *rules, fields={"urls": urls})
+    assert [output.name for output in report.outputs] == ["b.txt", "d.txt", "c.txt"]
+
+
+def test_a_transfer_that_is_tried_again_is_told(bench: PoolBench, storage: FaultyStorage) -> None:
+    """While an output cannot be delivered its pilot says why, to the central and in its log; a kill keeps that."""
+    storage.status = 500
+    lease = shell(1, HELLO)
+    to = f"{storage.url}/x/{{job}}/"
+    lease = replace(lease, spec=replace(lease.spec, outputs=(OutputRule("out.txt", (to,)),)))
+    bench.pool.start(lease)
+
+    def told() -> str:
+        bench.pool.progress()
+        reports = [report for said in list(bench.central.progressed) for report in said]
+        return next((one.usage.waits_for for one in reversed(reports) if one.usage.waits_for), "")
+
+    bench.central.wait_for(lambda: "tried" in told(), "a word on the storage", 30)
+    assert told().startswith(f"to {storage.url}/x/1/out.txt: ")
+    assert "500" in told()
+    assert any("/x/1/out.txt" in line for line in bench.said)
+    bench.pool.kill(1, 1, "killed by ann")
+    report = bench.central.end_of(1, 30.0)
+    assert report.outcome is Outcome.KILLED
+    assert "killed by ann" in report.message
+    assert "500" in report.message

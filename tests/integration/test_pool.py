@@ -402,10 +402,10 @@ def test_outputs_are_tried_until_the_pilot_must_end(bench: PoolBench) -> None:
 
 
 def test_a_missing_output_is_told(bench: PoolBench) -> None:
-    """A named output that is not there is told in the message; a glob that finds nothing is not worth a word."""
+    """A named output that is not there is an error that names it; a glob that finds nothing is not worth a word."""
     report = bench.run(1, "true", outputs=["result.root", "*.log"])
-    assert report.outcome is Outcome.SUCCESS
-    assert report.message == "the output result.root is not there"
+    assert report.outcome is Outcome.OUTPUT_ERROR
+    assert report.message.startswith("the output result.root is not there")
 
 
 def test_links_do_not_lead_out(bench: PoolBench, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_gpus_are_shown_to_who_was_granted_them(bench: PoolBench) -> None:
     begin(bench, shell(1, f"env; {WAIT}", needs=Needs(gpus=1, gpu_memory=50_000 * MB)))
     begin(bench, shell(2, f"env; {WAIT}", needs=Needs(gpus=2)))
     begin(bench, shell(3, f"env; {WAIT}"))
-    with pytest.raises(PilotageError, match="it needs 1 GPUs, and 0"):
+    with pytest.raises(PilotageError, match="it needs 1 GPU, and 0"):
         bench.pool.start(shell(4, "true", needs=Needs(gpus=1)))
     assert bench.pool.offer().gpus == ()
     finish(bench, 1, 2, 3)

@@ -24,7 +24,10 @@ def test_a_site_that_restricts_and_drains(tmp_path: Path) -> None:
     system.start()
     try:
         with system.client() as client:
-            [job] = client.submit([{"command": ["true"]}]).ids
+            submitted = client.submit([{"command": ["true"]}])
+            assert "every queue that could run it is paused" in submitted.warnings[0]
+            [job] = submitted.ids
+            assert "no more are sent: the queue local is paused by" in client.explain_job(job).summary
             wait_for(
                 lambda: "owner" in {failure.need for failure in client.explain_job(job).failures},
                 60,
@@ -62,10 +65,27 @@ def test_an_operator_pauses_a_queue_and_resumes_it(tmp_path: Path) -> None:
     system.start()
     try:
         with system.client() as client:
-            assert client.pause_queue("local", "new disks").decision.endswith(": new disks")
+            first = client.pause_queue("local", "old disks")
+            assert (first.paused and first.paused.reason, first.instead_of) == ("old disks", None)
+            second = client.pause_queue("local", "new disks")
+            assert second.decision.endswith(": new disks")
+            assert second.paused
+            assert second.paused.reason == "new disks"
+            assert second.instead_of == first.paused
             with pytest.raises(Refusal, match="there is no queue far"):
                 client.pause_queue("far", "new disks")
-            [job] = client.submit([{"command": ["true"]}]).ids
+            submitted = client.submit([{"command": ["true"]}])
+            assert "every queue that could run it is paused" in submitted.warnings[0]
+            [job] = submitted.ids
+            assert "no more are sent: the queue local is paused by" in client.explain_job(job).summary
+            log = system.log()
+            assert f"A queue is paused  queue=local who={client.whoami().user} reason=new disks" in log
+            client.hold([job], "later\nplease")
+            assert (
+                f"Jobs are changed  verb=hold who={client.whoami().user} jobs=1 first={job} last={job}" in system.log()
+            )
+            assert "reason=later please" in system.log()
+            client.release([job])
         system.stop()
         system.start()
         with system.client() as client:

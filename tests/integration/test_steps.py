@@ -251,6 +251,13 @@ def test_a_pilot_for_several_runs_nobodys_code(tmp_path: Path) -> None:
         scene.guests.prepare(context, ["theirs:go"], nowhere())
 
 
+def test_a_bundle_without_the_command_stops_the_pilot(tmp_path: Path) -> None:
+    """A bundle that was exchanged while the pilot was on its way: it ends with the reason before any command runs."""
+    scene = Scene(tmp_path / "work", [bundle_of(tmp_path, GOOD)])
+    with pytest.raises(PipelineError, match="has the command theirs:gone; the commands that came: theirs:go"):
+        scene.prepare(["theirs:go", "theirs:gone"])
+
+
 #: One that other users can read, as a Python in the home of root is not.
 COMMON_PYTHON = "/usr/bin/python3"
 

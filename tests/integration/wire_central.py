@@ -120,7 +120,7 @@ class WireCentral:
     def now(self) -> float:
         return time.time() + self.clock
 
-    def until(self, condition, seconds: float = 20.0, what: str = "") -> None:  # type: ignore[no-untyped-def]
+    def until(self, condition, seconds: float = 60.0, what: str = "") -> None:  # type: ignore[no-untyped-def]
         """Wait until something heard makes the condition true."""
         deadline = time.monotonic() + seconds
         with self.changed:

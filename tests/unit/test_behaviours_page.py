@@ -21,6 +21,7 @@ NUMBERS = (
     "CE-02",
     *(f"SING-{number:02}" for number in range(1, 11)),
     *(f"JA-{number:02}" for number in range(1, 26)),
+    *(f"JW-{number:02}" for number in (1, 2, 3, 4, *range(6, 14))),
     *(f"WD-{number:02}" for number in (1, 2, 3, 5, 6, 7)),
     *(f"TL-{number:02}" for number in range(2, 9)),
     *(f"PIL-{number:02}" for number in range(1, 23)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,10 @@ from pilot.attempts.inputs import StageIn
 from pilot.attempts.verdict import beyond, judge
 from pilot.attempts.watchdog import Exceeded
 from pilot.catalogue import CATALOGUE, CLASSES, BackOff, entry
-from pilot.codes import AttemptCode, PilotCode, of_attempt, of_pilot
+from pilot.codes import AttemptCode, PilotCode, of_attempt, of_outcome, of_pilot
 from pilot.destinations.cache import InputCache
 from pilot.destinations.port import NotAllowed, NotThere
-from pilot.errors import InvalidInput, Refusal
+from pilot.errors import InvalidInput, PilotageError, Refusal
 from pilot.payloads.payload import Ended
 from pilot.protocol import InputFile, JobSpec, Lease, Needs, Usage
 from pilot.states import FAULTS, SITE_DRAINS, JobState, Outcome, Phase, PilotReason, PilotState
@@ -124,8 +125,27 @@ def test_errors_are_explained_without_a_central() -> None:
     assert [line.split()[0] for line in files[1:]] == [code for code in CATALOGUE if code.startswith("files.")]
     assert len(run(FakeClient(), "errors").stdout.splitlines()) == len(CATALOGUE) + 1
     assert run(FakeClient(), "errors", "--page").stdout == errors_page()
-    with pytest.raises(Exception, match="There is no code and no class thirst"):
+    with pytest.raises(Exception, match="There is no code, class, outcome or refusal thirst"):
         run(FakeClient(), "errors", "thirst")
+
+
+@pytest.mark.parametrize("outcome", [one for one in Outcome if one is not Outcome.SUCCESS])
+def test_errors_are_found_by_outcome(outcome: Outcome) -> None:
+    """Each outcome that is no success has codes, the one that its attempts get among them."""
+    codes = of_outcome(outcome)
+    assert of_attempt(outcome) in codes
+    shown = json.loads(run(FakeClient(), "errors", outcome.value, "--json").stdout)["errors"]
+    assert {one["code"] for one in shown} == {code.value for code in codes}
+
+
+def test_what_is_nearly_a_code_is_told() -> None:
+    """A word that is none is answered with those that are near it; a refusal is explained too."""
+    for said, meant in (("memroy", "limit.memory"), ("limit_memory", "limit.memory"), ("output-eror", "output-error")):
+        with pytest.raises(PilotageError, match=f"did you mean .*{meant}"):
+            run(FakeClient(), "errors", said)
+    with pytest.raises(PilotageError, match=r"or refusal qqq\. `pilotage errors`"):
+        run(FakeClient(), "errors", "qqq")
+    assert "Too much at once" in run(FakeClient(), "errors", "busy").stdout
 
 
 def test_a_code_of_a_newer_central_is_shown_as_it_is() -> None:

@@ -10,14 +10,13 @@ from click.testing import CliRunner
 
 from pilot.errors import InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
 from pilot.looking import LogLine, PeekView
-from pilot.protocol import Needs, OutputFile, Platform, StopSignal, Usage
-from pilot.queues import QueueView
+from pilot.protocol import Needs, OutputFile, OutputRule, Platform, StopSignal, UrlInput, Usage
+from pilot.queues import PauseView, QueueView
 from pilot.states import JobState, Outcome, Phase, PilotReason, PilotState
 from pilot.views import (
     AttemptView,
     JobDetail,
     JobExplanation,
-    JobOutputs,
     JobPage,
     JobRange,
     NeedFailure,
@@ -114,7 +113,8 @@ def test_jobs_are_ones_own_unless_others_are_asked_for():
 
 def test_jobs_are_chosen_by_states_place_and_time():
     """States are typed with commas or again and again; site, queue and a moment narrow the choice further."""
-    client = FakeClient(job_page=JobPage(()), whoami=WhoAmI("ada", "p", "u", "member"))
+    queues = (QueueView("q", "here", "local", 1, {}),)
+    client = FakeClient(job_page=JobPage(()), whoami=WhoAmI("ada", "p", "u", "member"), queues=queues)
     words = ("--state", "failed,killed", "--state", "held", "--site", "here", "--queue", "q", "--since", "2h")
     before = time.time()
     assert run(client, "jobs", *words).exit_code == 0
@@ -182,6 +182,58 @@ def test_a_job_is_shown_with_its_attempts_and_last_lines():
     assert "payload-error" in result.stdout
     assert "1m 1s" in result.stdout
     assert result.stdout.rstrip().endswith("boom")
+
+
+def test_a_job_is_shown_with_what_comes_by_url_and_where_its_outputs_are_to_go_and_went():
+    """Inputs by URL have their URL, outputs their destinations in order, and the last attempt where each file is."""
+    far = "https://store.example/7/r.txt"
+    detail = JobDetail(
+        job(7, JobState.DONE, attempt=1),
+        ("true",),
+        Needs(),
+        0,
+        0,
+        0,
+        inputs=("a.dat",),
+        outputs=("*.log", "r.txt"),
+        urls=(UrlInput("b.dat", "https://data.example/b.dat"),),
+        output_rules=(OutputRule("*.log"), OutputRule("r.txt", ("https://store.example/{job}/", "sandbox"))),
+    )
+    files = (OutputFile("a.log", 1, "00", ("sandbox",)), OutputFile("r.txt", 1, "00", (far,)))
+    ended = AttemptView(7, 1, STAMP, "here", Phase.ENDED, 1, 0.0, 1.0, Outcome.SUCCESS, 0, outputs=files)
+    result = run(FakeClient(job=detail, attempts=(ended,)), "job", "7")
+
+    facts = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    for fact in (
+        "inputs a.dat",
+        "b.dat from https://data.example/b.dat",
+        "outputs *.log",
+        "r.txt to https://store.example/{job}/, else sandbox",
+        f"delivered r.txt is at {far}",
+    ):
+        assert fact in facts
+
+
+def test_an_attempt_that_was_given_back_is_no_failure():
+    """A lease that came back unstarted ends as `given back`, with why."""
+    why = "given back unstarted: its credential eos has expired"
+    back = AttemptView(7, 1, STAMP, "here", Phase.ENDED, 1, 0.0, 1.0, message=why)
+    detail = JobDetail(job(7, JobState.WAITING, attempt=1), ("true",), Needs(), 0, 0, 0)
+    result = run(FakeClient(job=detail, attempts=(back,)), "job", "7")
+    row = result.stdout.splitlines()[-1]
+    assert row.startswith("  1  given back  here")
+    assert row.endswith(why)
+
+
+def test_the_jobs_of_a_pilot_are_named():
+    """The table below a pilot has the id of each job, and not again what the pilot is."""
+    view = PilotView(STAMP, PilotState.RUNNING, "here", "q", ("p",), 0.0)
+    lease = AttemptView(41, 2, STAMP, "here", Phase.RUNNING, 4, 0.0)
+    result = run(FakeClient(pilot=PilotDetail(view, leases=(lease,))), "pilot", STAMP)
+
+    head, row = result.stdout.splitlines()[-2:]
+    assert head.split()[:4] == ["JOB", "TRY", "PHASE", "CORES"]
+    assert row.split()[:4] == ["41", "2", "running", "4"]
 
 
 def test_ids_are_typed_with_ranges():
@@ -321,17 +373,16 @@ def test_logs_for_programs_are_lines_of_json():
     assert lines == [{"stream": "stdout", "text": "out\ufffd\n"}, {"stream": "stderr", "text": "err\n"}]
 
 
-@pytest.mark.parametrize("command", ["logs", "output"])
-def test_a_job_that_waits_has_nothing_yet(command):
-    """What a job printed or wrote that has had no attempt is not missing: it waits, which is no mistake of a name."""
+def test_a_job_that_waits_has_nothing_yet():
+    """What a job printed that has had no attempt is not missing: it waits, which is no mistake of a name."""
     no = Refusal("not-found", "job 7 has had no attempt yet: there is nothing to read")
 
     def asked(attempt: int, *options: str):
         detail = JobDetail(job(7, attempt=attempt), ("true",), Needs(), 0, 0, 0)
         return CliRunner().invoke(
             cli,
-            [command, "7", *options],
-            obj=Shell(lambda *given: FakeClient(logs=no, outputs=no, job=detail), Screen()),
+            ["logs", "7", *options],
+            obj=Shell(lambda *given: FakeClient(logs=no, job=detail), Screen()),
         )
 
     result = asked(0)
@@ -379,19 +430,11 @@ def test_a_file_of_a_running_job_is_shown_as_it_is():
     assert "bytes 90 to 98 of 100" in result.stderr
     assert client.asked[-1] == ("peek", (7, "fit.log"), {"offset": -10, "most": 10})
     nothing = FakeClient(peek=PeekView(True, "x", problem="x cannot be read: No such file or directory"))
-    with pytest.raises(Refusal, match="No such file"):
+    with pytest.raises(PilotageError, match="^x cannot be read: No such file"):
         run(nothing, "peek", "7", "x")
-
-
-def test_outputs_can_be_listed_without_fetching():
-    """--list shows names, sizes and where."""
-    files = (OutputFile("a.png", 2_000_000, "ab" * 32, ("sandbox",)),)
-
-    result = run(FakeClient(outputs=JobOutputs(1, files, ("b.png",))), "output", "7", "--list")
-
-    assert "a.png  2.0 MB  abababababab  sandbox" in result.stdout
-    assert "b.png" in result.stdout
-    assert "not delivered" in result.stdout
+    short = FakeClient(peek=PeekView(True, "fit.log", size=100, offset=200))
+    with pytest.raises(PilotageError, match="fit.log has 100 bytes until now, and none at 200"):
+        run(short, "peek", "7", "fit.log", "--offset", "200")
 
 
 # -- pilots and explanations ------------------------------------------------------------------------------------------
@@ -466,6 +509,15 @@ def test_a_queue_is_paused_and_resumed():
         ("resume_queue", ("local",)),
     ]
     assert "LAST DECISION" in run(client, "queues").stdout
+
+
+def test_a_pause_says_since_when_and_whose_place_it_took():
+    """The queue is shown with who paused it and when, and a second pause with the one before."""
+    now, before = PauseView("ada", "new disks", 7200.0), PauseView("bob", "too dear", 3600.0)
+    queue = QueueView("local", "here", "local", 2, {}, paused=now, instead_of=before)
+    result = run(FakeClient(pause_queue=queue), "queues", "pause", "local", "--reason", "new disks")
+    assert f"by ada since {words.clock(7200.0)}: new disks" in result.stdout
+    assert f"a pause by bob since {words.clock(3600.0)}: too dear" in result.stdout
 
 
 def test_a_deadline_that_is_none():
@@ -544,7 +596,12 @@ def test_a_pilot_and_a_queue_are_explained():
         (
             Refusal("not-found", "there is no job 9 that you may see"),
             Exit.FAILED,
-            "There is no job 9 that you may see: check the name.",
+            "There is no job 9 that you may see.",
+        ),
+        (
+            Refusal("too-large", "the file is too large.", expected="5 GB"),
+            Exit.FAILED,
+            "The file is too large (expected at most 5 GB).",
         ),
         (
             Refusal("busy", "too many", retry_after=5.0),

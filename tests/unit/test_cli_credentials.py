@@ -9,8 +9,8 @@ import pytest
 import responses
 from responses import matchers
 
-from pilot.credential import CredentialEvent, CredentialHistory, CredentialPage, CredentialView
-from pilot.protocol import Accepted
+from pilot.credential import CredentialEvent, CredentialHistory, CredentialPage, CredentialRemoved, CredentialView
+from pilot.errors import InvalidJob
 from pilotage.exits import Exit
 from tests.unit.client_scene import URL, Time, answer, client
 from tests.unit.test_cli import FakeClient, run
@@ -73,6 +73,32 @@ def test_a_wrong_line_is_a_usage_error(words: tuple[str, ...], told: str) -> Non
     assert told in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--kind", "s3", "--url", "s3://lake/", "--endpoint", "https://s3.example"), "--access-key: "),
+        (("--kind", "bearer", "--user", "ada"), "--user: "),
+        (("--kind", "bearer", "--url", "http://h/"), "--url: expected https://.*on its way"),
+        (("--kind", "basic", "--user", "ada", "--url", "https://h/a/../b"), r"--url: expected no '\.\.'"),
+        (("--kind", "bearer", "--secret-file", "-"), "the secret: expected at least"),
+    ],
+)
+def test_a_problem_names_its_option(words: tuple[str, ...], told: str) -> None:
+    """Not the field of the wire; and nobody is asked."""
+    with pytest.raises(InvalidJob, match=told):
+        run(FakeClient(), "credential", "set", "x", *words, input="abc")
+
+
+def test_a_token_without_a_url_is_for_payloads() -> None:
+    """Whoever forgot --url is told, when it is kept and in the list."""
+    plain = CredentialView("tok", "bearer", "physics", "ann", NOW)
+    assert (
+        "--url"
+        in run(FakeClient(keep_credential=plain), "credential", "set", "tok", "--kind", "bearer", input="sesame").stderr
+    )
+    assert run(FakeClient(credentials=(plain,)), "credential", "list").stdout.split()[-1] == "payloads"
+
+
 def test_bytes_that_are_no_text_are_refused() -> None:
     """Without a traceback, and without quoting them."""
     result = run(FakeClient(), "credential", "set", "x", input=b"\xff\xfesesame")
@@ -105,10 +131,12 @@ def test_the_history_names_pilots_and_jobs() -> None:
 
 def test_removing_is_one_question() -> None:
     """An owner may be named, and programs get a document."""
-    fake = FakeClient(remove_credential=None)
+    fake = FakeClient(remove_credential=1200)
     result = run(fake, "credential", "remove", "eos", "--owner", "ben", "--json")
     assert fake.asked == [("remove_credential", ("eos", "ben"), {})]
-    assert json.loads(result.stdout) == {"removed": "eos"}
+    assert json.loads(result.stdout) == {"removed": "eos", "waiting": 1200}
+    assert "1,200 waiting jobs name it" in run(fake, "credential", "remove", "eos").stderr
+    assert run(FakeClient(remove_credential=0), "credential", "remove", "eos").stderr == ""
 
 
 def test_the_client_asks_as_the_wire_says() -> None:
@@ -119,11 +147,11 @@ def test_the_client_asks_as_the_wire_says() -> None:
         central.put(f"{URL}/v1/credentials/eos", match=[matchers.json_params_matcher(body)], **answer(VIEW))
         central.get(f"{URL}/v1/credentials", **answer(CredentialPage((VIEW,))))
         owner = matchers.query_param_matcher({"owner": "ben"})
-        central.delete(f"{URL}/v1/credentials/eos", match=[owner], **answer(Accepted()))
+        central.delete(f"{URL}/v1/credentials/eos", match=[owner], **answer(CredentialRemoved(3)))
         central.get(f"{URL}/v1/credentials/eos/history", **answer(CredentialHistory(())))
         one = client(Time())
         assert one.keep_credential("eos", "bearer", {"token": "open-sesame"}, ["https://h/"], 60) == VIEW
         assert one.credentials() == (VIEW,)
-        one.remove_credential("eos", owner="ben")
+        assert one.remove_credential("eos", owner="ben") == 3
         assert one.credential_history("eos") == ()
         assert all("sesame" not in str(call.request.url) for call in central.calls)

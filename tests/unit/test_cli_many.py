@@ -5,7 +5,16 @@ import json
 import pytest
 
 from pilot.states import JobState
-from pilot.views import ExplainedJobs, ExplainReply, JobExplanation, NeedFailure, Selection, VerbResult, WhoAmI
+from pilot.views import (
+    ExplainedJobs,
+    ExplainReply,
+    JobExplanation,
+    JobPage,
+    NeedFailure,
+    Selection,
+    VerbResult,
+    WhoAmI,
+)
 from pilotage import words
 from pilotage.exits import Exit
 from tests.unit.test_cli import FakeClient, run
@@ -41,7 +50,7 @@ def test_jobs_with_one_reason_are_one_block():
 
 def test_a_filter_explains_what_waits_of_ones_own():
     """`explain --name` is about the caller's waiting jobs; --all and --state look further."""
-    client = FakeClient(explain_jobs=ExplainReply(()), whoami=ME)
+    client = FakeClient(explain_jobs=ExplainReply(()), job_page=JobPage(()), whoami=ME)
 
     result = run(client, "explain", "--name", "fit-")
     run(client, "explain", "--all", "--state", "held")
@@ -51,7 +60,26 @@ def test_a_filter_explains_what_waits_of_ones_own():
         Selection(states=(JobState.WAITING,), owner="ada", name="fit-"),
         Selection(states=(JobState.HELD,)),
     ]
-    assert result.stderr == "no such job waits\n"
+    assert result.stderr == "there is no such job\n"
+
+
+class HeldClient(FakeClient):
+    """Nothing waits of what it has: it explains what is held alone."""
+
+    def explain_jobs(self, selection: Selection) -> ExplainReply:
+        held = ExplainedJobs((7, 8), JobExplanation(7, JobState.HELD, "It is held: by ada"))
+        return ExplainReply((held,) if selection.states == (JobState.HELD,) else ())
+
+
+def test_where_none_waits_those_that_are_held_are_explained():
+    """A filter that finds no job that waits says what there is instead, and why those that are held are."""
+    page = JobPage((), counts={"held": 2, "done": 1234})
+
+    result = run(HeldClient(job_page=page, whoami=ME), "explain", "--name", "fit-")
+
+    assert result.stderr == "none waits: 2 held, 1,234 done\n"
+    assert "It is held: by ada" in result.stdout
+    assert "7-8 (2 jobs)" in result.stdout
 
 
 def test_what_cannot_be_explained_is_told():

@@ -1,5 +1,6 @@
 """`pilotage waste`: what it asks for, prints and draws."""
 
+import time
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -30,11 +31,12 @@ def test_waste_is_a_table_and_a_sum() -> None:
         *("SITE", "PILOTS", "CORE-HOURS", "GOOD", "OPEN", "FAILED", "LOST", "PREEMPTED", "FILES", "IDLE", "START"),
     ]
     assert first.split("  ")[0] == "here"
-    assert first.replace(" ", "").endswith("12100" + "80%0%0%5.0%0%0%15%0%")
-    assert second.replace(" ", "").endswith("12.0" + "0%50%0%0%0%0%0%50%")
+    assert first.replace(" ", "").endswith("12100.0" + "80.0%0%0%5.0%0%0%15.0%0%")
+    assert second.replace(" ", "").endswith("12.0" + "0%50.0%0%0%0%0%0%50.0%")
     assert result.stderr.startswith(
-        "102 core-hours, 78 % of them in payloads that succeeded; of pilots that ended since "
+        "102.0 core-hours, 78.4 % of them in payloads that succeeded; of pilots that ended since "
     )
+    assert result.stderr.endswith(", or live now\n")
 
 
 def test_every_cause_by_itself() -> None:
@@ -43,7 +45,7 @@ def test_every_cause_by_itself() -> None:
 
     rows = [line.split() for line in result.stdout.splitlines()]
     assert [row[1] for row in rows[1:]] == ["payload-good", "idle-drain", "lost"]
-    assert ["here", "idle-drain", "15.0", "15", "%"] in rows
+    assert ["here", "idle-drain", "15.0", "15.0", "%"] in rows
 
 
 def test_it_asks_for_keys_and_times() -> None:
@@ -80,7 +82,7 @@ def test_the_picture_shows_each_part_in_its_measure(tmp_path) -> None:
     assert parts["here: payload good 80.0 %"] == pytest.approx(16 * parts["here: vanished 5.0 %"], rel=0.001)
     assert parts["far & <away>: boot 50.0 %"] == parts["far & <away>: payload open 50.0 %"]
     words = {text.text for text in root.iter(f"{SVG}text")}
-    assert {"far & <away>", "80 %", "100 h", "idle, drain  14.7 %"} <= words
+    assert {"far & <away>", "80 %", "100.0 h", "idle, drain  14.7 %"} <= words
     assert not any(word.startswith("preempted") for word in words if word)
 
 
@@ -91,6 +93,33 @@ def test_a_picture_holds_a_dozen_bars() -> None:
     words = [text.text for text in root.iter(f"{SVG}text")]
     assert [word for word in words if word and word.startswith("site ")] == [f"site {30 - n}" for n in range(11)]
     assert "all others" in words
+
+
+def test_what_is_shown_adds_up() -> None:
+    """The rows add up to the sum, each row's parts to 100 %, and so does the legend of the picture, however odd."""
+    rows = [WasteRow((f"{number}" * 32,), 1, {"boot": 1, "lost": 1, "payload-good": 301_234_567}) for number in "abc"]
+    odd = WastePage(
+        0.0, None, ("pilot",), (*rows, WasteRow(("d" * 32,), 1, {"boot": HOUR, "lost": HOUR, "image": HOUR}))
+    )
+
+    for options in ((), ("--causes",)):
+        result = run(FakeClient(waste=odd), "waste", *options)
+        lines = [line.replace(" %", "%").split() for line in result.stdout.splitlines()]
+        hours = sum(float(line[2]) for line in lines[1:])
+        assert f"{hours:.2f} core-hours" in result.stderr
+        parts = [float(word[:-1]) for line in lines[1:] for word in line if word.endswith("%")]
+        assert sum(parts) == pytest.approx(400)
+        assert lines[1][0] == "aaaaaaaa"
+    legend = [text.text for text in ElementTree.fromstring(waste_picture(odd)).iter(f"{SVG}text")]
+    shares = [float(text.split("  ")[1][:-2]) for text in legend if text and "  " in text]
+    assert sum(shares) == pytest.approx(100)
+
+
+def test_a_time_without_pilots_is_said_in_the_picture() -> None:
+    """An empty picture is no picture of nothing: it says of which time nobody has told."""
+    since, until = (time.mktime((2019, month, 1, 8, 30, 0, 0, 0, -1)) for month in (1, 7))
+    said = "no pilot has told of its time from 1 January 2019, 08:30 to 1 July 2019, 08:30"
+    assert said in waste_picture(WastePage(since, until, ("site",), ()))
 
 
 def test_every_cause_is_shown_somewhere() -> None:

@@ -48,6 +48,15 @@ def test_a_log_is_read_range_after_range(central):
     assert {call.request.params["attempt"] for call in central.calls} == {"2"}
 
 
+def test_an_offset_behind_the_end_is_refused(central):
+    """At the end there is nothing yet; behind it there is a mistake, and the error says how long the log is."""
+    central.get(LOGS, body=b"", headers={"Pilotage-Size": "6"})
+
+    assert client(Time()).logs(7, offset=6) == b""
+    with pytest.raises(InvalidInput, match="6 bytes until now, and none at 7"):
+        client(Time()).logs(7, offset=7)
+
+
 def test_a_log_that_is_followed_ends_with_its_end(central):
     """Every event's bytes come as they are, and the event `end` is the end."""
     central.get(LOGS, body=event(b"01234", 5) + b": still here\n\n" + event(b"56789", 10) + END)
@@ -147,6 +156,21 @@ def test_a_file_that_is_there_already_is_not_fetched_again(central, tmp_path):
     assert client(Time()).fetch_outputs(7, tmp_path).files == (tmp_path / "a",)
 
 
+def test_another_file_in_the_place_of_one_is_not_replaced(central, tmp_path):
+    """Nothing is fetched when something else would be lost, unless that is wanted."""
+    outputs(central, stored("a", b"hello"), stored("b", b"x"))
+    (tmp_path / "b").write_bytes(b"y")
+
+    with pytest.raises(PilotageError, match="there is something else, .*b. Choose another folder, or say --force"):
+        client(Time()).fetch_outputs(7, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+    for content in (b"hello", b"x"):
+        central.get(f"{URL}/v1/sandboxes/{sha256(content)}", body=content)
+    client(Time()).fetch_outputs(7, tmp_path, force=True)
+    assert (tmp_path / "b").read_bytes() == b"x"
+
+
 def test_a_broken_download_is_resumed(central, tmp_path, monkeypatch):
     """Whole blocks that came before a connection broke are kept, and the rest is asked for."""
     monkeypatch.setattr(files, "BLOCK", 2)
@@ -183,14 +207,14 @@ def test_a_link_out_of_the_folder_is_not_followed(central, tmp_path):
 
 
 def test_a_link_in_the_place_of_a_file_is_replaced(central, tmp_path):
-    """A link where a file goes is replaced, and what it points to stays."""
+    """A link where a file goes is replaced when that is wanted, and what it points to stays."""
     (tmp_path / "in").mkdir()
     (tmp_path / "victim").write_text("mine")
     (tmp_path / "in" / "a").symlink_to(tmp_path / "victim")
     outputs(central, stored("a", b"x"))
     central.get(f"{URL}/v1/sandboxes/{sha256(b'x')}", body=b"x")
 
-    client(Time()).fetch_outputs(7, tmp_path / "in")
+    client(Time()).fetch_outputs(7, tmp_path / "in", force=True)
 
     assert (tmp_path / "victim").read_text() == "mine"
     assert (tmp_path / "in" / "a").read_bytes() == b"x"

@@ -97,7 +97,7 @@ def test_a_sound_credential_has_no_problem() -> None:
     sound = [
         CredentialRequest("text", {"text": "many\nlines\n"}, expires_in=60),
         CredentialRequest("bearer", {"token": "abc.def"}, ("https://h", "davs://h:1/a/", "root://h//a")),
-        CredentialRequest("basic", {"user": "ada", "password": "p@ss wörd"}, ("dav://h/",)),
+        CredentialRequest("basic", {"user": "ada", "password": "p@ss wörd"}, ("davs://h/",)),
         CredentialRequest("s3", {**s3, "style": "host", "session_token": "t0k3n/+="}, ("s3://lake/a b",)),
     ]
     assert [check(one) for one in sound] == [()] * 4

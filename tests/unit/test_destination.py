@@ -50,6 +50,7 @@ def test_destinations(text: str) -> None:
         ("https://dav.example/a/%2e%2e/x", "no .. in it"),
         ("file://host/x", "expected file:///PATH"),
         ("s3://B/x", "expected s3://BUCKET/KEY"),
+        ("root://h/x/", "expected root://HOST//PATH"),
         ("https://dav.example/\n", "without blanks"),
     ],
 )
@@ -187,3 +188,75 @@ def test_sweeps_reach_into_urls() -> None:
 
     assert wrong(first) == []
     assert wrong(second) == ["jobs[0].outputs[0]", "jobs[0].outputs[0].to", "jobs[0].inputs", "jobs[0].inputs"]
+
+
+def problems_of(**more: Any) -> list[str]:
+    """What is wrong with a job."""
+    try:
+        parse(job(**more))
+    except InvalidJob as wrong:
+        return [str(problem) for problem in wrong.problems]
+    return []
+
+
+@pytest.mark.parametrize(
+    ("path", "to", "good"),
+    [
+        ("r.txt", "https://h/{job}/", True),
+        ("r.txt", "https://h/{a}/{b}.txt", True),
+        ("r-{a}-{b}.txt", "https://h/", True),
+        ("r-{a}.txt", "https://h/{b}/{name}", True),
+        ("r.txt", "sandbox", True),
+        ("r.txt", "https://h/", False),
+        ("r.txt", "https://h/{attempt}/", False),
+        ("r.txt", "https://h/{a}/", False),
+        ("r-{a}-{b}.txt", "https://h/r.txt", False),
+        ("*.txt", "https://h/", False),
+    ],
+)
+def test_jobs_of_a_sweep_do_not_overwrite_each_other(path: str, to: str, good: bool) -> None:
+    """A target that is the same for several jobs of a sweep is refused, and what would tell them apart is named."""
+    outputs = [{"path": path, "to": [to]}]
+    found = problems_of(outputs=outputs, sweep={"a": "1..2", "b": "1..2", "one": [7]})
+    assert (not found) is good, found
+    assert good or "outputs[0].to[0]: expected {job}, or" in found[0]
+    assert not problems_of(outputs=outputs, sweep={"a": [1], "b": [1]})
+
+
+def test_placeholders_mean_something() -> None:
+    """A placeholder that nobody fills in is refused, in outputs and in inputs, and the known ones are named."""
+    found = problems_of(outputs=[{"path": "r.txt", "to": ["https://h/{jbo}/"]}], sweep={"a": [1]})
+    assert found == [
+        "outputs[0].to[0]: expected one of the placeholders {job}, {attempt}, {name}, {a}, got {jbo} in https://h/{jbo}/"
+    ]
+    assert "got {job} in https://h/{job}" in problems_of(inputs=[{"url": "https://h/{job}"}])[0]
+
+
+def test_destinations_are_listed_once() -> None:
+    """An empty list and a destination that is listed twice are mistakes."""
+    assert "outputs[0].to: expected at least one" in problems_of(outputs=[{"path": "x", "to": []}])[0]
+    found = problems_of(outputs=[{"path": "x", "to": ["sandbox", "sandbox"]}])
+    assert found == ["outputs[0].to[1]: expected each destination once, got sandbox twice"]
+
+
+def test_credentials_are_a_list_of_names() -> None:
+    """One text for a list, and a name that is there twice, are mistakes."""
+    assert "credentials: expected a list of names, as [tok]" in problems_of(credentials="tok")[0]
+    assert problems_of(credentials=["a", "b", "a"]) == ["credentials[2]: expected each name once, got 'a' twice"]
+
+
+def test_s3_needs_a_credential() -> None:
+    """A job that names none could never reach its bucket."""
+    one = [{"path": "x", "to": ["s3://lake/{job}/", "sandbox"]}]
+    told = "credentials: s3://lake/{job}/ needs a credential of kind s3, and none is named here (files.credential)"
+    assert problems_of(outputs=one) == [told]
+    assert not problems_of(outputs=one, credentials=["lake"])
+    assert "s3://lake/in" in problems_of(inputs=[{"url": "s3://lake/in"}])[0]
+
+
+def test_an_output_may_be_optional() -> None:
+    """A plain name that need not be there says so."""
+    (rule,) = parse(job(outputs=[{"path": "core", "optional": True}])).spec.outputs
+    assert rule == OutputRule("core", (), True)
+    document = parse(job(outputs=[{"path": "core-{a}", "optional": True}], sweep={"a": [1, 2]}))
+    assert fill_spec(document.spec, {"a": "1"}, ()).outputs == (OutputRule("core-1", (), True),)

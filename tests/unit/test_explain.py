@@ -17,10 +17,10 @@ from central.explanations.explain import (
     explain_agents,
     explain_job,
     explain_pilot,
-    never_satisfiable,
     nothing_for,
     suspected,
 )
+from central.explanations.prospects import never_satisfiable
 from central.fleet.presence import FreePilot
 from central.matching.limits import Limits
 from central.matching.matcher import fits

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pilot.destinations.cache import InputCache
 from pilot.errors import PilotageError
 from pilot.persist import Stopped
 from pilot.singularity.images import STALE, ImageCache
@@ -47,6 +48,16 @@ def clock() -> Clock:
 @pytest.fixture
 def cache(tmp_path: Path, clock: Clock) -> ImageCache:
     return ImageCache(tmp_path / "images", 25, clock)
+
+
+def test_without_a_place_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no place for inputs fetches each where it is wanted, and leaves nothing in the folder where it works."""
+    monkeypatch.chdir(tmp_path)
+    source, cache = Source(), InputCache()
+    for name in ("one", "two"):
+        cache.copy("0" * 64, "", tmp_path / name, source, at_once)
+    assert source.times == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
 
 
 def test_an_image_is_fetched_once(cache: ImageCache) -> None:

@@ -36,9 +36,13 @@ def test_what_is_in_a_folder(job: Path) -> None:
     assert (head.folder, head.size, head.problem) == (True, 2, "")
     assert [line.split()[-1] for line in content.decode().splitlines()] == ["link@", "sub/"]
     assert look(job, None, Peek("sub"))[1].split()[0] == b"10"
+    (job / "two\nlines").touch()
+    assert look(job, None, Peek())[1].count(b"\n") == 3
 
 
-@pytest.mark.parametrize("path", ["../secret", "sub/../../secret", "link", "through/secret", "/../secret", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["../secret", "sub/../../secret", "link", "through/secret", "/../secret", "/sub/fit.log", "a\0b"]
+)
 def test_nothing_outside_is_shown(job: Path, path: str) -> None:
     """Neither by the name nor by a link, be it the last part or one on the way."""
     (job / "link").symlink_to("../secret")

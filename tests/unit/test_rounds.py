@@ -5,21 +5,23 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from pilot.attempts import delivery, rounds
+from pilot.attempts import delivery, outputs, rounds
 from pilot.attempts.carrier import Carrier
 from pilot.attempts.delivery import Delivery
 from pilot.attempts.parcels import Parcel
 from pilot.destinations.port import Rejected, Unavailable
-from pilot.errors import TransportError
+from pilot.errors import Refusal, TransportError
 from pilot.protocol import AttemptReport, OutputFile, OutputRule
 from pilot.states import Outcome, Phase
 from tests.pilot_fakes import FakeCentral, shell
 
+A = hashlib.sha256(b"a").hexdigest()
 DONE = AttemptReport(Phase.ENDED, Outcome.SUCCESS, exit_code=0)
 Answer = Callable[[str, int], "Exception | None"]  # output, try → what happens
 
@@ -57,6 +59,7 @@ class Scene:
         Scripted.answers, Scripted.tried = {}, []
         self.now = 0.0
         self.until = float("inf")
+        self.told: list[str] = []
         self._lock = threading.Lock()
 
     def pause(self, seconds: float) -> bool:
@@ -65,7 +68,7 @@ class Scene:
         return self.now >= self.until
 
     def deliver(self) -> AttemptReport:
-        return Delivery(self.carrier, lambda: self.now).add_to(DONE, self.pause)
+        return Delivery(self.carrier, lambda: self.now, self.told.append).add_to(DONE, self.pause)
 
     def tried(self, destination: str) -> int:
         return sum(1 for _, where in Scripted.tried if where == destination)
@@ -103,12 +106,63 @@ def test_trouble_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_nobody_takes_it(tmp_path: Path) -> None:
-    """When every destination has refused, the attempt says which file, and each reason."""
-    scene = Scene(tmp_path, ("https://a/", "https://b/"))
-    Scripted.answers = {url: always(Rejected(f"403 from {url}")) for url in ("https://a/", "https://b/")}
+    """What every destination has refused is kept in the sandbox store: still an error, with each reason, once, by the
+    place itself."""
+    scene = Scene(tmp_path, ("https://a/{job}/", "https://b/"))
+    Scripted.answers = {
+        "https://a/{job}/": always(Rejected("403 from https://a/1/a")),
+        "https://b/": always(Rejected("no")),
+    }
     report = scene.deliver()
-    assert (report.outcome, report.undelivered) == (Outcome.OUTPUT_ERROR, ("a",))
-    assert report.message == "not delivered: a (403 from https://a/; 403 from https://b/)"
+    assert (report.outcome, report.undelivered) == (Outcome.OUTPUT_ERROR, ())
+    assert report.message == (
+        "not delivered: a (403 from https://a/1/a; https://b/a: no);"
+        " what no destination took is in the sandbox store: `pilotage output 1` fetches it"
+    )
+    assert report.outputs == (OutputFile("a", 1, A, ("sandbox",)),)
+
+
+def test_nobody_takes_it_at_all(tmp_path: Path) -> None:
+    """What the sandbox store refuses as well is lost, and told as that."""
+    scene = Scene(tmp_path, ("https://a/",))
+    Scripted.answers = {"https://a/": always(Rejected("403"))}
+    scene.central.problems = [Refusal("too-large", "it is larger than 1 GB")]
+    report = scene.deliver()
+    assert (report.outcome, report.outputs, report.undelivered) == (Outcome.OUTPUT_ERROR, (), ("a",))
+    assert report.message == "not delivered: a (https://a/a: 403; sandbox: it is larger than 1 GB)"
+
+
+def test_a_name_that_must_be_there(tmp_path: Path) -> None:
+    """A job that succeeded without an output that it names has not; one that failed has failed."""
+    scene = Scene(tmp_path, (), ("a",))
+    spec = replace(scene.carrier.lease.spec, outputs=(OutputRule("*"), OutputRule("gone"), OutputRule("g*")))
+    scene.carrier = replace(scene.carrier, lease=replace(scene.carrier.lease, spec=spec))
+    report = scene.deliver()
+    assert report.outcome is Outcome.OUTPUT_ERROR
+    assert report.message == "the output gone is not there: where it need not be, write {path: gone, optional: true}"
+    failed = replace(DONE, outcome=Outcome.PAYLOAD_ERROR, message="exit code 1")
+    report = Delivery(scene.carrier).add_to(failed, scene.pause)
+    assert (report.outcome, len(report.outputs)) == (Outcome.PAYLOAD_ERROR, 1)
+    assert report.message == "exit code 1; the output gone is not there"
+
+
+def test_more_outputs_than_an_attempt_may_bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first ones come home, in order, and the report says which were left."""
+    monkeypatch.setattr(outputs, "MAX_OUTPUTS", 2)
+    report = Scene(tmp_path, (), ("a", "b", "c", "d")).deliver()
+    assert [output.name for output in report.outputs] == ["a", "b"]
+    assert (report.outcome, report.undelivered) == (Outcome.OUTPUT_ERROR, ("c", "d"))
+    assert report.message == "not delivered: c, d (the first 2 were: pack them)"
+
+
+def test_what_is_tried_again_is_told(tmp_path: Path) -> None:
+    """Whoever looks sees where an output is to go, why it is not there, and when it is tried again."""
+    scene = Scene(tmp_path, ("https://a/{job}/",))
+    Scripted.answers = {"https://a/{job}/": until(5, TransportError("connection refused"))}
+    scene.deliver()
+    assert scene.told[0] == "to https://a/1/a: connection refused; tried once, next in 1 s"
+    assert scene.told[3] == "to https://a/1/a: connection refused; tried 4 times, next in 1 s"
+    assert scene.told[-1] == ""
 
 
 def test_it_waits_for_a_storage_to_come_back(tmp_path: Path) -> None:
@@ -130,7 +184,7 @@ def test_patience_has_an_end(tmp_path: Path) -> None:
     Scripted.answers = {"https://a/": always(Unavailable("507 full"))}
     report = scene.deliver()
     assert report.outcome is Outcome.OUTPUT_ERROR
-    assert report.message == "not delivered: a (507 full)"
+    assert report.message.startswith("not delivered: a (507 full); what no destination took is in the sandbox store")
     assert rounds.PATIENCE <= scene.now < rounds.PATIENCE + 2 * rounds.LONGEST
 
 
@@ -178,7 +232,11 @@ def test_two_outputs_with_one_target(tmp_path: Path) -> None:
     scene = Scene(tmp_path, ("https://a/one",), ("a", "b"))
     Scripted.answers = {"https://a/one": until(0, Rejected(""))}
     report = scene.deliver()
-    assert [output.name for output in report.outputs] == ["a"]
+    assert [(output.name, output.where) for output in report.outputs] == [
+        ("a", ("https://a/one",)),
+        ("b", ("sandbox",)),
+    ]
+    assert report.outcome is Outcome.OUTPUT_ERROR
     assert "another output goes to https://a/one" in report.message
 
 
@@ -193,21 +251,22 @@ def test_the_end_of_the_pilot_is_told(tmp_path: Path) -> None:
 
 
 def test_more_names_than_a_report_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outputs whose names and addresses would not fit into the report are told of before anything is sent."""
+    """Outputs whose names and addresses would not fit into the report are not sent, and told of."""
     monkeypatch.setattr(delivery, "MAX_WORDS", 1000)
     scene = Scene(tmp_path, ("https://a/",), ("a", "b", "c", "d"))
     Scripted.answers = {"https://a/": until(0, Rejected(""))}
     report = scene.deliver()
     assert report.outcome is Outcome.OUTPUT_ERROR
-    assert "names and addresses of the outputs" in report.message
-    assert scene.tried("https://a/") == 0
+    assert [output.name for output in report.outputs] == ["a", "b", "c"]
+    assert report.undelivered == ("d",)
+    assert scene.tried("https://a/") == 3
 
 
 def test_the_sandbox_needs_no_url(tmp_path: Path) -> None:
     """Outputs without `to` go to the central, as ever."""
     scene = Scene(tmp_path, ())
     report = scene.deliver()
-    assert report.outputs == (OutputFile("a", 1, hashlib.sha256(b"a").hexdigest(), ("sandbox",)),)
+    assert report.outputs == (OutputFile("a", 1, A, ("sandbox",)),)
 
 
 def test_a_fault_of_ours_is_not_swallowed(tmp_path: Path) -> None:

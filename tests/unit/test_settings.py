@@ -327,3 +327,30 @@ def test_whether_pilots_resume_is_for_the_queue_to_say() -> None:
     text = '[[sites]]\nname = "s"\n[[communities]]\nname = "c"\n[[queues]]\nname = "q"\nsite = "s"\n'
     said = [read(text + more).queues[0].resume for more in ("", "resume = true", "resume = false")]
     assert said == [None, True, False]
+
+
+QUEUE = '\n[[queues]]\nname = "more"\nsite = "here"\n'
+
+
+def test_a_queue_gives_its_pilots_an_environment() -> None:
+    """Names with their values, in the order written; a queue without any has none."""
+    line = 'environment = { X509_CERT_DIR = "/etc/pki", https_proxy = "http://proxy:3128" }\n'
+    made = read(WHOLE + QUEUE + line, "central.toml").queue("more")
+    assert made is not None
+    assert made.environment == (("X509_CERT_DIR", "/etc/pki"), ("https_proxy", "http://proxy:3128"))
+    assert read(WHOLE, "central.toml").queues[0].environment == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('environment = { EOS_TOKEN = "a" }\n', "queues[1].environment.EOS_TOKEN: expected nothing secret"),
+        ('environment = { PILOTAGE_WORK = "a" }\n', "queues[1].environment.PILOTAGE_WORK: expected a name"),
+        ('environment = { "A-B" = "a" }\n', "queues[1].environment.A-B: expected a name"),
+        ("environment = { A = 1 }\n", "queues[1].environment.A: expected a text"),
+        ('kind = "external"\nenvironment = { A = "1" }\n', "queues[1].environment: expected none"),
+    ],
+)
+def test_what_no_environment_of_a_queue_may_have(lines: str, said: str) -> None:
+    """Secrets, names of ours, what is no text, and a queue whose pilots others start are mistakes with their place."""
+    assert [line for line in mistakes(WHOLE + QUEUE + lines) if line.startswith(f"central.toml: {said}")]

@@ -61,7 +61,7 @@ def test_granted(slots: Slots, needs: Needs, cores: int, memory: int) -> None:
         pytest.param(BUSY, WHOLE, "whole node", id="whole node beside another job"),
         pytest.param(BUSY, Needs(13, 20), "13 cores, and 12 of 16", id="minimum above what is free"),
         pytest.param(Slots(NODE), Needs(disk=200_000 * MB), "of disk", id="disk"),
-        pytest.param(Slots(NODE), Needs(gpus=1), "1 GPUs", id="gpus"),
+        pytest.param(Slots(NODE), Needs(gpus=1), "1 GPU,", id="gpus"),
         pytest.param(Slots(Capacity(cores=4)), Needs(memory=1), "is unknown", id="unknown memory satisfies no need"),
     ],
 )
@@ -99,7 +99,7 @@ def test_cpus_and_gpus_are_handed_out_once() -> None:
     assert not isinstance(granted, NoRoom)
     assert (granted[1].cpus, granted[1].gpus) == ((8, 9), (large,))
     assert granted[0].free_gpus == (small, unknown)
-    assert "1 GPUs, and 0 that are large enough" in refusal(granted[0], Needs(gpus=1, gpu_memory=40_000 * MB))
+    assert "1 GPU, and 0 that are large enough" in refusal(granted[0], Needs(gpus=1, gpu_memory=40_000 * MB))
     second = granted[0].allocate((2, 1), Needs(1, 1, gpus=2))
     assert not isinstance(second, NoRoom)
     assert (second[1].cpus, set(second[1].gpus)) == ((10,), {small, unknown})

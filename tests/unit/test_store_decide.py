@@ -88,6 +88,12 @@ def test_a_reason_says_how_it_ended(report: AttemptReport, sentence: str) -> Non
         (Outcome.PAYLOAD_ERROR, Standing(2, 3, 1, 0), JobState.WAITING, "it waits for retry 2 of 3"),
         (Outcome.PAYLOAD_ERROR, Standing(4, 3, 3, 0), JobState.FAILED, "all 3 retries are used"),
         (Outcome.PAYLOAD_ERROR, Standing(1, 0, 0, 0), JobState.FAILED, "no retries were asked for"),
+        (
+            Outcome.PAYLOAD_ERROR,
+            Standing(2, 0, 0, 0),
+            JobState.FAILED,
+            "no retries were asked for, and what was given back or lost before was none",
+        ),
         (Outcome.LOST, Standing(1, 0, 0, 0), JobState.WAITING, "it waits again, uncharged (1 of at most 10 times)"),
         (Outcome.KILLED, Standing(1, 3, 0, 0), JobState.KILLED, "it was killed"),
     ],

@@ -103,6 +103,15 @@ def test_judgement(ended: Ended, verdict: Verdict | None, usage: Usage, outcome:
     assert (report.outcome, report.limit) == (outcome, limit)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM])
+def test_a_signal_that_was_asked_for_is_no_excuse(number: signal.Signals) -> None:
+    """A payload that ends by the signal that its job wanted, or with the code of a shell for it, has not finished."""
+    for ended in (Ended(None, number, 1, None), Ended(128 + number, None, 1, None)):
+        report = judge(ended, None, Usage(), LIMITS)
+        assert (report.outcome, report.limit) == (Outcome.PAYLOAD_ERROR, None)
+        assert str(ended.signal or ended.exit_code) in report.message
+
+
 def test_only_time_gives_time() -> None:
     """A payload over its wall time gets its grace; one that eats memory or disk gets none."""
     assert beyond(Exceeded("wall_time", ""), 10).grace == 10

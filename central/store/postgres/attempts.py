@@ -213,7 +213,7 @@ def _put_back(row: Row, message: str) -> Closing:
     if not _runs(row):
         return Closing(row, end, "returned")
     check_job(row["job"], JobState(row["job_state"]), JobState.WAITING)
-    return Closing(row, end, "returned", back=f"attempt {row['attempt']} ended: {message}")
+    return Closing(row, end, "returned", back=f"attempt {row['attempt']} was {message}")
 
 
 def _runs(row: Row) -> bool:

@@ -191,7 +191,9 @@ class PostgresStore(Aside):
         unseen = attempts.unseen(out, matched_through, held)
         if not unseen:
             return ()
-        return await self._releases.ask(attempts.Release(stamp, unseen, "the pilot does not hold it", started=True))
+        return await self._releases.ask(
+            attempts.Release(stamp, unseen, "given back: the pilot does not hold it", started=True)
+        )
 
     async def held(self, stamp: str) -> tuple[LiveAttempt, ...]:
         return await self._hot.look(claims.held, stamp)

@@ -149,7 +149,7 @@ def return_unseen(
     back: list[Requeued] = []
     for live in unseen(held(db, stamp), matched_through, listed):
         if (row := find(db, live.job, live.attempt)) is not None:
-            back += _put_back(db, now, row, "the pilot does not hold it")
+            back += _put_back(db, now, row, "given back: the pilot does not hold it")
     return tuple(back)
 
 
@@ -160,7 +160,7 @@ def _put_back(db: sqlite3.Connection, now: float, row: Attempt, message: str) ->
         return []
     state = JobState(row.job_state)
     check_job(row.job, state, JobState.WAITING)
-    db.execute(BACK, (now, f"attempt {row.attempt} ended: {message}", row.job, row.attempt, state))
+    db.execute(BACK, (now, f"attempt {row.attempt} was {message}", row.job, row.attempt, state))
     return [_counted(row)]
 
 
