@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
+from pilot.destination import is_metadata
 from pilot.errors import InvalidInput
 from pilot.protocol import SHORTEST_SECRET, VERSION, Credential
 
@@ -156,6 +157,8 @@ def _endpoint_problem(text: str) -> str:
     place = _place(text)
     if place is None or place.scheme not in ("https", "http") or place.segments or "?" in text:
         return "expected an address like https://s3.example.org, with a port where it has one, and without a path"
+    if is_metadata(place.host):
+        return "expected the address of a storage, got one at which clouds tell a machine its own secrets"
     return ""
 
 

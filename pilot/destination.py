@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import quote, unquote
 
 from pilot.errors import InvalidInput
@@ -22,8 +23,11 @@ PLACEHOLDERS = ("job", "attempt", "name")
 MAX_URL = 2048
 
 _PLACEHOLDER = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
-_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(:[0-9]{1,5})?")
+_LABELS = r"[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63})*\.?"
+_HOST = re.compile(rf"(?=[^:]{{1,253}}(?::|\Z)|\[)(?:{_LABELS}|\[([0-9A-Fa-f:.]{{2,45}})\])(?::([0-9]{{1,5}}))?")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+#: Where clouds tell a machine its own secrets, besides all addresses of the link alone (169.254.0.0/16, fe80::/10).
+_METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
 #: What stays as it is in the path of a URL for HTTP.
 _SAFE = "/%:@!$&'()*+,;=~-._"
 
@@ -89,6 +93,17 @@ def shown(url: str) -> str:
     return url.partition("?")[0][:300]
 
 
+def is_metadata(host: str) -> bool:
+    """Whether it is the address of a cloud's metadata service, and so never that of a storage. A name is none."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    inner = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    address = inner or address
+    return address.is_link_local or address in _METADATA
+
+
 def _checked(text: str, original: str, where: str, *, query: bool) -> Target:
     """Take a URL apart. Raises `InvalidInput`, which shows `original`."""
     kind, separator, rest = text.partition("://")
@@ -121,5 +136,16 @@ def _check_host(kind: str, host: str, where: str, original: str) -> None:
     elif kind == "s3":
         if not _BUCKET.fullmatch(host):
             raise InvalidInput(where, f"expected s3://BUCKET/KEY, got {shown(original)!r}")
-    elif not _HOST.fullmatch(host) or int(("0" + (host.rpartition("]")[2] or host).partition(":")[2]) or 0) > 65535:
+    elif not _is_host(host):
         raise InvalidInput(where, f"expected a host after {kind}://, got {shown(original)!r}")
+
+
+def _is_host(text: str) -> bool:
+    """Whether it can be looked up and connected to: the resolver takes no empty and no long label, it raises."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found[2] or 0) > 65535:
+        return False
+    try:
+        return found[1] is None or bool(IPv6Address(found[1]))
+    except ValueError:
+        return False

@@ -6,14 +6,18 @@ those of a clock that never steps, and become the database's at the flush.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from central.matching.matcher import Free
 from central.records import Beat
 from central.store.port import Store
+from pilot.errors import Refusal
 from pilot.protocol import Fact, Ledger, Offer, Usage
 from pilot.states import PilotState
+
+log = logging.getLogger(__name__)
 
 #: Rows of one `store.beat`: enough to make the commit cheap, few enough not to hold up a claim.
 BATCH = 1000
@@ -196,7 +200,7 @@ class Presence:
                 )
             )
         try:
-            await store.beat(beats)
+            await _write_what_can_be(store, beats)
         except BaseException:  # whatever happened, also a cancellation, the words are not lost
             for stamp, unwritten in taken:
                 self._put_back(stamp, unwritten)
@@ -223,3 +227,26 @@ class Presence:
         if heard.unwritten is None:
             heard.unwritten = _Unwritten()
         return heard.unwritten
+
+
+async def _write_what_can_be(store: Store, beats: Sequence[Beat]) -> None:
+    """Write these. What one pilot said that no store keeps is dropped, and nothing of the others: else nobody would be
+    seen any more. That it was heard is kept."""
+    try:
+        await store.beat(beats)
+    except Refusal as refusal:
+        if refusal.type != "invalid":
+            raise
+        log.warning("what %d pilots said is written one by one: %s", len(beats), refusal)
+        for beat in beats:
+            await _write_alone(store, beat)
+
+
+async def _write_alone(store: Store, beat: Beat) -> None:
+    try:
+        await store.beat([beat])
+    except Refusal as refusal:
+        if refusal.type != "invalid":
+            raise
+        log.warning("what the pilot %s said of itself is dropped: %s", beat.stamp, refusal)
+        await store.beat([Beat(beat.stamp, beat.seen)])

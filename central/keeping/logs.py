@@ -88,6 +88,7 @@ class LogStore:
         self._grows = objects.grows and elsewhere is None
         self._scribe = Scribe("log-writer")
         self._streams: OrderedDict[tuple[str, str], _Stream] = OrderedDict()
+        self._counts: OrderedDict[str, int] = OrderedDict()  # pilot → its streams, as far as this central knows
         self._followers: Counter[tuple[str, str]] = Counter()
 
     # -- writing ----------------------------------------------------------------------------------------------------
@@ -105,13 +106,32 @@ class LogStore:
                     got=str(offset),
                 )
             fresh = content[state.next - offset :]
+            new = bool(fresh or last) and not state.pieces and not state.closed
+            if new:
+                await self._expect_room(stamp, stream)
             if fresh:
                 await self._add(state, stream, fresh)
             if last and not state.closed:
                 await self._join(state)
+            if new and stamp in self._counts:
+                self._counts[stamp] += 1
             if fresh or last:
                 self._moved(stamp, stream, state)
             return Appended(state.next, len(fresh))
+
+    async def _expect_room(self, stamp: str, stream: str) -> None:
+        """Refuse one more stream of a pilot that has as many as it may have."""
+        if stamp not in self._counts:
+            found = await asyncio.to_thread(self._objects.folders, f"logs/{stamp}")
+            self._counts.setdefault(stamp, len(found))
+            while len(self._counts) > _KEPT:
+                self._counts.popitem(last=False)
+        if self._counts.get(stamp, 0) >= MAX_STREAMS:
+            raise Refusal(
+                "too-large",
+                f"{stream} would be one stream more than the {MAX_STREAMS} that a pilot may have",
+                expected=str(MAX_STREAMS),
+            )
 
     async def _add(self, state: _Stream, stream: str, fresh: bytes) -> None:
         bound = MAX_BOOT_LOG if stream == "boot" else self._bound

@@ -14,6 +14,7 @@ from pilot.enclosures.ports import Enclosures
 from pilot.enclosures.tree import KernelTree
 from pilot.errors import InvalidInput
 from pilot.payloads import rights
+from pilot.payloads.marks import Marks
 from pilot.payloads.slot_users import SlotUsers, UserLocks, cannot_enter, lock_file, parse_users, processes_of
 
 
@@ -37,7 +38,7 @@ def users_of(text: str) -> SlotUsers:
         raise InvalidInput("slot_users", "expected root: only it can start payloads as other users")
     users = parse_users(text, "slot_users")
     locks = UserLocks(lock_file())
-    return SlotUsers(users, lambda uid: bool(processes_of(uid)), locks.lock, locks.unlock)
+    return SlotUsers(users, lambda uid: bool(processes_of(uid)), locks.lock, locks.unlock, Marks(locks.path))
 
 
 def group_name(stamp: str, agent: int) -> str:

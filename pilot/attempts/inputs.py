@@ -108,10 +108,10 @@ class StageIn:
 
     def _by_cache(self, one: UrlInput, part: Path) -> None:
         lease = self.carrier.lease
-        # What somebody's credential opened is for that owner alone.
-        private = self.carrier.errand(self.pause).credential(one.url) is not None
+        # What somebody's credential opened, or a secret in the URL's query, is for that owner alone.
+        private = "?" in one.url or self.carrier.errand(self.pause).credential(one.url) is not None
         whose = f"{lease.community}/{lease.owner}" if private or one.url.startswith(("s3://", "file://")) else ""
-        self.cache.copy(one.sha256, whose, part, lambda place: self._download(one, place), self.pause)
+        self.cache.copy(one.sha256, whose, part, lambda place: self._download(one, place), self.pause, self.room)
 
     def _download(self, one: UrlInput, place: Path) -> None:
         """Tries once. Raises `Rejected`, `TransportError`, `Stopped`."""

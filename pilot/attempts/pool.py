@@ -114,7 +114,7 @@ class Pool:
             granted = self._slots.allocate(key, lease.spec.needs, lease.cores or None)
             if isinstance(granted, NoRoom):
                 raise PilotageError(f"no slot for attempt {lease.attempt} of job {lease.job}: {granted.why}")
-            owner = self._owner()
+            owner = self._owner(self._place(lease))
             self._slots, slot = granted
             attempt = self._attempts[key] = self._attempt(lease, slot, owner)
         self.services.timesheet.begin(lease, slot.cores)
@@ -216,17 +216,20 @@ class Pool:
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _owner(self) -> Optional[SlotUser]:
-        """As whom the next payload runs, None: as we do. Raises `PilotageError` when everybody is busy."""
+    def _place(self, lease: Lease) -> Path:
+        return self.work.absolute() / "attempts" / f"{lease.job}.{lease.attempt}"
+
+    def _owner(self, place: Path) -> Optional[SlotUser]:
+        """As whom the payload there runs, None: as we do. Raises `PilotageError` when everybody is busy."""
         users = self.services.containment.users
-        owner = users.take() if users is not None else None
+        owner = users.take(place) if users is not None else None
         if users is not None and owner is None:
             raise PilotageError("none of the users for payloads is free")
         return owner
 
     def _attempt(self, lease: Lease, slot: Slot, owner: Optional[SlotUser]) -> Attempt:
         key = (lease.job, lease.attempt)
-        place = AttemptDirectory(self.work.absolute() / "attempts" / f"{lease.job}.{lease.attempt}", owner)
+        place = AttemptDirectory(self._place(lease), owner)
         attempt = Attempt(lease, slot, self._limits(lease, slot), place, self._prepared, self.services)
         attempt.freed = lambda: self._freed(key)
         attempt.ended = lambda: self._ended(key)

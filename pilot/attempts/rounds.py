@@ -68,7 +68,7 @@ class Rounds:
             if not waiting:
                 return None
             if self._stopped is None:
-                seconds = backoff.failed(self._wait)
+                seconds = _bounded(backoff.failed(self._wait), end - self.steady())
                 self.tell(self._waiting(waiting, seconds))
                 if self.pause(seconds):
                     self._stopped = Stopped(None)
@@ -134,7 +134,7 @@ class Rounds:
                 if last:
                     self._failed(origin, problem)
                     return False
-                seconds = backoff.failed(getattr(problem, "retry_after", None))
+                seconds = _bounded(backoff.failed(getattr(problem, "retry_after", None)), end - self.steady())
                 self.tell(again(f"to {parcel.address(destination)}", str(problem), parcel.tries, seconds))
                 if self.pause(seconds):
                     raise Stopped(problem) from problem
@@ -157,6 +157,11 @@ class Rounds:
             if isinstance(problem, Unavailable) or self._strikes[origin] >= STRIKES:
                 self._down[origin] = str(problem)
             self._wait = max(self._wait, getattr(problem, "retry_after", None) or 0.0)
+
+
+def _bounded(seconds: float, left: float) -> float:
+    """A wait, as long as a storage asks for, but neither longer than is waited here nor than there is time."""
+    return min(seconds, LONGEST, left) if left > 0 else min(seconds, LONGEST)
 
 
 def in_lanes(lane: Callable[[], None], count: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import ipaddress
 import re
 import select
 import socket
@@ -14,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple, Optional, cast
 from urllib.parse import unquote, urlsplit
 
+from pilot.destination import is_metadata
 from pilot.destinations.port import Pause
 from pilot.persist import Stopped
 
@@ -53,7 +53,7 @@ class Connection:
         sock = _connect(place, proxy)
         try:
             if not place.tls:
-                _refuse_metadata(sock)
+                _refuse_metadata(sock, place.host)
             self._sock = context.wrap_socket(sock, server_hostname=place.host) if context else sock
         except BaseException:
             sock.close()
@@ -248,8 +248,9 @@ def _connect(place: Place, proxy: str) -> socket.socket:
     return tunnel.sock
 
 
-def _refuse_metadata(sock: socket.socket) -> None:
-    """Without TLS anybody may answer: a cloud's metadata service would, and tell the machine's own secrets."""
-    address = str(sock.getpeername()[0]).partition("%")[0]
-    if ipaddress.ip_address(address).is_link_local:
-        raise OSError(f"{address} is of this machine's link alone: no storage is looked for there")
+def _refuse_metadata(sock: socket.socket, host: str) -> None:
+    """Without TLS anybody may answer: a cloud's metadata service would, and tell the machine's own secrets, or the
+    proxy's, which is asked for a host by its name."""
+    for address in (str(sock.getpeername()[0]), host):
+        if is_metadata(address):
+            raise OSError(f"{address} is an address at which clouds tell secrets: no storage is looked for there")

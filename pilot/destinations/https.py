@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Callable
 
 from pilot.destination import Target
-from pilot.destinations.port import Digests, Errand, Rejected, Source, compare
+from pilot.destinations.port import Differs, Digests, Errand, Rejected, Source, compare
 from pilot.destinations.web import Body, Headers, Reply, Web
 from pilot.errors import PilotageError, TransportError
 
@@ -30,11 +30,13 @@ class HttpsStorage:
         self.web = web
 
     def put(self, source: Source, target: Target, errand: Errand) -> None:
-        upload(self.web, target.url, source, errand)
+        tag = upload(self.web, target.url, source, errand).headers.get("etag", "")
         try:
             verify(self.web, target.url, source.digests, errand)
-        except TransportError:
-            discard(self.web, target.url, errand)  # what is wrong is not to be found under that name
+        except Differs:
+            # What is wrong is not to be found under that name; what another attempt has put there since may be right.
+            if tag:
+                discard(self.web, target.url, errand, {"If-Match": tag})
             raise
 
     def get(self, target: Target, sink: Callable[[bytes], object], errand: Errand) -> None:
@@ -68,10 +70,10 @@ def verify(web: Web, url: str, expected: Digests, errand: Errand) -> None:
     compare(expected, told_by(reply.expect_good("HEAD").headers), url)
 
 
-def discard(web: Web, url: str, errand: Errand) -> None:
-    """Remove what is of no use, where that is allowed."""
+def discard(web: Web, url: str, errand: Errand, only: Mapping[str, str] = {}) -> None:
+    """Remove what is of no use, where that is allowed. `only`: headers that say under which condition."""
     with suppress(PilotageError):
-        web.ask("DELETE", url, authorized(errand), errand.pause)
+        web.ask("DELETE", url, authorized(errand, only), errand.pause)
 
 
 def authorized(errand: Errand, more: Mapping[str, str] = {}) -> Headers:

@@ -43,6 +43,10 @@ class Unavailable(TransportError):
         self.retry_after = retry_after
 
 
+class Differs(TransportError):
+    """It has other bytes under that name than it was given."""
+
+
 @dataclass(frozen=True)
 class Errand:
     """On whose behalf a file is moved, and with which rights."""
@@ -128,9 +132,9 @@ def digests_of(path: Path, owner: Optional[SlotUser]) -> Digests:
 
 
 def compare(expected: Digests, found: Digests, where: str, what: str = "was stored wrongly") -> None:
-    """Raises `TransportError` where a storage has other bytes than it was given; what nobody knows does not differ."""
+    """Raises `Differs` where a storage has other bytes than it was given; what nobody knows does not differ."""
     pairs = (("bytes", str(expected.size), str(found.size)), ("sha256", expected.sha256, found.sha256),
              ("adler32", expected.adler32, found.adler32))  # fmt: skip
     for name, wanted, got in pairs:
         if wanted not in ("", "-1") and got not in ("", "-1") and wanted.lower() != got.lower():
-            raise TransportError(f"{where} {what}: expected {name} {wanted}, got {got}")
+            raise Differs(f"{where} {what}: expected {name} {wanted}, got {got}")

@@ -29,6 +29,8 @@ MAX_REDIRECTS = 5
 MAX_ANSWER = 1024 * 1024
 #: Idle connections kept for one place, and seconds after which they are not trusted any more.
 KEPT, STALE = 8, 20.0
+#: Idle connections kept for all places together.
+MAX_IDLE = 32
 #: A body larger than this is announced, and sent when it is asked for.
 ANNOUNCED = 64 * 1024
 #: Statuses after which the same may work in a moment.
@@ -129,7 +131,7 @@ class Web:
             location = reply.headers.get("location", "")
             if reply.status not in (301, 302, 307, 308) or not location:
                 return reply
-            url = urljoin(url, location)
+            url = _onward(method, url, location)
         raise Rejected(f"{method} {shown(url)}: it was sent on more than {MAX_REDIRECTS} times")
 
     def close(self) -> None:
@@ -237,20 +239,32 @@ class Web:
             connection.close()
         try:
             return Connection(place, self.context if place.tls else None, self.proxy(url), pause), False
-        except ssl.SSLCertVerificationError as error:
+        except ssl.SSLCertVerificationError as error:  # of `ValueError` as well
             raise Rejected(f"{place.host}:{place.port} is not trusted: {error.verify_message}; {TRUST}") from error
+        except ValueError as error:  # as the resolver raises for a name that can be none
+            raise Rejected(f"{place.host}:{place.port} is nothing to connect to: {_innermost(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             if pause(0):
                 raise Stopped(None) from error
             raise TransportError(f"{place.host}:{place.port} cannot be reached: {_innermost(error)}") from error
 
     def _keep(self, connection: Connection) -> None:
+        """Keep it for the next request, and close what has been idle for long or is too much, the oldest first."""
+        now = time.monotonic()
         with self._lock:
-            kept = self._idle.setdefault(connection.place, [])
-            if len(kept) < KEPT:
-                kept.append((time.monotonic(), connection))
-                return
-        connection.close()
+            idle = [(used, one) for kept in self._idle.values() for used, one in kept]
+            idle.sort(key=lambda each: each[0])
+            idle.append((now, connection))
+            self._idle.clear()
+            left: list[Connection] = []
+            for number, (used, one) in enumerate(reversed(idle)):
+                kept = self._idle.get(one.place, [])
+                if number < MAX_IDLE and now - used < STALE and len(kept) < KEPT:
+                    self._idle[one.place] = [(used, one), *kept]  # the one that was used last is at the end
+                else:
+                    left.append(one)
+        for one in left:
+            one.close()
 
 
 def _place(url: str, plain: bool) -> Place:
@@ -265,6 +279,14 @@ def _place(url: str, plain: bool) -> Place:
     if parts.scheme == "http" and not plain:
         raise Rejected(f"{shown(url)} is not HTTPS: nothing goes to or comes from there")
     return Place(parts.hostname, port or (443 if parts.scheme == "https" else 80), parts.scheme == "https")
+
+
+def _onward(method: str, url: str, location: str) -> str:
+    """Where an answer sends us on to. Raises `Rejected`."""
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise Rejected(f"{method} {shown(url)}: it was sent on to {shown(location)!r}, which is no URL") from error
 
 
 def _target(url: str) -> str:

@@ -1,4 +1,7 @@
-"""Brings home the outputs of attempts that had ended when the monitor was killed, before their ends are told."""
+"""Brings home the outputs of attempts that had ended when the monitor was killed, before their ends are told.
+
+Only of those that the central says are this pilot's still: another attempt of the job may have delivered its own since.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from pathlib import Path
 from typing import Callable
 
 from pilot.config import Config
-from pilot.errors import Refusal, TransportError
 from pilot.monitor.central_client import CentralClient
+from pilot.monitor.claims import Claims
 from pilot.monitor.pilot_log import PilotLog
 from pilot.protocol import AttemptId, AttemptReport
 
@@ -37,15 +40,20 @@ class Homecoming:
     stop: Callable[[], bool]
 
     def run(self, ended: Collection[tuple[int, int]]) -> dict[AttemptId, AttemptReport]:
-        """Deliver what waits, but for attempts whose end is known. Returns their reports."""
+        """Deliver what waits, of attempts that are ours and whose end is not known. Returns their reports."""
         waiting = {attempt: root for attempt, root in self._waiting() if (attempt.job, attempt.attempt) not in ended}
         if not waiting:
             return {}
         self.log.say(f"the outputs of {len(waiting)} attempts are brought home first")
-        with self._speaking():
-            return self._bring(waiting)
+        pause = partial(self._pause, time.monotonic() + self.config.finish)
+        claims = Claims(self.client, waiting, self.log.say)
+        claims.settle(pause, random.random)
+        with self._speaking(claims):
+            return self._bring(waiting, claims, pause)
 
-    def _bring(self, waiting: dict[AttemptId, Path]) -> dict[AttemptId, AttemptReport]:
+    def _bring(
+        self, waiting: dict[AttemptId, Path], claims: Claims, pause: Callable[[float], bool]
+    ) -> dict[AttemptId, AttemptReport]:
         from pilot.agent import OnDemand  # heavy, and hardly any monitor comes here
         from pilot.attempts import unfinished
         from pilot.destinations.storages import Storages
@@ -53,11 +61,13 @@ class Homecoming:
         from pilot.workplace import signer
 
         sandboxes, storages = OnDemand(self.config), Storages(dict(os.environ), partial(signer, self.config))
-        pause = partial(self._pause, time.monotonic() + self.config.finish)
         if self.config.slot_users:
             forget_groups()  # files are read with the rights of whoever wrote them
         reports = {}
         for attempt, root in waiting.items():
+            if attempt not in claims.ours:
+                self.log.say(f"job {attempt.job} attempt {attempt.attempt} is not ours any more: nothing is delivered")
+                continue
             found = unfinished.read(root)
             if found is None:
                 continue
@@ -75,17 +85,13 @@ class Homecoming:
                 yield AttemptId(int(named[1]), int(named[2])), root
 
     @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Let the central hear from the pilot meanwhile."""
+    def _speaking(self, claims: Claims) -> Iterator[None]:
+        """Let the central hear from the pilot meanwhile, and say what it has lost."""
         over = threading.Event()
 
         def speak() -> None:
-            while not over.is_set():
-                try:
-                    self.client.renew()
-                except (TransportError, Refusal) as problem:
-                    self.log.say(f"the central did not hear that this pilot is back: {problem}")
-                over.wait(WORD)
+            while not over.wait(WORD) and claims.ours:
+                claims.ask()
 
         speaking = threading.Thread(target=speak, name="word", daemon=True)
         speaking.start()

@@ -160,15 +160,16 @@ class TakingUp:
         attempts = self.config.work / "attempts"
         forget(attempts)
         if self.config.slot_users:
-            _clear_users({place.stat().st_uid for place in attempts.glob("*/job")})
+            _clear_users({place.stat().st_uid for place in attempts.glob("*/job")}, attempts)
         if not self.config.keep_work and attempts.is_dir():
             for root in attempts.iterdir():
                 remove(root)
         remove_groups(self.config.stamp, self.config.agents)
 
 
-def _clear_users(uids: Collection[int]) -> None:
+def _clear_users(uids: Collection[int], attempts: Path) -> None:
     """What payloads left where everybody may, unless another pilot has their users by now."""
+    from pilot.payloads.marks import Marks
     from pilot.payloads.slot_users import LEAST, UserLocks, lock_file, processes_of
     from pilot.payloads.user_traces import remove_all_of
 
@@ -177,6 +178,7 @@ def _clear_users(uids: Collection[int]) -> None:
         if uid >= LEAST and locks.lock(uid):
             if not processes_of(uid):
                 remove_all_of(uid)
+                Marks(locks.path).remove_below(uid, attempts)  # also where folders are kept: no secret is in them now
             locks.unlock(uid)
 
 

@@ -2,7 +2,7 @@
 
 A user is taken for one attempt, and for one pilot of this machine at a time: the lock is a byte of one file, at the
 place of the user's number. One that has processes already is somebody's, and is passed over: ending a payload ends
-everything that its user runs.
+everything that its user runs. So is one whose last attempt has left its folder, as that of a pilot that died.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Optional
 
-from pilot.errors import InvalidInput
+from pilot.errors import InvalidInput, PilotageError
+from pilot.payloads.marks import Marks
 
 #: Numbers below this belong to the system on every Linux.
 LEAST = 100
@@ -88,6 +89,7 @@ class SlotUsers:
     """The users of one pilot. Any method may be called from any thread.
 
     `busy` says whether a user has processes, `lock` tries to have a user for this process alone, `unlock` gives back.
+    `marks` says where the attempts of users are; None: nobody else needs to know.
     """
 
     def __init__(
@@ -96,33 +98,50 @@ class SlotUsers:
         busy: Callable[[int], bool],
         lock: Callable[[int], bool],
         unlock: Callable[[int], None],
+        marks: Optional[Marks] = None,
     ) -> None:
         self.free = list(users)  # least recently used first
         self.busy = busy
         self.lock = lock
         self.unlock = unlock
+        self.marks = marks
         self._guard = threading.Lock()
 
     def any_free(self) -> bool:
         with self._guard:
             return bool(self.free)
 
-    def take(self) -> Optional[SlotUser]:
-        """One whom nobody uses; None when there is none just now."""
+    def take(self, place: Optional[Path] = None) -> Optional[SlotUser]:
+        """One whom nobody uses; None when there is none just now. `place`: the folder that will hold its secrets.
+
+        Raises `PilotageError` where that cannot be written down.
+        """
         with self._guard:
             for user in self.free:
                 if not self.lock(user.uid):
                     continue
-                if self.busy(user.uid):
+                if self.busy(user.uid) or (self.marks is not None and self.marks.stands(user.uid)):
                     self.unlock(user.uid)
                     continue
+                self._mark(user, place)
                 self.free.remove(user)
                 return user
             return None
 
+    def _mark(self, user: SlotUser, place: Optional[Path]) -> None:
+        if self.marks is None or place is None:
+            return
+        try:
+            self.marks.put(user.uid, place)
+        except OSError as error:
+            self.unlock(user.uid)
+            raise PilotageError(f"the place of the user {user.uid} cannot be written down: {error}") from error
+
     def give_back(self, user: SlotUser) -> None:
         """Nothing runs as this user any more; it is the last that is taken again."""
         with self._guard:
+            if self.marks is not None:
+                self.marks.remove(user.uid)
             self.unlock(user.uid)
             self.free.append(user)
 

@@ -27,6 +27,8 @@ from pilot.steps.talk import Hearing, Looked, Snapshot, Task, Told, send, unders
 
 #: Seconds for the task to come; the agent has it ready.
 PATIENCE = 60.0
+#: Variables that are the step's own, whatever payloads will have.
+ITS_OWN = frozenset(("HOME", "TMPDIR", "USER", "LOGNAME"))
 
 
 def run(fd: int) -> ExitCode:
@@ -41,6 +43,8 @@ def run(fd: int) -> ExitCode:
     ours = {name: load(f"commands.{name}", name, name) for name in task.names if is_ours(name)}
     _retire(task.user)
     _import_from(task.bundles)
+    if task.snapshot is not None:
+        _equip(task.snapshot.environment)
     answer = _answer(task, ours)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -78,6 +82,11 @@ def _import_from(bundles: tuple[str, ...]) -> None:
     sys.path[:] = [entry for entry in sys.path if os.path.realpath(entry) not in ours] + list(bundles)
     sys.dont_write_bytecode = True
     os.environ.pop("PYTHONPATH", None)  # it led to us, and to nothing of theirs
+
+
+def _equip(environment: Mapping[str, str]) -> None:
+    """Have the variables that payloads will have. They may name libraries to load: never before `_retire`."""
+    os.environ.update({name: value for name, value in environment.items() if name not in ITS_OWN})
 
 
 def _look(task: Task) -> Looked:

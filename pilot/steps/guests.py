@@ -21,6 +21,7 @@ from pilot.protocol import Bundle
 from pilot.standard import is_theirs
 from pilot.steps import checking, fetching
 from pilot.steps.guest import Start, TooLate, answer
+from pilot.steps.leaving import leave
 from pilot.steps.output import StepLog
 from pilot.steps.talk import Looked, Snapshot, Task, Told, understood
 
@@ -102,6 +103,7 @@ class Guests:
             fetching.verify(path, sha256)
         user = self._user()
         inside: Optional[Enclosure] = None
+        place: Optional[Path] = None
         try:
             place = self._place(context.work, user)
             if task.snapshot is not None:
@@ -114,7 +116,7 @@ class Guests:
             if inside is not None:
                 inside.close()
             if user is not None and self.users is not None:
-                self.users.give_back(user)
+                leave(self.users, user, place)
 
     def _user(self) -> Optional[SlotUser]:
         """As whom it runs: as a payload would. Raises `PilotageError` where there is nobody just now."""
@@ -139,7 +141,8 @@ class Guests:
 
     def _start(self, context: Context, place: Path, user: Optional[SlotUser], inside: Optional[Enclosure]) -> Start:
         kept = {name: self.host[name] for name in INHERITED if name in self.host and "@" not in self.host[name]}
-        environment = {"PATH": self.host.get("PATH") or PATH, **kept, **context.environment}
+        # What commands of communities have set is not for a process that is root still: it comes with the task.
+        environment = {"PATH": self.host.get("PATH") or PATH, **kept}
         environment.update({"HOME": str(place), "TMPDIR": str(place), **self.more})
         if user is not None:
             environment.update({"USER": user.name, "LOGNAME": user.name})

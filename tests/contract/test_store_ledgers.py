@@ -121,6 +121,14 @@ async def test_waste_of_a_time(store: Store, clock: Clock) -> None:
     assert await pilots(0.0, ended) == 0
 
 
+async def test_a_community_with_nul(store: Store, clock: Clock) -> None:
+    """A ledger with a character that no database keeps spoils no sum."""
+    worker, other = await enrol(store, 1), await enrol(store, 2)
+    await says(store, clock, worker, Ledger(1, SECOND, (Booking(Cause.PAYLOAD, SECOND, "he\0p"),)))
+    await says(store, clock, other, LAST)
+    assert sum((await booked(store)).values()) == 61
+
+
 async def test_unknown_keys_are_refused(store: Store) -> None:
     """Waste cannot be told apart by what pilots do not have."""
     assert await refused(store.waste(None, by=("owner",), since=0.0, until=None)) == "invalid"

@@ -147,6 +147,16 @@ async def test_beats_are_remembered(store: Store, clock: Clock) -> None:
     assert {fact.name: fact.value for fact in row.facts} == {"cores": 4, "load": 1.5}
 
 
+async def test_a_host_with_nul(store: Store, clock: Clock) -> None:
+    """A pilot whose facts have a character that no database keeps is seen like any other, and so are those with it."""
+    worker, other = await enrol(store, 1), await enrol(store, 2)
+    clock.forward(50)
+    facts = (Fact("host", "node\0 1", "hostname"), Fact("arch", "\0", "uname"))
+    await store.beat([Beat(worker.stamp, clock.time, 1, facts=facts), Beat(other.stamp, clock.time, 1)])
+    assert [(await store.pilot(one.stamp)).last_seen for one in (worker, other)] == [clock.time] * 2
+    assert {fact.name for fact in (await store.pilot(worker.stamp)).facts} >= {"host", "arch"}
+
+
 async def test_beats_of_nobody(store: Store, clock: Clock) -> None:
     """A beat of an unknown pilot, or of one that is over, is dropped, and the others of its batch count."""
     worker, over = await enrol(store, 1), await enrol(store, 2)

@@ -68,6 +68,11 @@ class FaultyStorage:
         return [method for method, _ in self.asked]
 
 
+def _tag(stored: Stored) -> str:
+    """Its ETag."""
+    return f'"{stored.sha256}"'
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
@@ -128,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             known = path in storage.files
             storage.files[path] = stored
-        self._answer(204 if known else 201)
+        self._answer(204 if known else 201, {"ETag": _tag(stored)})
 
     def _receive(self) -> Stored | None:
         storage = self.storage
@@ -203,8 +208,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_DELETE(self) -> None:
         path = self._begin()
-        if path:
-            self._answer(204 if self.storage.files.pop(path, None) else 404)
+        if not path:
+            return
+        found, wanted = self.storage.files.get(path), self.headers.get("If-Match")
+        if found is not None and wanted not in (None, _tag(found)):
+            self._answer(412)
+            return
+        self._answer(204 if self.storage.files.pop(path, None) else 404)
 
     def do_MKCOL(self) -> None:
         path = self._begin()

@@ -23,7 +23,7 @@ import pytest
 from commands.context import Capacity
 from pilot.attempts.containment import Containment, users_of
 from pilot.config import Config
-from pilot.payloads.slot_users import UserLocks, processes_of
+from pilot.payloads.slot_users import LOCK_NAME, UserLocks, lock_file, processes_of
 from pilot.protocol import AttemptReport, Credential, Settings
 from pilot.states import Outcome, PilotReason
 from pilot.workplace import furnish, run_pipeline
@@ -105,6 +105,16 @@ def test_a_payload_reaches_nothing_of_another_attempt(bench: PoolBench) -> None:
     killed = bench.run(3, f"kill -9 {other}; kill -9 -1; sleep 0.2; echo still here")
     assert killed.exit_code == 0
     assert Path(f"/proc/{other}").exists()
+
+
+def test_the_place_of_an_attempt_is_known_to_other_pilots(bench: PoolBench) -> None:
+    """While it runs its user is marked with its folder, for whoever comes when this pilot has died; then no more."""
+    mark = lock_file().with_name(f"{LOCK_NAME}.{USERS[0]}")
+    bench.pool.start(shell(1, "echo $$ >pid; while [ ! -e go ]; do sleep 0.05; done"))
+    bench.wait_for_file(1, "pid")
+    assert mark.read_text() == str(bench.directory(1))
+    (bench.directory(1) / "job" / "go").touch()
+    wait_for(lambda: not mark.exists(), 20, "the user to be given back")
 
 
 def test_credentials_are_the_payloads_own(bench: PoolBench) -> None:

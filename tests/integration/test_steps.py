@@ -62,6 +62,18 @@ def test_a_command_changes_what_it_may(tmp_path: Path) -> None:
     assert [path.read_text() for path in (tmp_path / "work/steps").glob("*/made")] == ["here"]
 
 
+def test_variables_of_earlier_commands_reach_it_and_its_programs(tmp_path: Path) -> None:
+    """What payloads get so far a command and what it runs have too, but no process of ours was started with it."""
+    body = (
+        "print(os.environ['SET'], context.run('/bin/sh', '-c', 'echo $SET').output.strip(), flush=True)\n"
+        "print(b'SET=' in open('/proc/self/environ', 'rb').read())\n"
+        "return context"
+    )
+    scene, log = one(tmp_path, body), nowhere()
+    scene.run(log, environment={"SET": "before"})
+    assert log.tail().splitlines() == ["before", "before before", "False"]
+
+
 def test_what_it_says_of_itself_is_known_before_it_runs(tmp_path: Path) -> None:
     """Needs, provides and time limit come from the module as imported, and are those of the manifest."""
     found = Scene(tmp_path / "work", [bundle_of(tmp_path, GOOD)]).prepare()["theirs:go"]
@@ -290,7 +302,7 @@ def test_it_runs_as_a_user_for_payloads(tmp_path: Path) -> None:
     scene.run(log)
     assert log.tail().splitlines() == ["23456 23456 []", "1"]
     (made,) = (tmp_path / "work/steps").glob("*/made")
-    assert made.stat().st_uid == 23456
+    assert (made.stat().st_uid, made.parent.stat().st_uid) == (0, 0)  # nothing for its next payload to change
     assert users.any_free()
     assert processes_of(23456) == []
 

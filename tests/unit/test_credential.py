@@ -91,6 +91,14 @@ def test_no_record_shows_its_secret() -> None:
     assert "the-token" not in repr(lease)
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fd00:ec2::254]", "100.100.100.200"])
+def test_no_endpoint_is_a_metadata_service(host: str) -> None:
+    """Nobody makes the pilot ask a cloud for the secrets of its machine."""
+    values = {"endpoint": f"http://{host}", "access_key": "AK", "secret_key": "secret/key+1"}
+    (problem,) = check(CredentialRequest("s3", values, ("s3://lake/",)))
+    assert "got one at which clouds tell" in str(problem)
+
+
 def test_a_sound_credential_has_no_problem() -> None:
     """One of each kind, with all that it may have."""
     s3 = {"endpoint": "http://127.0.0.1:9000", "access_key": "AK", "secret_key": "secret/key+1", "region": "us-east-1"}

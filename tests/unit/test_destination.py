@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pilot.destination import parse_destination, parse_source, serves_one, shown, target_of
+from pilot.destination import is_metadata, parse_destination, parse_source, serves_one, shown, target_of
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import fill_spec, members, parse
 from pilot.jobtransfers import check_filled
@@ -21,6 +21,8 @@ from pilot.protocol import OutputRule, UrlInput
         "https://dav.example/data/",
         "https://dav.example:8443/data/{job}.root",
         "https://[2001:db8::1]:443/x",
+        "https://[2001:db8::1]/x",
+        f"https://{'a' * 63}.example./x",
         "davs://se.example/vo/{seed}/{name}",
         "https://{site}.example/x/",
         "s3://bucket.name/prefix/{name}",
@@ -43,6 +45,10 @@ def test_destinations(text: str) -> None:
         ("https://dav.example", "with a path"),
         ("https:///x", "expected a host"),
         ("https://dav.example:99999/x", "expected a host"),
+        ("https://a..b/x", "expected a host"),
+        (f"https://{'a' * 64}.example/x", "expected a host"),
+        (f"https://{'a.' * 130}example/x", "expected a host"),
+        ("https://[::::]/x", "expected a host"),
         ("https://dav example/x", "without blanks"),
         ("https://dav.example/x?sig=1", "without query"),
         ("https://dav.example/x#y", "without query"),
@@ -260,3 +266,23 @@ def test_an_output_may_be_optional() -> None:
     assert rule == OutputRule("core", (), True)
     document = parse(job(outputs=[{"path": "core-{a}", "optional": True}], sweep={"a": [1, 2]}))
     assert fill_spec(document.spec, {"a": "1"}, ()).outputs == (OutputRule("core-1", (), True),)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        ("169.254.169.254", True),
+        ("::ffff:169.254.169.254", True),
+        ("fe80::1%eth0", True),
+        ("fd00:ec2::254", True),
+        ("100.100.100.200", True),
+        ("::ffff:100.100.100.200", True),
+        ("127.0.0.1", False),
+        ("10.0.0.1", False),
+        ("::1", False),
+        ("s3.example.org", False),
+    ],
+)
+def test_addresses_of_metadata_services(host: str, is_one: bool) -> None:
+    """Addresses at which clouds tell a machine's secrets are known in every way that they are written."""
+    assert is_metadata(host) is is_one

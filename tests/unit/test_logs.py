@@ -339,3 +339,21 @@ def test_names_that_could_lead_elsewhere_are_refused(name: str) -> None:
 def test_names_of_streams_are_taken(name: str) -> None:
     """The names that pilots use are good."""
     assert check_name(name) == name
+
+
+def test_a_pilot_has_only_so_many_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One stream more is refused, also after a restart; those that are there grow on, and other pilots have theirs."""
+    monkeypatch.setattr(central.keeping.logs, "MAX_STREAMS", 2)
+
+    async def story() -> None:
+        logs = store(tmp_path)
+        for stream in ("one", "two"):
+            await logs.append(STAMP, stream, 0, b"a", False)
+        for one in (logs, store(tmp_path)):
+            with pytest.raises(Refusal, match="more than the 2 that a pilot may have") as caught:
+                await one.append(STAMP, "three", 0, b"a", True)
+            assert caught.value.type == "too-large"
+        assert (await logs.append(STAMP, "one", 1, b"b", True)).next == 2
+        assert (await logs.append("cd" * 16, "three", 0, b"a", False)).next == 1
+
+    run(story())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -110,6 +111,25 @@ def test_what_comes_while_a_flush_fails_is_not_overwritten() -> None:
     scene.store.beat = write  # type: ignore[method-assign]
     (beat,) = scene.flush()
     assert (beat.sequence, beat.offer) == (2, offer(cores=2))
+
+
+def test_what_no_store_keeps_is_dropped_alone() -> None:
+    """One pilot's words that the store refuses as invalid keep no other pilot from being seen, nor that one itself."""
+    scene = Scene()
+    scene.presence.touch(STAMP, epoch=1, sequence=1, facts=(Fact("host", "bad", "x"),))
+    scene.presence.touch(OTHER, epoch=1, sequence=4, facts=(Fact("host", "good", "x"),))
+    write = scene.store.beat
+
+    async def choosy(beats: Sequence[Beat]) -> None:
+        if any(fact.value == "bad" for beat in beats for fact in beat.facts):
+            raise Refusal("invalid", "a NUL")
+        await write(beats)
+
+    scene.store.beat = choosy  # type: ignore[method-assign]
+    bare, whole = scene.flush()
+    assert bare == Beat(STAMP, scene.store.time)
+    assert (whole.stamp, whole.sequence, len(whole.facts)) == (OTHER, 4, 1)
+    assert scene.flush() == []
 
 
 def test_many_pilots_are_written_in_batches() -> None:

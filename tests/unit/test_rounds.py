@@ -105,6 +105,14 @@ def test_trouble_is_tried_again(tmp_path: Path) -> None:
     assert 1 < scene.now < 10
 
 
+def test_a_storage_does_not_say_for_how_long_we_sleep(tmp_path: Path) -> None:
+    """A wait that a storage asks for is kept up to the longest that there is between two rounds."""
+    scene = Scene(tmp_path, ("https://a/",))
+    Scripted.answers = {"https://a/": until(1, Unavailable("503", 99999.0))}
+    assert scene.deliver().outcome is Outcome.SUCCESS
+    assert 0 < scene.now <= rounds.LONGEST
+
+
 def test_nobody_takes_it(tmp_path: Path) -> None:
     """What every destination has refused is kept in the sandbox store: still an error, with each reason, once, by the
     place itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pwd
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from commands.context import GpuDevice
 from pilot.attempts.grant import grant_text
 from pilot.attempts.slots import Slot
 from pilot.attempts.watchdog import Limits
-from pilot.errors import InvalidInput
+from pilot.errors import InvalidInput, PilotageError
+from pilot.payloads.marks import Marks
 from pilot.payloads.slot_users import SlotUser, SlotUsers, cannot_enter, lock_file, parse_users
 from tests.pilot_fakes import shell
 
@@ -99,6 +101,61 @@ def test_who_is_busy_is_passed_over() -> None:
     assert again.uid == 20000
     users.give_back(again)
     assert machine.locked == [20002]
+
+
+def test_whose_folder_is_left_is_passed_over(tmp_path: Path) -> None:
+    """A user of a pilot that died is not taken while the folder with its secrets is there; after that it is."""
+    marks, left = Marks(tmp_path / "lock"), tmp_path / "attempts" / "1.1"
+    machine = Machine()
+    dead, living = machine.users("20000-20001"), machine.users("20000-20001")
+    dead.marks = living.marks = marks
+    assert dead.take(left) == SlotUser("slot20000", 20000, 20000)
+    machine.locked.clear()  # as locks of a process that has ended
+    left.mkdir(parents=True)
+    other = living.take(tmp_path / "elsewhere")
+    assert other is not None
+    assert other.uid == 20001
+    assert living.take() is None
+    assert machine.locked == [20001]
+    left.rmdir()
+    again = living.take()
+    assert again is not None
+    assert again.uid == 20000
+
+
+def test_who_was_given_back_may_be_taken_though_its_folder_is_kept(tmp_path: Path) -> None:
+    """What a pilot has cleared of secrets, and keeps for somebody to look at, bars nobody."""
+    users = Machine().users("20000-20000")
+    users.marks = Marks(tmp_path / "lock")
+    user = users.take(tmp_path)
+    assert user is not None
+    assert users.marks.stands(20000)
+    users.give_back(user)
+    assert users.take() == user
+
+
+def test_a_mark_is_removed_by_the_pilot_whose_folder_it_names(tmp_path: Path) -> None:
+    """Who takes up a pilot's folder ends the marks of its attempts, and of no others; nobody else reads them."""
+    marks, place = Marks(tmp_path / "lock"), tmp_path / "attempts" / "1.1"
+    place.mkdir(parents=True)
+    marks.put(20000, place)
+    marks.put(20000, place)
+    assert stat.S_IMODE((tmp_path / "lock.20000").stat().st_mode) == 0o600
+    marks.remove_below(20000, tmp_path / "others")
+    assert marks.stands(20000)
+    marks.remove_below(20000, tmp_path / "attempts")
+    assert not marks.stands(20000)
+
+
+def test_a_user_whose_mark_cannot_be_made_is_not_taken(tmp_path: Path) -> None:
+    """It stays free, and unlocked."""
+    machine = Machine()
+    users = machine.users()
+    users.marks = Marks(tmp_path / "absent" / "lock")
+    with pytest.raises(PilotageError, match="the place of the user 20000 cannot be written down"):
+        users.take(tmp_path)
+    assert machine.locked == []
+    assert len(users.free) == 3
 
 
 def test_pilots_meet_where_only_root_writes() -> None:

@@ -109,7 +109,7 @@ def test_a_signal_that_was_asked_for_is_no_excuse(number: signal.Signals) -> Non
     for ended in (Ended(None, number, 1, None), Ended(128 + number, None, 1, None)):
         report = judge(ended, None, Usage(), LIMITS)
         assert (report.outcome, report.limit) == (Outcome.PAYLOAD_ERROR, None)
-        assert str(ended.signal or ended.exit_code) in report.message
+        assert str(int(ended.signal or ended.exit_code or 0)) in report.message
 
 
 def test_only_time_gives_time() -> None:

@@ -10,6 +10,7 @@ from central.store import codec
 from central.store.decide import lost
 from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_each
+from central.store.postgres.connection import plain
 from pilot.protocol import Fact
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ async def _keep_facts(db: Database, said: Sequence[tuple[int, Sequence[Fact]]]) 
         known[pilot] = codec.merged_facts(known.get(pilot, ()), facts)
     pilots = sorted({pilot for pilot, _ in said})
     await db.execute(KEEP_FACTS, pilots, [codec.text(known[pilot]) for pilot in pilots])
-    hosts = {pilot: host for pilot in pilots if (host := codec.host(known[pilot]))}
+    hosts = {pilot: host for pilot in pilots if (host := plain(codec.host(known[pilot])))}
     if hosts:
         await db.execute(NAME, list(hosts), list(hosts.values()))
 

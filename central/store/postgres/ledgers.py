@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from central.records import Beat
 from central.store import codec
+from central.store.postgres.connection import plain
 from central.store.wasted import check_keys, gathered
 from pilot.ledger import completed
 from pilot.protocol import Ledger
@@ -96,6 +98,11 @@ async def _keep(
         [epoch for _, epoch in keys],
         [when for when, _ in told],
         [ledger.lifetime for _, ledger in told],
-        [codec.text(ledger) for _, ledger in told],
+        [codec.text(_legible(ledger)) for _, ledger in told],
         final,
     )
+
+
+def _legible(ledger: Ledger) -> Ledger:
+    """As it can be summed up: of JSON with a NUL PostgreSQL takes no text."""
+    return replace(ledger, bookings=tuple(replace(one, community=plain(one.community)) for one in ledger.bookings))
