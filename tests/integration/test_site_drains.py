@@ -24,10 +24,7 @@ def test_a_site_that_restricts_and_drains(tmp_path: Path) -> None:
     system.start()
     try:
         with system.client() as client:
-            submitted = client.submit([{"command": ["true"]}])
-            assert "every queue that could run it is paused" in submitted.warnings[0]
-            [job] = submitted.ids
-            assert "no more are sent: the queue local is paused by" in client.explain_job(job).summary
+            [job] = client.submit([{"command": ["true"]}]).ids
             wait_for(
                 lambda: "owner" in {failure.need for failure in client.explain_job(job).failures},
                 60,
