@@ -74,6 +74,7 @@ def _retire(user: Optional[tuple[int, int]]) -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    os.umask(0o022)  # what it installs is for payloads of other users to read, unless it says otherwise
 
 
 def _import_from(bundles: tuple[str, ...]) -> None:
