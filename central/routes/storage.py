@@ -17,7 +17,7 @@ from central.trust.seal import JobToken
 from central.trust.uploading import Place, address, check, download, upload
 from pilot.credential import reaching
 from pilot.errors import Refusal
-from pilot.protocol import DownloadReply, DownloadRequest, UploadReply, UploadRequest
+from pilot.transfers import DownloadReply, DownloadRequest, UploadReply, UploadRequest
 
 #: Seconds that a signed request is good for: a part takes minutes, and whoever needs longer asks again.
 LIFE = 3600

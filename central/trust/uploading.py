@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from central.trust.presigning import Storage, presign
 from pilot.errors import InvalidInput
-from pilot.protocol import DownloadReply, SignedRequest, UploadPart, UploadReply, UploadRequest
+from pilot.transfers import DownloadReply, SignedRequest, UploadPart, UploadReply, UploadRequest
 
 #: Bytes of a part; more where there would be too many.
 PART = 64 * 1024 * 1024

@@ -18,13 +18,7 @@ from pilot.destinations.port import Digests, Errand, Rejected, Source, Unavailab
 from pilot.destinations.storages import Signer
 from pilot.destinations.web import Body, Reply, Web
 from pilot.errors import PilotageError, Refusal, TransportError
-from pilot.protocol import (
-    DownloadRequest,
-    SignedRequest,
-    UploadPart,
-    UploadReply,
-    UploadRequest,
-)
+from pilot.transfers import DownloadRequest, SignedRequest, UploadPart, UploadReply, UploadRequest
 
 #: Tries of one part, and seconds before the next: to send all others again would cost more.
 PART_TRIES, PART_WAIT = 4, 2.0

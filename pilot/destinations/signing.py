@@ -8,14 +8,8 @@ from typing import Optional, TypeVar
 from pilot import codec
 from pilot.errors import TransportError
 from pilot.monitor.central_client import understood
-from pilot.protocol import (
-    JOB_SCHEME,
-    DownloadReply,
-    DownloadRequest,
-    Lease,
-    UploadReply,
-    UploadRequest,
-)
+from pilot.protocol import JOB_SCHEME, Lease
+from pilot.transfers import DownloadReply, DownloadRequest, UploadReply, UploadRequest
 from pilot.transport import Transport
 
 M = TypeVar("M")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Callable, Optional, Protocol
 
 from pilot.destination import SANDBOX
 from pilot.destinations.port import Rejected, Storage
-from pilot.protocol import DownloadReply, DownloadRequest, Lease, UploadReply, UploadRequest
+from pilot.protocol import Lease
+from pilot.transfers import DownloadReply, DownloadRequest, UploadReply, UploadRequest
 
 if TYPE_CHECKING:  # heavy, and many a pilot moves no file by them
     import ssl

@@ -13,8 +13,9 @@ import pytest
 from central.store.port import Store
 from pilot.credential import MAX_VALUE, CredentialHistory, CredentialPage, CredentialRemoved, CredentialView
 from pilot.errors import Refusal
-from pilot.protocol import Credential, DownloadReply, DownloadRequest, Lease, UploadReply, UploadRequest
+from pilot.protocol import Credential, Lease
 from pilot.states import FINAL, JobState
+from pilot.transfers import DownloadReply, DownloadRequest, UploadReply, UploadRequest
 from pilot.views import JobDetail, Selection, VerbReply, VerbRequest
 from tests.integration.running_central import Person, RunningCentral, until
 from tests.integration.wire_pilot import OFFER, SignedPilot, decoded

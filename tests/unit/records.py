@@ -3,11 +3,12 @@
 import dataclasses
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from pilot import messages, protocol
+from pilot import messages, protocol, transfers
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)
 SCALARS = {
@@ -19,12 +20,16 @@ SCALARS = {
     Path: TEXT.filter(lambda text: "\0" not in text).map(Path),
 }
 
-WIRE = [
-    kind for kind in vars(protocol).values() if dataclasses.is_dataclass(kind) and kind.__module__ == protocol.__name__
-]
-LINK = [
-    kind for kind in vars(messages).values() if dataclasses.is_dataclass(kind) and kind.__module__ == messages.__name__
-]
+
+def records(module: ModuleType) -> list[Any]:
+    """The records that a module defines."""
+    return [
+        kind for kind in vars(module).values() if dataclasses.is_dataclass(kind) and kind.__module__ == module.__name__
+    ]
+
+
+WIRE = [*records(protocol), *records(transfers)]
+LINK = records(messages)
 
 
 def of(kind: Any) -> "st.SearchStrategy[Any]":

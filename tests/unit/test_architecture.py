@@ -30,6 +30,7 @@ PLAIN = {
             "catalogue",
             "codes",
             "stopping",
+            "transfers",
             "standard",
             "bundles",
             "pipelines",

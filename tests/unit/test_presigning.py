@@ -12,7 +12,7 @@ import pytest
 from central.trust.presigning import Storage, presign, storage
 from central.trust.uploading import MAX_PARTS, MAX_SIZE, PAGE, PART, Place, address, check, download, parts_of, upload
 from pilot.errors import InvalidInput
-from pilot.protocol import UploadRequest
+from pilot.transfers import UploadRequest
 
 #: Amazon's own worked example of a query that is signed.
 AMAZON = Storage(

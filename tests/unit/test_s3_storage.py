@@ -14,7 +14,7 @@ from pilot.destinations.port import Errand, Rejected, Source, Unavailable, diges
 from pilot.destinations.s3 import PART_TRIES, S3Storage
 from pilot.destinations.web import Body, Reply
 from pilot.errors import Refusal, TransportError
-from pilot.protocol import DownloadReply, SignedRequest, UploadPart, UploadReply, UploadRequest
+from pilot.transfers import DownloadReply, SignedRequest, UploadPart, UploadReply, UploadRequest
 from tests.pilot_fakes import shell
 
 PART = 4
