@@ -131,7 +131,8 @@ def pilot_row(make: Maker) -> tuple[object, ...]:
         job = central.submit(*scene.command, grace=1)
         for _ in range(500 if scene.again else 0):
             central.submit(*scene.command, grace=1)
-        pilot = RealPilot(scene.config.pop("folder", folder), central, **scene.config)
+        place, ca = scene.config.pop("folder", folder), scene.config.pop("ca", central.ca)
+        pilot = RealPilot(place, central.url, ca, SECRET, **scene.config)
         stack.callback(pilot.end)
         if scene.start is not None:
             scene.start(pilot)

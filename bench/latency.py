@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import dataclass, field
 
 from bench import report
 from pilotage import Client
@@ -18,6 +19,20 @@ PRINT = (
 )
 
 
+@dataclass
+class Delays:
+    """Seconds from a line, which is the time at which it was printed, to its reader, both by the clock of this
+    machine."""
+
+    found: list[float] = field(default_factory=list)
+    rest: bytes = b""
+
+    def take(self, content: bytes) -> None:
+        now = time.time()
+        *lines, self.rest = (self.rest + content).split(b"\n")
+        self.found += [now - float(line) for line in lines]
+
+
 def main() -> None:
     with report.fresh_system(Plan()) as system, system.client() as client:
         client.wait(client.submit({"command": ["true"]}).ids, timeout=60)  # the pilot is there
@@ -29,14 +44,11 @@ def main() -> None:
 
 
 def follow(client: Client, job: int) -> list[float]:
-    """Seconds from print to reader of each line, both by the clock of this machine."""
-    delays = []
-    left = b""
+    """The delay of each line of its log, until that ends."""
+    delays = Delays()
     for chunk in client.follow(job):
-        now = time.time()
-        *lines, left = (left + chunk).split(b"\n")
-        delays += [now - float(line) for line in lines]
-    return delays
+        delays.take(chunk)
+    return delays.found
 
 
 if __name__ == "__main__":

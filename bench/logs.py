@@ -22,13 +22,12 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from bench import centrals, load, report, samples, wire
-from bench.latency import follow
+from bench.latency import Delays, follow
 from bench.samples import Cell, Meter, Sample
 from bench.wire import Connection, Planned, WirePilot
 from central.store.sqlite import SqliteStore
@@ -78,28 +77,19 @@ class Writer:
             await asyncio.sleep(PERIOD if read else max(0.0, due - time.perf_counter()))
 
 
-@dataclass
-class Delays:
-    """Seconds from a line to its reader."""
+@dataclass(frozen=True)
+class Bare:
+    """The barest receiver, as it runs."""
 
-    found: list[float] = field(default_factory=list)
-    rest: bytes = b""
-
-    def take(self, content: bytes) -> None:
-        now = time.time()
-        *lines, self.rest = (self.rest + content).split(b"\n")
-        self.found += [now - float(line) for line in lines]
-
-    def row(self, who: str) -> tuple[object, ...]:
-        times = [f"{samples.part(self.found, share):.2f}" for share in (0.5, 0.95, 0.99)]
-        return (who, f"{len(self.found):,}", *times, f"{max(self.found):.2f}")
+    url: str
+    pid: int
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pilotage-bench-") as place:
         folder = Path(place) / "central"
-        with system(folder) as (one, planned), bare(folder, Path(place)) as url:
-            asyncio.run(measure(one, planned, url))
+        with system(folder) as (one, planned), bare(folder, Path(place)) as other:
+            asyncio.run(measure(one, planned, other))
 
 
 @contextmanager
@@ -126,8 +116,8 @@ async def _plan(folder: Path) -> Planned:
 
 
 @contextmanager
-def bare(folder: Path, place: Path) -> Iterator[str]:
-    """The barest receiver, with the certificate of the central; its address."""
+def bare(folder: Path, place: Path) -> Iterator[Bare]:
+    """The barest receiver, with the certificate of the central."""
     files, port = place / "bare", free_port()
     files.mkdir()
     certificate = folder / "private" / "server.pem"
@@ -135,7 +125,7 @@ def bare(folder: Path, place: Path) -> Iterator[str]:
     process = subprocess.Popen(command, cwd=centrals.TOP)
     try:
         wait_for(lambda: _answers(port), 20, "the bare receiver")
-        yield f"https://localhost:{port}/?{process.pid}"
+        yield Bare(f"https://localhost:{port}", process.pid)
     finally:
         process.terminate()
         process.wait(10)
@@ -147,12 +137,12 @@ def _answers(port: int) -> bool:
     return False
 
 
-async def measure(one: System, planned: Planned, bare_url: str) -> None:
+async def measure(one: System, planned: Planned, other: Bare) -> None:
     ca = str(one.folder / "ca.pem")
     pilots = await wire.enrolled(one.url, ca, planned)
     try:
         await latency(one, pilots)
-        await throughput(one, pilots, bare_url, ca)
+        await throughput(one, pilots, other, ca)
     finally:
         for pilot in pilots:
             pilot.connection.close()
@@ -183,11 +173,16 @@ async def latency(one: System, pilots: Sequence[WirePilot]) -> None:
             for found in await asyncio.gather(*readers):
                 real.found += found
     heads = ("lines of", "lines", "median", "p95", "p99", "most")
-    rows = [real.row(f"{REAL} real pilots"), over_wire.row(f"{FOLLOWED} of {ON_THE_WIRE} on the wire")]
+    rows = [_row(f"{REAL} real pilots", real), _row(f"{FOLLOWED} of {ON_THE_WIRE} on the wire", over_wire)]
     report.table(
         f"From a printed line to its reader, {REAL + ON_THE_WIRE} streams at once (seconds)", heads, rows, "≤ 1 s"
     )
     print(f"\nThe central used {100 * meter.central / meter.seconds:.0f} % of a core meanwhile.")
+
+
+def _row(who: str, delays: Delays) -> tuple[object, ...]:
+    times = [f"{samples.part(delays.found, share):.2f}" for share in (0.5, 0.95, 0.99)]
+    return (who, f"{len(delays.found):,}", *times, f"{max(delays.found):.2f}")
 
 
 def _all_run(client: Client, jobs: Sequence[int]) -> bool:
@@ -224,18 +219,17 @@ async def _read(one: System, writer: Writer, delays: Delays, until: float) -> No
 # -- as much as is taken ----------------------------------------------------------------------------------------------
 
 
-async def throughput(one: System, pilots: Sequence[WirePilot], bare_url: str, ca: str) -> None:
+async def throughput(one: System, pilots: Sequence[WirePilot], other: Bare, ca: str) -> None:
     assert one.process
-    parts = urlsplit(bare_url)
     context = ssl.create_default_context(cafile=ca)
     most = max(connections for _, connections in CHUNKS)
-    plain = [await Connection.open(f"https://{parts.netloc}", context) for _ in range(most)]
+    plain = [await Connection.open(other.url, context) for _ in range(most)]
     cells = []
     for size, connections in CHUNKS:
         content = _lines(size)
         names = (f"{size:,} bytes, {connections}",)
         ours = partial(_ours, one.process.pid, pilots[:connections], content)
-        theirs = partial(_theirs, int(parts.query), plain[:connections], content)
+        theirs = partial(_theirs, other.pid, plain[:connections], content)
         cells += [Cell((*names, "the central"), ours), Cell((*names, "bare: appended to a file"), theirs)]
     found = await samples.interleaved(cells, ROUNDS, ROUND)
     for connection in plain:

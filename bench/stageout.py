@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +68,10 @@ def _xrootd(place: Path, file: Path, rounds: int) -> None:
         copy = ["xrdcp", "--nopbar", "--silent", "--force", str(file), f"root://{door}//data/xrdcp"]
         ways = {
             "curl, https": lambda: _run(curl),
-            "pilot, davs": lambda: _put(file, f"davs://{door}/data/davs"),
+            "pilot, davs": lambda: _put([file], f"davs://{door}/data/davs"),
             "xrdcp": lambda: _run(copy),
             "xrdcp with --cksum": lambda: _run([*copy[:3], "--cksum", "adler32", *copy[3:]]),
-            "pilot, root": lambda: _put(file, f"root://{door}//data/root"),
+            "pilot, root": lambda: _put([file], f"root://{door}//data/root"),
         }
         _show(f"One output of {file.stat().st_size / 1e6:.0f} MB to XRootD ({rounds} times)", ways, rounds)
     finally:
@@ -88,17 +88,18 @@ def _plain(place: Path, file: Path, rounds: int) -> None:
     small.mkdir()
     for number in range(SMALL):
         (small / f"{number}.txt").write_text(f"{number}\n")
+    lines = sorted(small.iterdir())
     with storing(authority) as storage:
-        curl = ["curl", "-sf", "--cacert", str(trusted), "-T", f"{{{','.join(sorted(os.listdir(small)))}}}"]
+        curl = ["curl", "-sf", "--cacert", str(trusted), "-T", f"{{{','.join(file.name for file in lines)}}}"]
         ways = {
             "curl, one process": lambda: _run([*curl, f"{storage.url}/curl/"], small),
-            "pilot, https": lambda: _many(small, f"{storage.url}/https/"),
-            "pilot, davs": lambda: _many(small, storage.url.replace("https", "davs") + "/davs/"),
+            "pilot, https": lambda: _put(lines, f"{storage.url}/https/"),
+            "pilot, davs": lambda: _put(lines, storage.url.replace("https", "davs") + "/davs/"),
         }
         _show(f"{SMALL} outputs of a line each, one after another ({rounds} times)", ways, rounds)
 
 
-def _show(title: str, ways: dict[str, Callable[[], object]], rounds: int) -> None:
+def _show(title: str, ways: Mapping[str, Callable[[], None]], rounds: int) -> None:
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -126,21 +127,12 @@ def _cpu() -> float:
     return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
-def _put(file: Path, url: str) -> None:
-    storages = Storages(os.environ)
-    target = target_of(url, 1, 1, file.name)
-    source = Source(file, digests_of(file, None))
-    try:
-        storages.of(target.kind).put(source, target, Errand(shell(1, "true"), lambda seconds: False))
-    finally:
-        storages.close()
-
-
-def _many(folder: Path, url: str) -> None:
+def _put(files: Iterable[Path], url: str) -> None:
+    """One after another, as one pilot does it."""
     storages = Storages(os.environ)
     errand = Errand(shell(1, "true"), lambda seconds: False)
     try:
-        for file in sorted(folder.iterdir()):
+        for file in files:
             target = target_of(url, 1, 1, file.name)
             storages.of(target.kind).put(Source(file, digests_of(file, None)), target, errand)
     finally:

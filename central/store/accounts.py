@@ -42,13 +42,6 @@ def measured(usage: Usage, reported: bool, started: float, ended: float) -> Meas
     )
 
 
-def decayed(cores: int, begin: float, end: float, now: float, half_life: float) -> float:
-    """Core-seconds of `cores` from `begin` to `end`, each halved for every half-life since."""
-    rate = math.log(2) / half_life
-    ends, begins = math.exp(-rate * max(now - end, 0.0)), math.exp(-rate * max(now - begin, 0.0))
-    return cores * (ends - begins) / rate
-
-
 def summable(now: float) -> int:
     """All hours before this one are over and may be summed."""
     return int((now - GRACE) // HOUR) * HOUR

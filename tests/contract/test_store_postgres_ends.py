@@ -13,6 +13,7 @@ from central.store.postgres.attempts import Report
 from pilot.errors import Refusal
 from pilot.states import JobState, Outcome
 from tests.contract.stores import ADA, Worker, ended, enrol, ids, postgres, queue_of, state_of, submit
+from tests.postgres import cluster
 
 pytestmark = pytest.mark.anyio
 
@@ -25,6 +26,7 @@ async def store() -> AsyncIterator[PostgresStore]:
     await store.open()
     yield store
     await store.close()
+    await cluster().give_back(store.url)
 
 
 async def leased(store: PostgresStore, worker: Worker, count: int, retries: int = 0) -> tuple[Leased, ...]:
@@ -69,6 +71,7 @@ async def test_ends_of_all_kinds_in_one_batch(store: PostgresStore) -> None:
     worker, other = await enrol(store, 1), await enrol(store, 2)
     good, failed, again, killed, foreign, absurd = await leased(store, worker, 6, retries=1)
     await store.change(ADA, "atlas", "kill", ids(killed.job))
+    _, verbs = store.commits()
     answers = await asyncio.gather(
         worker.ended(good),
         worker.ended(failed, Outcome.PAYLOAD_ERROR, exit_code=3),
@@ -89,6 +92,7 @@ async def test_ends_of_all_kinds_in_one_batch(store: PostgresStore) -> None:
         "not-yours",
         "invalid",
     ]
+    assert store.commits()[1] == verbs + 6  # all but the one that the database could not take
     assert [await state_of(store, lease.job) for lease in (foreign, absurd)] == [JobState.MATCHED] * 2
     assert await out(store) == (2, 2)
     assert await accounted(store) == (4, 3)

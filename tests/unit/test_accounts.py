@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from central.store.accounts import GRACE, HOUR, MAX_SPANS, Parts, decayed, measured, parts, summable
+from central.store.accounts import GRACE, HOUR, MAX_SPANS, Parts, measured, parts, summable
 from pilot.errors import Refusal
 from pilot.protocol import Usage
 
@@ -101,11 +101,3 @@ def test_absurd_measurements() -> None:
     assert (used.cpu, used.memory_peak) == (0.0, 2**62)
     used = measured(Usage(wall=1.0), True, 0.0, 10.0)
     assert (used.cpu, used.memory_peak) == (None, None)
-
-
-def test_use_is_halved_in_every_half_life() -> None:
-    """Use of a moment ago counts whole, of one half-life ago half, of long ago nothing."""
-    assert decayed(4, 990, 1000, 1000, 1e9) == pytest.approx(40)
-    assert decayed(4, 990, 1000, 1000 + DAY, DAY) == pytest.approx(20, rel=1e-3)
-    assert decayed(4, 0, 10, 1000 * DAY, DAY) == pytest.approx(0)
-    assert decayed(2, 100, 100, 200, DAY) == 0

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from central.records import Claim, Leased, LiveAttempt, Pick, TaskQueue
 from central.store import codec
@@ -107,9 +107,8 @@ _LIVE = """
 HELD = f"{_LIVE} WHERE pilots.stamp = $1 AND attempts.ended IS NULL ORDER BY attempts.job"
 ATTEMPT = f"{_LIVE} WHERE attempts.job = $1 AND attempts.attempt = $2"
 
-
 #: Stamp, agent, request and epoch.
-Number = tuple[str, int, int, "int | None"]
+Number: TypeAlias = tuple[str, int, int, int | None]
 
 
 @dataclass(frozen=True)

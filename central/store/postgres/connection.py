@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import parse_qs, urlsplit
 
@@ -169,6 +169,12 @@ def understood(error: Exception) -> Exception:
 def plain(text: str) -> str:
     """Text of a payload or a pilot as a column takes it: PostgreSQL keeps no NUL."""
     return text.replace("\0", "\ufffd") if "\0" in text else text
+
+
+def array_text(numbers: Iterable[float | None]) -> str:
+    """The text of an array of numbers, for a parameter that is cast from it: the driver encodes the elements of one by
+    one, and looks at each three times."""
+    return "{" + ",".join(["NULL" if number is None else str(number) for number in numbers]) + "}"
 
 
 def _said(error: BaseException) -> str:

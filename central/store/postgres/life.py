@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.records import Ended
-from central.store.decide import end_of, left_behind
+from central.store.decide import end_of, left_behind, unknown_pilot
 from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_all
 from central.store.postgres.connection import plain
 from central.store.postgres.pilots import locked, move
-from pilot.errors import Refusal
 from pilot.protocol import GoodbyeRequest, StepReport
 from pilot.states import ENROLLED, LIVE_PILOT, PilotState
 from pilot.views import StepView
@@ -66,7 +65,7 @@ async def goodbye(db: Database, now: float, stamp: str, request: GoodbyeRequest)
 async def step(db: Database, now: float, stamp: str, step: StepReport) -> None:
     pilot = await db.fetchval(PILOT, stamp)
     if pilot is None:
-        raise Refusal("not-found", f"There is no pilot {stamp}.")
+        raise unknown_pilot(stamp)
     words = (plain(step.command), step.outcome, step.seconds, plain(step.message), plain(step.tail), step.began)
     await db.execute(STEP, pilot, step.number, *words)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from central.records import OrderRow
+from central.store.decide import unknown_pilot
 from central.store.postgres.connection import plain
 from central.store.rows import order_row
 from pilot.errors import Refusal
@@ -59,7 +60,7 @@ async def order(
 ) -> int:
     pilot = await db.fetchrow(PILOT, stamp)
     if pilot is None:
-        raise Refusal("not-found", f"There is no pilot {stamp}.")
+        raise unknown_pilot(stamp)
     if PilotState(pilot["state"]) not in LIVE_PILOT:
         raise Refusal("conflict", f"Pilot {stamp} is {pilot['state']}: it takes no orders any more.")
     if job is not None and not await db.fetchval(OUT, pilot["id"], job, attempt):

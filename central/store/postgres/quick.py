@@ -6,7 +6,7 @@ What takes more thought it leaves alone and says so; `claims.claim` is the gener
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from central.records import Claim, Leased, Pick, TaskQueue
 from central.store import codec
 from central.store.postgres.claims import Call, Given, leased
+from central.store.postgres.connection import array_text
 from central.store.postgres.limits import names_text
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from central.store.postgres.documents import Documents
     from central.store.postgres.waiting import Queues
 
-# Numbers go as the text of an array: the driver encodes the elements of one by one, and looks at each three times.
 CLAIM = """
     SELECT * FROM claim_jobs($1::jsonb, $2::text[], $3, $4::text::bigint[], $5::text::integer[],
                              $6::text::integer[], $7::text::integer[], $8::text::integer[], $9::text::integer[],
@@ -107,20 +107,16 @@ def _asked(
         codec.text(by_stamp),
         list(by_stamp),
         len(numbers),
-        _array(sorted(slots)),
-        _array(counts),
-        _array(list(accumulate(counts, initial=0))[:-1]),
-        _array(place for of_queue in asked for place in of_queue),
-        _array(places[number] for number, _ in picks),
-        _array(pick.cores for _, pick in picks),
+        array_text(sorted(slots)),
+        array_text(counts),
+        array_text(list(accumulate(counts, initial=0))[:-1]),
+        array_text(place for of_queue in asked for place in of_queue),
+        array_text(places[number] for number, _ in picks),
+        array_text(pick.cores for _, pick in picks),
         [names_text(pick.limits) for _, pick in picks],
         codec.text(needed),
         list(needed),
     )
-
-
-def _array(numbers: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def _order(row: Row) -> tuple[int, int, int]:

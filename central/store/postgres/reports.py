@@ -49,11 +49,11 @@ class Reports:
         answers: list[Answer] = [None] * len(calls)
         try:
             answers[:] = await self._transactions.alone(successes.end, calls)
+            self._transactions.shared(len(calls) - answers.count(None) - 1)
         except Refusal as refusal:
             if refusal.transient:
                 return [refusal] * len(calls)
         left = [number for number, answer in enumerate(answers) if answer is None]
-        self._transactions.shared(len(calls) - len(left) - 1)
         for number, answer in zip(left, await self._others([calls[number] for number in left]), strict=True):
             answers[number] = answer
         return answers

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from central.records import Ended
 from central.store import codec
 from central.store.accounts import measured
 from central.store.postgres.attempts import Report
+from central.store.postgres.connection import array_text
 from pilot.states import JobState, Outcome, Phase
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
 
-# Numbers go as the text of an array: the driver encodes the elements of one by one, and looks at each three times.
 END = """
     SELECT end_successes($1::text[], $2::text::integer[], $3::text::bigint[], $4::text::integer[], $5, $6,
                          $7::text::integer[], $8::text::float8[], $9::text::float8[], $10::text::bigint[], $11)
@@ -50,22 +50,18 @@ async def end(db: Database, clock: float | None, calls: Sequence[Report]) -> lis
     rows = await db.fetch(
         END,
         list(stamps),
-        _array(stamps[call.stamp] for call in ordered),
-        _array(call.job for call in ordered),
-        _array(call.attempt for call in ordered),
+        array_text(stamps[call.stamp] for call in ordered),
+        array_text(call.job for call in ordered),
+        array_text(call.attempt for call in ordered),
         "\n".join([codec.text(call.report) for call in ordered]),
         "\n".join([codec.text(call.report.usage) for call in ordered]),
-        _array(call.report.exit_code for call in ordered),
-        _array(one.wall for one in used),
-        _array(one.cpu for one in used),
-        _array(one.memory_peak for one in used),
+        array_text(call.report.exit_code for call in ordered),
+        array_text(one.wall for one in used),
+        array_text(one.cpu for one in used),
+        array_text(one.memory_peak for one in used),
         clock,
     )
     answers: list[Ended | None] = [Ended(call.job, call.attempt, JobState.DONE, None) for call in calls]
     for (place,) in rows:
         answers[order[place - 1]] = None
     return answers
-
-
-def _array(numbers: Iterable[float | None]) -> str:
-    return "{" + ",".join(["NULL" if number is None else str(number) for number in numbers]) + "}"

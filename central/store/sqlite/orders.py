@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from central.records import OrderRow
 from central.store import codec
+from central.store.decide import unknown_pilot
 from central.store.rows import order_row
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement
@@ -45,7 +46,7 @@ def order(
 ) -> int:
     pilot = db.execute(PILOT, (stamp,)).fetchone()
     if pilot is None:
-        raise Refusal("not-found", f"There is no pilot {stamp}.")
+        raise unknown_pilot(stamp)
     if PilotState(pilot["state"]) not in LIVE_PILOT:
         raise Refusal("conflict", f"Pilot {stamp} is {pilot['state']}: it takes no orders any more.")
     if job is not None and not db.execute(OUT, (pilot["id"], job, attempt)).fetchone():
