@@ -7,7 +7,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,7 @@ def duties(central: Central) -> Duties:
             sweep=min(5.0, service.beat),
             keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
         ),
-        cycles=(*cycles(central), Cycle("the vault", vault.INTERVAL, partial(_reseal, central)), *_old_logs(central)),
+        cycles=(*cycles(central), _vault(central), *_old_logs(central)),
         swept=swept,
     )
 
@@ -129,10 +128,15 @@ def _old_logs(central: Central) -> tuple[Cycle, ...]:
     return (Cycle("old logs", min(log_retention.INTERVAL, keep / 4), let_go),)
 
 
-async def _reseal(central: Central, epoch: int) -> None:
-    """Secrets come under the newest key long before an old one leaves the ring."""
-    if done := await vault.reseal_old(central.store, central.vault):
-        log.info("%d credentials are under the newest key now", done)
+def _vault(central: Central) -> Cycle:
+    """The duty by which secrets come under the newest key long before an old one leaves the ring."""
+    lost: set[bytes] = set()
+
+    async def reseal(epoch: int) -> None:
+        if done := await vault.reseal_old(central.store, central.vault, lost):
+            log.info("%d credentials are under the newest key now", done)
+
+    return Cycle("the vault", vault.INTERVAL, reseal)
 
 
 def holder(folder: Path, worker: int) -> str:

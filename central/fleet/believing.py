@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 
 from central.records import PilotRow
+from pilot.jobneeds import MAX_CORES
 from pilot.ledger import problem
 from pilot.protocol import Ledger
 
 log = logging.getLogger(__name__)
 
-#: The most cores that one pilot may say it has.
-MOST_CORES = 100_000
 #: Seconds by which a pilot may be older than the central knows: a vacuum pilot runs before anybody hears of it.
 HEAD_START = 3600.0
 
@@ -28,8 +27,8 @@ def sound(row: PilotRow, ledger: Ledger | None, now: float) -> Ledger | None:
 
 
 def _too_much(row: PilotRow, ledger: Ledger, now: float) -> str:
-    if ledger.cores > MOST_CORES:
-        return f"expected at most {MOST_CORES} cores, got {ledger.cores}"
+    if ledger.cores > MAX_CORES:
+        return f"expected at most {MAX_CORES} cores, got {ledger.cores}"
     age = now - row.created + HEAD_START
     if ledger.lifetime > age * 1_000_000:
         return f"expected a life of at most {age:.0f} s, got {ledger.lifetime / 1_000_000:.0f} s"

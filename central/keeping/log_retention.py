@@ -32,7 +32,7 @@ def _old(objects: Objects, pilot: str, keep: float, now: float) -> list[str]:
     """The streams in the folder of a pilot that are kept no longer; the folder goes when it is left empty."""
     streams = objects.folders(pilot)
     if not streams:
-        objects.remove_folder(pilot)
+        objects.remove_empty(pilot)
     return [stream for stream in streams if _is_old(objects, f"{pilot}/{stream}", keep, now)]
 
 

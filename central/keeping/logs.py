@@ -214,6 +214,7 @@ class LogStore:
         async with state.lock:
             await asyncio.to_thread(self._objects.remove_folder, state.folder)
             state.pieces, state.closed = [], False
+            self._counts.pop(stamp, None)  # counted again when it is wanted
             self._moved(stamp, stream, state)
 
     def _moved(self, stamp: str, stream: str, state: _Stream) -> None:

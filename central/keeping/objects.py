@@ -134,6 +134,13 @@ class Objects:
             except FileNotFoundError:
                 pass
 
+    def remove_empty(self, folder: str) -> None:
+        """Remove a folder; one in which there is something, by now, stays."""
+        try:
+            self._files.rmdir(self._path(folder))
+        except OSError:
+            pass
+
     def remove_folder(self, folder: str) -> None:
         """Remove a folder with all that is in it; one that is not there is no error."""
         try:

@@ -43,15 +43,16 @@ async def search_job(call: Call[None]) -> LogMatches:
     query = call.query(SearchQuery)
     source = await job_source(call, call.number("job"), query.attempt, job_stream(call))
     await not_let_go(call.central, source)
-    return await _search(call.central, source, query)
+    return await search(call.central, source, query)
 
 
 async def search_pilot(call: Call[None]) -> LogMatches:
     """Lines of a pilot's own log."""
-    return await _search(call.central, await pilot_source(call), call.query(SearchQuery))
+    return await search(call.central, await pilot_source(call), call.query(SearchQuery))
 
 
-async def _search(central: Central, source: Source, query: SearchQuery) -> LogMatches:
+async def search(central: Central, source: Source, query: SearchQuery) -> LogMatches:
+    """Lines of a stream. Raises `InvalidInput`."""
     not_negative(offset=query.offset)
     if not 1 <= query.most <= MOST:
         raise InvalidInput("most", f"expected 1 to {MOST}, got {query.most}")
@@ -61,6 +62,8 @@ async def _search(central: Central, source: Source, query: SearchQuery) -> LogMa
     size, closed = await central.logs.size(source.stamp, source.stream)
     while at < min(size, until) and len(lines) < query.most:
         block = await central.logs.read(source.stamp, source.stream, at, min(BLOCK, size - at))
+        if not block:  # the log was let go of meanwhile
+            break
         ended = at + len(block) >= size
         whole = block if ended or b"\n" not in block else block[: block.rfind(b"\n") + 1]
         found, reached = await asyncio.to_thread(pattern.lines, whole, at, query.most - len(lines))

@@ -236,7 +236,7 @@ def _resume_at(call: Call[None], query: RangeQuery) -> int:
     """Where a follower begins: after what it has, when it comes back."""
     last = call.headers.get("last-event-id", "")
     not_negative(offset=query.offset)
-    return int(last) if last.isdigit() and len(last) < 16 else query.offset
+    return int(last) if last.isdecimal() and len(last) < 16 else query.offset
 
 
 def not_negative(**numbers: int) -> None:

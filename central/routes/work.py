@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from central import aftermath
@@ -35,18 +36,18 @@ from pilot.states import JobState, PilotState
 #: Heartbeats that one central takes in a second; with more pilots than this allows, each beats less often.
 BEATS_PER_SECOND = 150
 SLOWEST_BEAT = 60.0
-MAX_MOST = 10_000
+#: Match requests of an agent, and agents of a pilot, by their numbers.
+MAX_NUMBER = 10**15
+MAX_AGENTS = 100_000
 #: Characters that a pilot may say of a transfer that is tried again.
 MAX_SENTENCE = 1000
-MAX_AGENTS = 100_000
+_AGENT = re.compile(r"[0-9]{1,6}")
 
 
 async def match(call: Call[MatchRequest]) -> MatchReply:
     """Hand out jobs that fit, each with a lease and a token for its payload."""
     central, request, token = call.central, call.message, call.pilot
-    _positive(number=request.number, agent=request.agent, most=request.most)
-    if request.offer.cores > MAX_CORES:  # a whole-node job would be charged for all of them
-        raise InvalidInput("offer.cores", f"expected at most {MAX_CORES:,}, got {request.offer.cores}")
+    check(request)
     row = await central.roster.speaking(token)
     central.presence.touch(token.stamp)
     tally = central.metrics.tally
@@ -154,7 +155,7 @@ async def _held(call: Call[HeartbeatRequest]) -> tuple[LiveAttempt, ...]:
     central, request, stamp = call.central, call.message, call.pilot.stamp
     held = await central.store.held(stamp)
     listed = {(lease.job, lease.attempt) for lease in request.leases}
-    through = {int(agent): number for agent, number in request.matched_through.items() if agent.isdigit()}
+    through = {int(agent): number for agent, number in request.matched_through.items() if _AGENT.fullmatch(agent)}
     unseen = [
         attempt
         for attempt in held
@@ -194,10 +195,14 @@ async def step(call: Call[StepReport]) -> Accepted:
     return Accepted()
 
 
-def _positive(**numbers: int) -> None:
-    for name, number in numbers.items():
-        if number < 1:
-            raise InvalidInput(name, f"expected a whole number from 1 on, got {number}")
+def check(request: MatchRequest) -> None:
+    """Raises `InvalidInput` for numbers that no pilot has a use for."""
+    numbers = (("number", request.number, MAX_NUMBER), ("agent", request.agent, MAX_AGENTS))
+    for name, number, most in (*numbers, ("most", request.most, MAX_CORES)):
+        if not 1 <= number <= most:
+            raise InvalidInput(name, f"expected 1 to {most:,}, got {number}")
+    if request.offer.cores > MAX_CORES:  # a whole-node job would be charged for all of them
+        raise InvalidInput("offer.cores", f"expected at most {MAX_CORES:,}, got {request.offer.cores}")
 
 
 ROUTES = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from central.trust.presigning import Storage, presign
@@ -96,17 +95,17 @@ def upload(place: Place, request: UploadRequest) -> UploadReply:
     return UploadReply(
         place.seconds,
         look,
-        parts=tuple(_part(place.sign, named, number, each, request.size) for number in range(request.part, last + 1)),
+        parts=tuple(_part(place, named, number, each, request.size) for number in range(request.part, last + 1)),
         part_count=count,
         complete=place.sign("POST", named),
         abort=place.sign("DELETE", named),
     )
 
 
-def _part(sign: Callable[..., SignedRequest], named: dict[str, str], number: int, each: int, size: int) -> UploadPart:
+def _part(place: Place, named: dict[str, str], number: int, each: int, size: int) -> UploadPart:
     offset = (number - 1) * each
     length = min(each, size - offset)
-    request = sign("PUT", {"partNumber": str(number), **named}, {"content-length": str(length)})
+    request = place.sign("PUT", {"partNumber": str(number), **named}, {"content-length": str(length)})
     return UploadPart(number, offset, length, request)
 
 

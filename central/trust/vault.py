@@ -83,16 +83,22 @@ def _beside(row: CredentialRow) -> bytes:
     return msgspec.json.encode((row.community, row.owner, row.name, row.kind, row.urls, row.expires))
 
 
-async def reseal_old(store: Store, vault: Vault) -> int:
-    """Put every secret under the newest key that is under an older one; returns how many."""
+async def reseal_old(store: Store, vault: Vault, lost: set[bytes]) -> int:
+    """Put every secret under the newest key that is under an older one; returns how many.
+
+    `lost`: what could not be opened, as it is sealed. It is added to, and passed over: once told is enough.
+    """
     done = 0
-    while rows := await store.credentials_under_others(vault.current, STEP):
+    while rows := await store.credentials_under_others(vault.current, STEP + len(lost)):
         changed = 0
         for row in rows:
+            if row.sealed in lost:
+                continue
             try:
                 new = vault.seal(row, vault.open(row))
             except Unopened as error:
                 log.error("%s: restore private/keys.json from a backup, or have its owner set it anew", error)
+                lost.add(row.sealed)
                 continue
             changed += await store.reseal_credential(row, new.key_id, new.sealed)
         done += changed

@@ -14,11 +14,12 @@ from central.fleet.orders import OrderDesk
 from central.fleet.roster import FRESH, Roster
 from central.keeping.inputs import Inputs
 from central.records import Leased, LiveAttempt, OrderRow, PilotRow
-from central.routes.work import next_beat
+from central.routes.work import check, next_beat
 from central.store.port import Store
 from central.trust.seal import PilotToken
-from pilot.errors import Refusal
-from pilot.protocol import Acknowledgement, InputFile, JobSpec
+from pilot.errors import InvalidInput, Refusal
+from pilot.jobneeds import MAX_CORES
+from pilot.protocol import Acknowledgement, InputFile, JobSpec, MatchRequest, Offer
 from pilot.states import JobState, OrderVerb, Phase, PilotReason, PilotState
 from tests.unit.pilot_rows import STAMP, pilot
 
@@ -244,3 +245,12 @@ def test_inputs_are_remembered_and_found_again() -> None:
     run(story())
     assert refused(Inputs(cast(Store, Rows())).of(5, 2)) == "stale-attempt"
     assert refused(Inputs(cast(Store, Rows())).of(6, 1)) == "stale-attempt"
+
+
+@pytest.mark.parametrize("name", ["number", "agent", "most"])
+@pytest.mark.parametrize("number", [-1, 0, 10**18])
+def test_a_match_request_has_numbers_that_a_pilot_could_have(name: str, number: int) -> None:
+    """Neither none nor so large that only a hostile pilot says them; the largest node with all its agents is served."""
+    check(MatchRequest(10**9, Offer("here", "local", cores=MAX_CORES), agent=256, most=MAX_CORES))
+    with pytest.raises(InvalidInput, match=f"{name}: expected 1 to [0-9,]+, got {number}"):
+        check(MatchRequest(**{"number": 1, "offer": Offer("here", "local"), name: number}))  # type: ignore[arg-type]

@@ -15,8 +15,10 @@ from central.configuration.settings import Service
 from central.keeping.log_retention import FORGOTTEN, let_go
 from central.keeping.logs import LogStore
 from central.keeping.objects import open_objects
+from central.routes.log_search import SearchQuery, search
 from central.routes.logs import Source, not_let_go
 from pilot.errors import Refusal
+from pilot.looking import LogMatches
 from pilot.states import Phase
 from pilot.views import AttemptView
 
@@ -62,6 +64,36 @@ def test_a_log_that_may_still_grow_stays(tmp_path: Path) -> None:
         assert (await logs.append(STAMPS[0], "pilot", 4, b" more", False)).next == 9
         age(tmp_path / "logs" / STAMPS[0] / "pilot", 21 + FORGOTTEN / DAY)
         assert await let_go(logs, objects, 20 * DAY, NOW) == 1
+
+    asyncio.run(story())
+
+
+def test_a_folder_in_which_something_is_by_now_stays(tmp_path: Path) -> None:
+    """A pilot's first words may come between the look at its folder and the end of that."""
+    objects = open_objects(str(tmp_path))
+    (tmp_path / "logs" / "empty").mkdir(parents=True)
+    objects.write(f"logs/{STAMPS[0]}/boot/000000000000000-grows", b"said")
+    for folder in ("empty", "away", STAMPS[0]):
+        objects.remove_empty(f"logs/{folder}")
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == [STAMPS[0]]
+    assert objects.read(f"logs/{STAMPS[0]}/boot/000000000000000-grows", 0, 10) == b"said"
+
+
+def test_a_search_in_a_log_that_goes_meanwhile_ends(tmp_path: Path) -> None:
+    """It says what it found, and that there may be more."""
+
+    async def story() -> None:
+        logs = LogStore(open_objects(str(tmp_path)), 1000)
+        await logs.append(STAMPS[0], "pilot", 0, b"said\n", True)
+
+        async def removed_first(stamp: str, stream: str, offset: int, length: int) -> bytes:
+            await logs.remove(stamp, stream)
+            return await logs.read(stamp, stream, offset, length)
+
+        going = SimpleNamespace(size=logs.size, read=removed_first)
+        central = cast(Central, SimpleNamespace(logs=going))
+        found = await asyncio.wait_for(search(central, Source(STAMPS[0], "pilot"), SearchQuery("said")), 10)
+        assert found == LogMatches((), 0, 5, False)
 
     asyncio.run(story())
 

@@ -342,7 +342,8 @@ def test_names_of_streams_are_taken(name: str) -> None:
 
 
 def test_a_pilot_has_only_so_many_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One stream more is refused, also after a restart; those that are there grow on, and other pilots have theirs."""
+    """One stream more is refused, also after a restart, until one is let go of; those that are there grow on, and other
+    pilots have theirs."""
     monkeypatch.setattr(central.keeping.logs, "MAX_STREAMS", 2)
 
     async def story() -> None:
@@ -355,5 +356,7 @@ def test_a_pilot_has_only_so_many_streams(tmp_path: Path, monkeypatch: pytest.Mo
             assert caught.value.type == "too-large"
         assert (await logs.append(STAMP, "one", 1, b"b", True)).next == 2
         assert (await logs.append("cd" * 16, "three", 0, b"a", False)).next == 1
+        await logs.remove(STAMP, "two")
+        assert (await logs.append(STAMP, "three", 0, b"a", True)).next == 1
 
     run(story())

@@ -10,7 +10,7 @@ import pytest
 
 from central.records import CredentialRow
 from central.trust.seal import Key, KeyRing, following
-from central.trust.vault import Unopened, Vault, reseal_old
+from central.trust.vault import STEP, Unopened, Vault, reseal_old
 
 FIRST = Key("k1", bytes(range(32)), 0.0)
 SECOND = following(FIRST)
@@ -109,10 +109,24 @@ async def test_old_secrets_come_under_the_newest_key(caplog: pytest.LogCaptureFi
     coming = Vault([SECOND, third]).seal(replace(ROW, name="coming"), VALUES)
     store = Rows(*rows, lost, coming)
     with caplog.at_level(logging.ERROR):
-        assert await reseal_old(store, new) == 150  # type: ignore[arg-type]
+        assert await reseal_old(store, new, set()) == 150  # type: ignore[arg-type]
     assert "lost of ada" in caplog.text
     assert "horse" not in caplog.text
     assert store.rows["lost"] == lost
     assert store.rows["coming"] == coming
     assert all(new.open(store.rows[row.name]) == VALUES for row in rows)
     assert {store.rows[row.name].key_id for row in rows} == {SECOND.id}
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_opened_is_told_once_and_keeps_nothing_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """However many cannot be: the look after that passes them over, says no more, and finds what is behind them."""
+    old, new = Vault([FIRST]), Vault([FIRST, SECOND])
+    rows = [old.seal(replace(ROW, name=f"lost{number:03}", owner="bob"), VALUES) for number in range(STEP)]
+    store = Rows(*(replace(row, owner="ada") for row in rows), good := old.seal(ROW, VALUES))
+    lost: set[bytes] = set()
+    with caplog.at_level(logging.ERROR):
+        done = [await reseal_old(store, new, lost) for _ in range(3)]  # type: ignore[arg-type]
+    assert done == [0, 1, 0]
+    assert new.open(store.rows[good.name]) == VALUES
+    assert len(caplog.records) == STEP
