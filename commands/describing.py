@@ -1,8 +1,9 @@
 """Says what the commands of a folder are, as JSON: run as a process of its own by whoever builds a bundle of it.
 
-    python -m commands.describing FOLDER
+    python -m commands.describing FOLDER FD
 
-It imports every module at the top of the folder, which is why it is nobody else's process.
+The answer goes to the descriptor FD, since modules may print. It imports every module at the top of the folder, which
+is why it is nobody else's process.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import sys
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def describe(folder: Path) -> dict[str, Any]:
             continue
         for attribute, value in vars(module).items():
             if isinstance(value, Command) and value.run.__module__.partition(".")[0] == name:
-                commands.append(_described(f"{name}:{attribute}", value))
+                commands.append({**asdict(value.record()), "name": f"{name}:{attribute}"})
     return {"commands": commands, "problems": problems}
 
 
@@ -44,16 +46,6 @@ def modules(folder: Path) -> list[str]:
     found = [path.stem for path in folder.glob("*.py") if not path.name.startswith("test_")]
     found += [path.parent.name for path in folder.glob("*/__init__.py") if path.parent.name != "tests"]
     return sorted(name for name in found if name.isidentifier() and name != "conftest")
-
-
-def _described(name: str, command: Command) -> dict[str, Any]:
-    return {
-        "name": name,
-        "needs": list(command.needs),
-        "provides": list(command.provides),
-        "timeout": command.timeout,
-        "always": command.always,
-    }
 
 
 if __name__ == "__main__":

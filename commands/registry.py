@@ -34,9 +34,8 @@ class Command:
     provides: tuple[str, ...] = ()
     timeout: Optional[float] = None  # seconds; None: as long as it takes
     always: bool = False  # runs also after a step has failed
-    apart: bool = (
-        False  # one of ours whose options name somebody else's code: with them it runs in a process of its own
-    )
+    #: One of ours whose options name somebody else's code: with them it runs in a process of its own.
+    apart: bool = False
 
     def __call__(self, context: Context) -> Context:
         return self.run(context)

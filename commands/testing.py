@@ -91,6 +91,9 @@ class _NoPort:
     def __getattr__(self, name: str) -> NoReturn:
         raise PilotageError(f"a command in a process of its own has no {name!r}, neither here nor in a pilot")
 
+    def __call__(self, *given: object) -> NoReturn:
+        raise PilotageError("a command in a process of its own has no such port, neither here nor in a pilot")
+
 
 def attempt(
     command: Command,

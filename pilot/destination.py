@@ -28,8 +28,6 @@ _HOST = re.compile(rf"(?=[^:]{{1,253}}(?::|\Z)|\[)(?:{_LABELS}|\[([0-9A-Fa-f:.]{
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 #: Where clouds tell a machine its own secrets, besides all addresses of the link alone (169.254.0.0/16, fe80::/10).
 _METADATA = frozenset({ip_address("fd00:ec2::254"), ip_address("100.100.100.200")})
-#: What stays as it is in the path of a URL for HTTP.
-_SAFE = "/%:@!$&'()*+,;=~-._"
 
 
 @dataclass(frozen=True)
@@ -40,11 +38,6 @@ class Target:
     kind: str
     host: str  # with its port, a bucket, or empty
     path: str  # begins with a slash: decoded for file, as it stands in the URL for all others
-
-    @property
-    def origin(self) -> str:
-        """What is away together with it, when it is away."""
-        return f"{self.kind}://{self.host}"
 
 
 def parse_destination(text: str, where: str) -> str:

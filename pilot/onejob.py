@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pilot.attempts.outputs import digest_of
+from pilot.destinations.port import digests_of
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.jobfile import JobDocument, fill, fill_spec, members, parse, relative_path
 from pilot.protocol import Credential, InputFile, JobSpec
@@ -56,11 +56,11 @@ def resumed(job: OneJob, folder: Path) -> OneJob:
     files = dict(job.files)
     for file in sorted(file for file in folder.rglob("*") if file.is_file()):
         try:
-            sha256, size = digest_of(Path(os.path.realpath(file)))
+            found = digests_of(Path(os.path.realpath(file)), None)
         except OSError as error:
             raise InvalidInput("--resume", f"{file} cannot be read: {error.strerror or error}") from error
-        saved.append(InputFile(file.relative_to(folder).as_posix(), sha256, size))
-        files[sha256] = file
+        saved.append(InputFile(file.relative_to(folder).as_posix(), found.sha256, found.size))
+        files[found.sha256] = file
     if not saved:
         raise InvalidInput("--resume", f"expected a folder with files, as {job.name}-output/checkpoint, got {folder}")
     return replace(job, files=files, checkpoint=tuple(saved))
@@ -135,13 +135,13 @@ def _inputs(
         for name in names:
             source = path.parent / name
             try:
-                sha256, size = digest_of(Path(os.path.realpath(source)))
+                found = digests_of(Path(os.path.realpath(source)), None)
             except OSError as error:
                 problems.append(InvalidInput(str(path), f"the input {name!r} cannot be read: {error.strerror}"))
                 continue
             executable = template == document.executable or os.access(source, os.X_OK)
-            inputs.append(InputFile(name, sha256, size, executable))
-            files[sha256] = source
+            inputs.append(InputFile(name, found.sha256, found.size, executable))
+            files[found.sha256] = source
     if problems:
         raise InvalidJob(tuple(problems))
     return tuple(inputs), files

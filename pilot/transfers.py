@@ -1,4 +1,4 @@
-"""What an attempt asks of its central on the way to a storage: requests signed beforehand, so that no key is on the node.
+"""What an attempt asks of its central on the way to a storage: requests signed beforehand, and no key on the node.
 
 Sent with the job's token, not signed by the pilot; bytes are whole numbers and durations are seconds, as everywhere on
 the wire.

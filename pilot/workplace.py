@@ -88,9 +88,10 @@ def furnish(
     inside = ContainerElement(element, services.host)
     why_not = nameless(held.users, pwd.getpwuid)
     containers = Containers(settings, word, here, inside, images, sandboxes, random.random, why_not)
-    services = replace(services, containers=containers, timesheet=timesheet or Timesheet())
     services = replace(
         services,
+        containers=containers,
+        timesheet=timesheet or Timesheet(),
         storages=Storages(services.host, partial(signer, config)),
         inputs=InputCache((config.cache or config.work) / "inputs", INPUT_CACHE),
         followed=bool(config.central) and config.session.exists(),
@@ -114,10 +115,9 @@ def furnish(
         agent=agent,
         agents=config.agents,
     )
-    if held.problem:
-        context = context.evolve(reason=PilotReason.UNFIT, message=held.problem)
-        return context, pool, _guests(config, families, held, central, pool)
-    return heeded(context, word), pool, _guests(config, families, held, central, pool)
+    unfit = context.evolve(reason=PilotReason.UNFIT, message=held.problem)
+    ready = unfit if held.problem else heeded(context, word)
+    return ready, pool, _guests(config, families, held, central, pool)
 
 
 def signer(config: Config) -> Signer:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -87,24 +88,22 @@ def _describe(folder: Path) -> dict[str, Any]:
     """What the modules say of themselves, imported by a process that has nothing of ours."""
     home = str(Path(bundles.__file__).resolve().parents[1])
     places = os.pathsep.join([home, *filter(None, [os.environ.get("PYTHONPATH")])])
-    answer, inlet = os.pipe()
-    with os.fdopen(answer) as reading:
-        words = [sys.executable, "-B", "-m", "commands.describing", str(folder.resolve()), str(inlet)]
+    with tempfile.TemporaryFile() as answer:  # no pipe: it would be full before somebody reads it
+        words = [sys.executable, "-B", "-m", "commands.describing", str(folder.resolve()), str(answer.fileno())]
         try:
             done = subprocess.run(
                 words,
                 env={**os.environ, "PYTHONPATH": places},
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if _has_number(sys.stderr) else None,
-                pass_fds=[inlet],
+                pass_fds=[answer.fileno()],
                 timeout=PATIENCE,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise PilotageError(f"{folder}: its modules were not imported after {PATIENCE} s") from error
-        finally:
-            os.close(inlet)
-        text = reading.read(4 * bundles.MAX_MANIFEST)
+        answer.seek(0)
+        text = answer.read(4 * bundles.MAX_MANIFEST)
     try:
         described: dict[str, Any] = json.loads(text)
     except ValueError as error:

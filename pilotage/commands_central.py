@@ -11,11 +11,10 @@ from pathlib import Path
 import click
 
 from pilot import units
-from pilot.errors import InvalidInput
 from pilotage.connection import FOLDER, default_folder
 from pilotage.dismissal import dismiss
 from pilotage.embedded import Embedded
-from pilotage.shell import Shell, common
+from pilotage.shell import Shell, common, duration
 from pilotage.transport import SYSTEM_CLOCK
 
 
@@ -123,10 +122,7 @@ def down(shell: Shell, wait: str, keep_pilots: bool) -> None:
     Example:
       pilotage down --wait 10min
     """
-    try:
-        seconds = units.duration(wait, "")
-    except InvalidInput as problem:
-        raise click.BadParameter(problem.problem, param_hint="--wait") from problem
+    seconds = duration("--wait", wait)
     embedded = Embedded(_folder(shell))
     if embedded.holder() is None:
         shell.screen.note(f"No central serves {embedded.folder}.")

@@ -10,7 +10,6 @@ from typing import cast
 
 import click
 
-from pilot import units
 from pilot.credential import (
     MAX_VALUE,
     NAME,
@@ -24,7 +23,7 @@ from pilot.credential import (
 )
 from pilot.errors import InvalidInput, InvalidJob
 from pilotage.screen import Table
-from pilotage.shell import Shell, common
+from pilotage.shell import Shell, common, duration
 from pilotage.words import clock, plural
 
 _PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secret key"}
@@ -78,7 +77,7 @@ def keep(
     """
     if not NAME.fullmatch(name):
         raise click.BadParameter("expected letters, digits, '.', '_' and '-', at most 100", param_hint="NAME")
-    seconds = _duration(expires)
+    seconds = None if expires is None else duration("--expires", expires)
     values = {key: value for key, value in parts.items() if value}
     secret = NEEDED[kind][-1]
     request = CredentialRequest(cast(Kind, kind), values, urls, seconds)
@@ -199,15 +198,6 @@ def history_table(found: tuple[CredentialEvent, ...]) -> Table:
         attempt = f"{event.job}, attempt {event.attempt}" if event.job is not None else ""
         rows.append((clock(event.time), event.what, event.who, attempt, event.detail))
     return Table(("WHEN", "WHAT", "WHO", "JOB", "NOTE"), rows)
-
-
-def _duration(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return units.duration(text, "")
-    except InvalidInput as problem:
-        raise click.BadParameter(problem.problem, param_hint="--expires") from problem
 
 
 def _secret(kind: str, path: Path | None) -> str:

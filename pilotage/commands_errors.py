@@ -33,8 +33,11 @@ def errors(shell: Shell, code: str | None, page: bool) -> None:
     if page:
         click.echo(errors_page(), nl=False)
         return
-    if code in REFUSALS and not shell.screen.json:
-        shell.screen.facts(refusal_facts(code))
+    if code in REFUSALS:
+        if shell.screen.json:
+            shell.screen.data({"refusals": {code: REFUSALS[code]}})
+        else:
+            shell.screen.facts(refusal_facts(code))
         return
     chosen = _chosen(code)
     if not chosen:

@@ -70,9 +70,12 @@ def _explain_job(shell: Shell, client: Client, job: int) -> None:
 def _explain_jobs(shell: Shell, client: Client, selection: Selection) -> None:
     waiting = not selection.ids and not selection.states
     reply = client.explain_jobs(replace(selection, states=(JobState.WAITING,)) if waiting else selection)
-    if waiting and not reply.explained and not shell.screen.json:
-        _none_waits(shell, client, selection)
-        return
+    if waiting and not reply.explained:
+        held = replace(selection, states=(JobState.HELD,))
+        if not shell.screen.json:
+            _none_waits(shell, client, selection, held)
+            return
+        reply = client.explain_jobs(held)
     if shell.screen.json:
         shell.screen.data(reply)
     else:
@@ -82,7 +85,7 @@ def _explain_jobs(shell: Shell, client: Client, selection: Selection) -> None:
         raise click.exceptions.Exit(Exit.PARTLY)
 
 
-def _none_waits(shell: Shell, client: Client, selection: Selection) -> None:
+def _none_waits(shell: Shell, client: Client, selection: Selection, held: Selection) -> None:
     """What there is of the selection instead of jobs that wait, and why those that are held are."""
     counts = client.job_page(selection, limit=1, counts=True).counts
     there = words.counts(counts, [state.value for state in JobState])
@@ -90,7 +93,7 @@ def _none_waits(shell: Shell, client: Client, selection: Selection) -> None:
     if not there and (unknown := places.unknown(client, selection.site, selection.queue)):
         shell.screen.note(unknown)
     if counts.get(JobState.HELD.value):
-        _told(shell, client.explain_jobs(replace(selection, states=(JobState.HELD,))))
+        _told(shell, client.explain_jobs(held))
 
 
 def _told(shell: Shell, reply: ExplainReply) -> None:

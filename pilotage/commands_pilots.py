@@ -6,13 +6,11 @@ import time
 
 import click
 
-from pilot import units
-from pilot.errors import InvalidInput
 from pilot.states import ENROLLED, LIVE_PILOT, PilotState
 from pilotage import places, words
 from pilotage.rendering_jobs import leases_table
 from pilotage.rendering_pilots import pilot_facts, pilots_table
-from pilotage.shell import Shell, States, common, whole_stamp
+from pilotage.shell import Shell, States, common, duration, whole_stamp
 from pilotage.timeline import last_lines, steps_table
 
 
@@ -75,7 +73,7 @@ def pilot(shell: Shell, stamp: str) -> None:
 
 
 def _order(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None, verb: str) -> None:
-    seconds = None if deadline is None else _seconds(deadline)
+    seconds = None if deadline is None else duration("--deadline", deadline)
     with shell.client() as client:
         whole = [whole_stamp(client, stamp) for stamp in stamps]
         give = client.drain if verb == "drain" else client.halt
@@ -116,11 +114,3 @@ def halt(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | Non
       pilotage halt 3f9a12bc
     """
     _order(shell, stamps, reason, deadline, "halt")
-
-
-def _seconds(deadline: str) -> int:
-    """What the option says. Raises the error of a wrong command line."""
-    try:
-        return units.duration(deadline, "")
-    except InvalidInput as problem:
-        raise click.BadParameter(problem.problem, param_hint="--deadline") from problem

@@ -69,7 +69,8 @@ def _outputs(client: Client, job_id: int, attempt: int | None) -> JobOutputs:
 
 def _told(shell: Shell, job_id: int, fetched: Fetched) -> None:
     if shell.screen.json:
-        shell.screen.data({"files": [str(path) for path in fetched.files], "elsewhere": fetched.elsewhere})
+        files = [str(path) for path in fetched.files]
+        shell.screen.data({"files": files, "elsewhere": fetched.elsewhere, "undelivered": fetched.undelivered})
     else:
         for path in fetched.files:
             shell.screen.line(str(path))

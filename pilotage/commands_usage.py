@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TypeVar
 
 import click
 
@@ -12,9 +10,8 @@ from pilot import units
 from pilot.errors import InvalidInput
 from pilotage.moments import beginning, moment
 from pilotage.rendering_usage import limits_table, shares_note, shares_table, usage_table, usage_total
-from pilotage.shell import Shell, common
+from pilotage.shell import Shell, common, read
 
-T = TypeVar("T")
 KEYS = ("community", "group", "owner", "site")
 
 
@@ -31,14 +28,6 @@ def _span(text: str) -> int:
     if seconds < 1:
         raise InvalidInput("", f"expected a span like 1d or 1h, got {text!r}")
     return seconds
-
-
-def read(option: str, convert: Callable[[str], T], text: str) -> T:
-    """What an option says. Raises the error of a wrong command line."""
-    try:
-        return convert(text)
-    except InvalidInput as problem:
-        raise click.BadParameter(problem.problem, param_hint=option) from problem
 
 
 @click.command()

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from pilotage.commands_usage import keys, read
+from pilotage.commands_usage import keys
 from pilotage.moments import moment
 from pilotage.rendering_waste import causes_table, waste_picture, waste_table, waste_total
-from pilotage.shell import Shell, common
+from pilotage.shell import Shell, common, read
 
 KEYS = ("site", "queue", "community", "pilot")
 
@@ -28,8 +28,8 @@ def waste(
 ) -> None:
     """Say where the time of pilots' cores went: every core-second has one cause.
 
-    LOST are payloads that ended with their node or pilot, FILES the bringing of images, inputs and outputs, IDLE the
-    cores without a job, START what a pilot does before it takes jobs.
+    LOST are payloads that ended with their node or pilot, and pilots that vanished; FILES the bringing of images,
+    inputs and outputs, IDLE the cores without a job, START what a pilot does before it takes jobs.
 
     \b
     Examples:

@@ -122,23 +122,8 @@ def _requeued(times: int) -> str:
 
 def attempts_table(attempts: Sequence[AttemptView]) -> Table:
     """A row for each attempt."""
-    rows = [
-        (
-            str(one.attempt),
-            _end(one),
-            one.site,
-            words.stamp(one.pilot),
-            str(one.cores),
-            words.clock(one.started),
-            words.seconds(one.usage.wall),
-            words.seconds(one.usage.cpu),
-            words.size(one.usage.memory_peak),
-            attempt_note(one),
-        )
-        for one in attempts
-    ]
-    columns = ("TRY", "END", "SITE", "PILOT", "CORES", "STARTED", "WALL", "CPU", "MEMORY", "NOTE")
-    return Table(columns, rows, right=("TRY", "CORES", "WALL", "CPU", "MEMORY"))
+    rows = [(str(one.attempt), _end(one), one.site, words.stamp(one.pilot), *_measured(one)) for one in attempts]
+    return Table(("TRY", "END", "SITE", "PILOT", *_MEASURED), rows, right=("TRY", *_FIGURES))
 
 
 def _end(attempt: AttemptView) -> str:
@@ -150,22 +135,24 @@ def _end(attempt: AttemptView) -> str:
 
 def leases_table(attempts: Sequence[AttemptView]) -> Table:
     """A row for each attempt that a pilot has: whose site and stamp are known where the table is shown."""
-    rows = [
-        (
-            str(one.job),
-            str(one.attempt),
-            _end(one),
-            str(one.cores),
-            words.clock(one.started),
-            words.seconds(one.usage.wall),
-            words.seconds(one.usage.cpu),
-            words.size(one.usage.memory_peak),
-            attempt_note(one),
-        )
-        for one in attempts
-    ]
-    columns = ("JOB", "TRY", "PHASE", "CORES", "STARTED", "WALL", "CPU", "MEMORY", "NOTE")
-    return Table(columns, rows, right=("JOB", "TRY", "CORES", "WALL", "CPU", "MEMORY"))
+    rows = [(str(one.job), str(one.attempt), _end(one), *_measured(one)) for one in attempts]
+    return Table(("JOB", "TRY", "PHASE", *_MEASURED), rows, right=("JOB", "TRY", *_FIGURES))
+
+
+#: What tables of attempts have in common, and which of these columns are figures.
+_MEASURED = ("CORES", "STARTED", "WALL", "CPU", "MEMORY", "NOTE")
+_FIGURES = ("CORES", "WALL", "CPU", "MEMORY")
+
+
+def _measured(attempt: AttemptView) -> tuple[str, ...]:
+    return (
+        str(attempt.cores),
+        words.clock(attempt.started),
+        words.seconds(attempt.usage.wall),
+        words.seconds(attempt.usage.cpu),
+        words.size(attempt.usage.memory_peak),
+        attempt_note(attempt),
+    )
 
 
 def attempt_note(attempt: AttemptView) -> str:

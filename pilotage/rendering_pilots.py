@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pilot.queues import PauseView, QueueView
-from pilot.states import PilotState
+from pilot.states import LIVE_PILOT, PilotState
 from pilot.views import PilotDetail, PilotExplanation, PilotView
 from pilotage import words
 from pilotage.rendering_errors import code_facts
@@ -92,7 +92,7 @@ def queues_table(queues: Sequence[QueueView]) -> Table:
             queue.site,
             queue.kind,
             str(queue.slots),
-            words.counts({state: queue.pilots.get(state, 0) for state in _LIVE}, _STATES),
+            words.counts({state.value: queue.pilots.get(state.value, 0) for state in LIVE_PILOT}, _STATES),
             str(queue.demand),
             queue.decision,
         )
@@ -100,9 +100,6 @@ def queues_table(queues: Sequence[QueueView]) -> Table:
     ]
     columns = ("QUEUE", "SITE", "KIND", "SLOTS", "PILOTS", "DEMAND", "LAST DECISION")
     return Table(columns, rows, right=("SLOTS", "DEMAND"))
-
-
-_LIVE = ("planned", "submitting", "submitted", "running", "silent", "draining")
 
 
 def queue_facts(queue: QueueView) -> list[tuple[str, str]]:

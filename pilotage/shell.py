@@ -13,12 +13,14 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from pilot.errors import PilotageError
+from pilot import units
+from pilot.errors import InvalidInput, PilotageError
 from pilotage.client import Client
 from pilotage.screen import Screen
 from pilotage.transport import Trouble
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 #: Seconds for which a command tries again while the central is away: a question, a transfer, and one who watches.
 ASKING, SENDING, WATCHING = 5.0, 30.0, 600.0
 #: Seconds of trouble after which it is told, and until it is told again.
@@ -94,6 +96,19 @@ class States(click.ParamType):  # type: ignore[type-arg]  # generic in newer ver
         if not words:
             self.fail(f"expected some of {', '.join(self._known)}, with commas", param, ctx)
         return tuple(self._known[word] for word in words)
+
+
+def read(option: str, convert: Callable[[str], T], text: str) -> T:
+    """What an option says. Raises the error of a wrong command line."""
+    try:
+        return convert(text)
+    except InvalidInput as problem:
+        raise click.BadParameter(problem.problem, param_hint=option) from problem
+
+
+def duration(option: str, text: str) -> int:
+    """The seconds that an option says, as `read`."""
+    return read(option, lambda typed: units.duration(typed, ""), text)
 
 
 def id_range(text: str) -> range:

@@ -11,7 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 
@@ -64,8 +64,6 @@ class LocalHost:
         return await asyncio.to_thread(self._listing)
 
     def _listing(self) -> list[Listed]:
-        for stamp in [stamp for stamp, child in self.children.items() if child.poll() is not None]:
-            del self.children[stamp]
         try:
             places = [place for place in self.folder.iterdir() if (place / "wrapper.sh").exists()]
         except FileNotFoundError:
@@ -73,15 +71,22 @@ class LocalHost:
         except OSError as error:
             raise ComputingError(f"the pilots' folder {self.folder} cannot be read: {error}", transient=True) from error
         processes = self._processes()
-        return [self._listed(place, processes) for place in places]
+        for stamp in [stamp for stamp, child in self.children.items() if child.poll() is not None]:
+            del self.children[stamp]
+        # A process that is just ending has no command line any more, and cannot be waited for yet.
+        running = processes.keys() | self.children.keys()
+        return [self._listed(place, running) for place in places]
 
-    def _listed(self, place: Path, processes: Mapping[str, int]) -> Listed:
-        if place.name in processes:
+    def _listed(self, place: Path, running: Set[str]) -> Listed:
+        if place.name in running:
             return Listed(place.name, place.name, Standing.RUNNING)
         return Listed(place.name, place.name, Standing.ENDED, _exit_code(place / "exit"))
 
     def _processes(self) -> dict[str, int]:
-        """stamp → pid of every wrapper of this folder that runs, whoever started it."""
+        """stamp → pid of every wrapper of this folder that runs, whoever started it.
+
+        Each leads a session. What it has forked looks the same until it is another program, and is not what to signal.
+        """
         found: dict[str, int] = {}
         ours = str(self.folder) + "/"
         for entry in os.scandir("/proc"):
@@ -89,11 +94,12 @@ class LocalHost:
                 continue
             try:
                 words = Path(entry.path, "cmdline").read_bytes().split(b"\0")
+                leads = os.getsid(int(entry.name)) == int(entry.name)
             except OSError:  # it ended in between, or belongs to somebody else
                 continue
             for word in words[1:2]:
                 path = os.fsdecode(word)
-                if path.startswith(ours) and path.endswith("/wrapper.sh"):
+                if leads and path.startswith(ours) and path.endswith("/wrapper.sh"):
                     found[path[len(ours) :].split("/", 1)[0]] = int(entry.name)
         return found
 

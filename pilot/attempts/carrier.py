@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable, Optional
 
 from commands.context import Sandboxes
 from pilot.attempts import staged
-from pilot.attempts.outputs import Collected, Output, collect, digest_of
+from pilot.attempts.outputs import Collected, Output, collect
 from pilot.binds import Bind
 from pilot.destination import SANDBOX, Target, target_of
 from pilot.destinations.port import Errand, Pause, Rejected, Source, digests_of
@@ -45,9 +45,9 @@ class Carrier:
         stop. Raises `Refusal`, `OSError`, `Stopped`."""
         if pause(0):
             raise Stopped(None)
-        sha256, size = digest_of(output.path, self.owner)
-        persist(lambda: self.sandboxes.store(self.lease, output.path, sha256, size), pause, self.random)
-        return OutputFile(output.name, size, sha256, (SANDBOX,))
+        digests = digests_of(output.path, self.owner)
+        persist(lambda: self.sandboxes.store(self.lease, output.path, digests.sha256, digests.size), pause, self.random)
+        return OutputFile(output.name, digests.size, digests.sha256, (SANDBOX,))
 
     def deliver(self, parcel: Parcel, destination: str, pause: Pause) -> OutputFile:
         """Bring one output to one destination. Tries once.

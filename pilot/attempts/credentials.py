@@ -6,15 +6,24 @@ there is none: the central signs what is asked of it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 from pilot.attempts.directory import AttemptDirectory, remove, write_private
 from pilot.credential import NAME
+from pilot.destinations.port import open_plain
 from pilot.errors import InvalidInput
 from pilot.protocol import Credential
+
+#: The value that is a file by itself, by kind; and the files in the folder of a user with a password.
+_ALONE = {"text": "text", "bearer": "token"}
+_PARTS = ("user", "password")
+#: More bytes than any secret has.
+MAX_SECRET = 1024 * 1024
 
 
 def lay_out(place: AttemptDirectory, credentials: Sequence[Credential]) -> None:
@@ -26,20 +35,37 @@ def lay_out(place: AttemptDirectory, credentials: Sequence[Credential]) -> None:
         if not NAME.fullmatch(credential.name):
             raise InvalidInput("credentials", f"expected a plain name, got {credential.name[:100]!r}")
         file = place.credentials / credential.name
-        content = _content(credential)
-        if content is not None:
-            write_private(file, content, place.owner)
-        elif credential.kind == "basic":
+        if credential.kind == "basic":
             file.mkdir(mode=0o700)
-            for part in ("user", "password"):
+            for part in _PARTS:
                 write_private(file / part, credential.values.get(part, ""), place.owner)
             place.give(file)
+        elif credential.kind in _ALONE and _ALONE[credential.kind] in credential.values:
+            write_private(file, credential.values[_ALONE[credential.kind]], place.owner)
     place.give(place.credentials)  # last: until now nobody could put a link there
 
 
-def _content(credential: Credential) -> Optional[str]:
-    """What a credential of one file holds."""
-    return credential.values.get({"text": "text", "bearer": "token"}.get(credential.kind, ""))
+def values_of(place: AttemptDirectory, credential: Credential) -> dict[str, str]:
+    """What was laid out of a credential; empty texts where it cannot be read any more."""
+    file = place.credentials / credential.name
+    if credential.kind == "basic":
+        return {part: _text(file / part) for part in _PARTS}
+    return {_ALONE[credential.kind]: _text(file)} if credential.kind in _ALONE else {}
+
+
+def token_of(place: AttemptDirectory) -> str:
+    """The job's token, empty where it is not there any more."""
+    return _text(place.token).strip()
+
+
+def secrets_in(root: Path) -> list[str]:
+    """What is secret about an attempt, as far as it lies in its directory: its token, and its credentials."""
+    place = AttemptDirectory(root)
+    found = [token_of(place)]
+    for name, folder in _entries(place.credentials):
+        credential = Credential(name, "basic" if folder else "text")
+        found += replace(credential, values=values_of(place, credential)).secrets
+    return [secret for secret in found if secret]
 
 
 def wipe(place: AttemptDirectory) -> None:
@@ -55,3 +81,20 @@ def forget(attempts: Path, only: Optional[Collection[tuple[int, int]]] = None) -
             wipe(AttemptDirectory(root))
             with suppress(OSError):
                 AttemptDirectory(root).token.unlink()
+
+
+def _entries(folder: Path) -> Sequence[tuple[str, bool]]:
+    """Names, and which of them are folders. Nothing where a payload has closed it to us: it is the payload's own."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries)
+    except OSError:
+        return ()
+
+
+def _text(path: Path) -> str:
+    try:
+        with open_plain(path, None) as file:
+            return file.read(MAX_SECRET).decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,6 @@ MAX_OUTPUTS = 10_000
 MAX_BEYOND = 100_000
 #: Sentences about files that are left out; more would only be more of the same.
 MAX_REFUSED = 10
-_BLOCK = 1024 * 1024
 
 
 class TooDeep(PilotageError):
@@ -80,18 +78,6 @@ def _apply(rule: OutputRule, root: Path, collected: Collected) -> None:
         _take(collected, root, name, rule)
     if not found and not is_glob(rule.pattern) and not rule.optional:
         collected.missing.append(rule.pattern)
-
-
-def digest_of(path: Path, owner: Optional[SlotUser] = None) -> tuple[str, int]:
-    """SHA-256 and size of a plain file, which `owner` can read."""
-    with acting_as(owner):
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        digest, size = hashlib.sha256(), 0
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size
 
 
 def _matches(root: Path, name: str, parts: Sequence[str], been: set[tuple[str, int]]) -> Iterator[str]:

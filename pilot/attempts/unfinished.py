@@ -7,7 +7,6 @@ No secret is in what is written down: the token and the credentials lie in files
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Optional
@@ -15,20 +14,19 @@ from typing import Callable, Optional
 from commands.context import Sandboxes
 from pilot import codec
 from pilot.attempts.carrier import Carrier
+from pilot.attempts.credentials import token_of, values_of
 from pilot.attempts.delivery import Delivery
 from pilot.attempts.directory import AttemptDirectory, write_private
 from pilot.binds import Bind
-from pilot.destinations.port import Pause
+from pilot.destinations.port import Pause, open_plain
 from pilot.destinations.storages import Storages
 from pilot.errors import InvalidInput
 from pilot.payloads.slot_users import SlotUser
-from pilot.protocol import AttemptReport, Credential, Lease
+from pilot.protocol import AttemptReport, Lease
 
 NAME = "unfinished.json"
 #: More than any job with all its rules.
 MAX_SIZE = 16 * 1024 * 1024
-#: More than any secret.
-MAX_SECRET = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,13 @@ def cross_off(root: Path) -> None:
 def read(root: Path) -> Optional[Unfinished]:
     """What was written down in the directory of an attempt, with its secrets; None where that is nothing of use."""
     try:
-        found = codec.loads(Unfinished, _private(root / NAME, MAX_SIZE))
+        with open_plain(root / NAME, None) as file:
+            found = codec.loads(Unfinished, file.read(MAX_SIZE))
     except (OSError, InvalidInput):
         return None
     place = AttemptDirectory(root)
-    with_values = tuple(replace(each, values=_values(each, place)) for each in found.lease.credentials)
-    lease = replace(found.lease, job_token=_text(place.token).strip(), credentials=with_values)
+    with_values = tuple(replace(each, values=values_of(place, each)) for each in found.lease.credentials)
+    lease = replace(found.lease, job_token=token_of(place), credentials=with_values)
     return replace(found, lease=lease)
 
 
@@ -81,44 +80,3 @@ def owner_of(folder: Path) -> Optional[SlotUser]:
     """Whose files are in a folder, if they are not ours: nothing is read there that this user could not read."""
     about = folder.stat()
     return None if about.st_uid == os.geteuid() else SlotUser(str(about.st_uid), about.st_uid, about.st_gid)
-
-
-def secrets_in(root: Path) -> list[str]:
-    """What is secret about an attempt, as far as it lies in its directory: its token, and its credentials."""
-    place = AttemptDirectory(root)
-    found = [_text(place.token).strip()]
-    for path in _entries(place.credentials):
-        if path.is_dir():
-            values = {part: _text(path / part) for part in ("user", "password")}
-            found += Credential(path.name, "basic", values).secrets
-        else:
-            found += Credential(path.name, "text", {"text": _text(path)}).secrets
-    return [secret for secret in found if secret]
-
-
-def _values(credential: Credential, place: AttemptDirectory) -> dict[str, str]:
-    file = place.credentials / credential.name
-    if credential.kind == "basic":
-        return {part: _text(file / part) for part in ("user", "password")}
-    part = {"text": "text", "bearer": "token"}.get(credential.kind)
-    return {part: _text(file)} if part else {}
-
-
-def _entries(folder: Path) -> Sequence[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return ()
-
-
-def _text(path: Path) -> str:
-    try:
-        return _private(path, MAX_SECRET).decode("utf-8", "surrogateescape")
-    except OSError:
-        return ""
-
-
-def _private(path: Path, most: int) -> bytes:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        return file.read(most)

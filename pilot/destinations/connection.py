@@ -55,7 +55,7 @@ class Connection:
             if not place.tls:
                 _refuse_metadata(sock, place.host)
             self._sock = context.wrap_socket(sock, server_hostname=place.host) if context else sock
-        except BaseException:
+        except BaseException:  # whatever it was: nobody else has the socket yet
             sock.close()
             raise
         self._sock.settimeout(_LOOK)

@@ -85,7 +85,7 @@ def _write(source: int, folder: int, name: str, of: Source, errand: Errand) -> N
                 f"{name} was stored wrongly: expected sha256 {of.digests.sha256}, got {found.hexdigest()}"
             )
         os.replace(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
+    except BaseException:  # whatever it was: half a file does not stay in somebody's folder
         with suppress(OSError):
             os.unlink(aside, dir_fd=folder)
         raise
@@ -110,7 +110,7 @@ def _folder(path: PurePosixPath, seen: Optional[Sequence[Bind]], *, make: bool) 
             inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
             os.close(folder)
             folder = inner
-    except BaseException:
+    except BaseException:  # whatever it was: nobody else has the folder yet
         os.close(folder)
         raise
     return folder

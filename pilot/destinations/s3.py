@@ -117,18 +117,23 @@ class _InParts:
             self.request.destination, self.request.size, self.request.sha256, upload, len(self.tags) + 1
         )
         reply = self.storage._signed(self.errand, request)
-        if not (0 < reply.part_count <= MAX_PARTS) or (not reply.parts and len(self.tags) < reply.part_count):
-            raise Rejected(f"{self.request.destination}: the central signed no parts of it")
+        first = reply.parts[0].number if reply.parts else None
+        lacking = len(self.tags) < reply.part_count and first != len(self.tags) + 1
+        if lacking or not 0 < reply.part_count <= MAX_PARTS:
+            raise Rejected(f"{self.request.destination}: the central did not sign the part of it that is next")
         return reply
 
     def _some(self, upload: str, reply: UploadReply) -> UploadReply:
-        """Send what this answer has requests for, while they are good. Returns the answer to go on with."""
+        """Send what this answer has requests for, while they are good, and one in any case: each answer brings us on.
+
+        Returns the answer to go on with.
+        """
         fresh = self.storage.steady() + 0.8 * reply.seconds
         for part in reply.parts:
-            if self.storage.steady() > fresh:
-                break
             if part.number == len(self.tags) + 1:
                 self.tags.append(self._part(part))
+            if self.storage.steady() > fresh:
+                break
         return self._next(upload) if len(self.tags) < reply.part_count or self.storage.steady() > fresh else reply
 
     def _part(self, part: UploadPart) -> str:

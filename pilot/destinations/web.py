@@ -168,8 +168,8 @@ class Web:
                     raise Stopped(None) from error
                 if kept and not connection.heard:
                     continue
-                raise TransportError(f"{method} {shown(url)}: {_innermost(error)}") from error
-            except BaseException:
+                raise TransportError(f"{method} {shown(url)}: {_said(error)}") from error
+            except BaseException:  # whatever it was: half a request is on its way, and nobody else has the connection
                 connection.close()
                 raise
             return self._read(connection, answer, method, url, sink)
@@ -216,7 +216,7 @@ class Web:
                 raise TransportError(f"{method} {shown(url)}: it broke off {answer.length} bytes before its end")
             whole = answer.isclosed()
         except (OSError, http.client.HTTPException) as error:
-            raise TransportError(f"{method} {shown(url)}: {_innermost(error)}") from error
+            raise TransportError(f"{method} {shown(url)}: {_said(error)}") from error
         finally:
             if whole and not answer.will_close and connection.complete:
                 self._keep(connection)
@@ -242,11 +242,11 @@ class Web:
         except ssl.SSLCertVerificationError as error:  # of `ValueError` as well
             raise Rejected(f"{place.host}:{place.port} is not trusted: {error.verify_message}; {TRUST}") from error
         except ValueError as error:  # as the resolver raises for a name that can be none
-            raise Rejected(f"{place.host}:{place.port} is nothing to connect to: {_innermost(error)}") from error
+            raise Rejected(f"{place.host}:{place.port} is nothing to connect to: {_said(error)}") from error
         except (OSError, http.client.HTTPException) as error:
             if pause(0):
                 raise Stopped(None) from error
-            raise TransportError(f"{place.host}:{place.port} cannot be reached: {_innermost(error)}") from error
+            raise TransportError(f"{place.host}:{place.port} cannot be reached: {_said(error)}") from error
 
     def _keep(self, connection: Connection) -> None:
         """Keep it for the next request, and close what has been idle for long or is too much, the oldest first."""
@@ -294,5 +294,5 @@ def _target(url: str) -> str:
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def _innermost(error: BaseException) -> str:
+def _said(error: BaseException) -> str:
     return str(error) or type(error).__name__

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable
 
+from pilot.attempts import unfinished
 from pilot.config import Config
 from pilot.monitor.central_client import CentralClient
 from pilot.monitor.claims import Claims
@@ -55,7 +56,6 @@ class Homecoming:
         self, waiting: dict[AttemptId, Path], claims: Claims, pause: Callable[[float], bool]
     ) -> dict[AttemptId, AttemptReport]:
         from pilot.agent import OnDemand  # heavy, and hardly any monitor comes here
-        from pilot.attempts import unfinished
         from pilot.destinations.storages import Storages
         from pilot.payloads.rights import forget_groups
         from pilot.workplace import signer
@@ -81,7 +81,7 @@ class Homecoming:
         attempts = self.config.work / "attempts"
         for root in sorted(attempts.iterdir()) if attempts.is_dir() else ():
             named = _DIRECTORY.fullmatch(root.name)
-            if named and (root / "unfinished.json").exists():
+            if named and (root / unfinished.NAME).exists():
                 yield AttemptId(int(named[1]), int(named[2])), root
 
     @contextmanager

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from pilot import messages
-from pilot.attempts.unfinished import secrets_in
+from pilot.attempts.credentials import forget, secrets_in
+from pilot.attempts.directory import remove, size_of
 from pilot.backoff import Backoff
 from pilot.codes import AttemptCode
 from pilot.config import Config
@@ -126,7 +127,7 @@ class TakingUp:
         for root in self.config.work.glob("attempts/*.*"):
             job, _, attempt = root.name.partition(".")
             for kind in ("stdout", "stderr"):
-                if job.isdigit() and attempt.isdigit() and _size(root / kind):
+                if job.isdigit() and attempt.isdigit() and size_of(root / kind):
                     self.kept.keep(attempt_stream(int(job), int(attempt), kind), root / kind)
 
     def _fault(self) -> AttemptReport:
@@ -136,7 +137,7 @@ class TakingUp:
     def _sizes(self, names: Sequence[str], log_bound: int) -> dict[str, int]:
         """How long each of these streams will be, without empty ones."""
         found = self.kept.found()
-        sizes = {name: total(_size(found[name]), log_bound) for name in names if name in found}
+        sizes = {name: total(size_of(found[name]), log_bound) for name in names if name in found}
         return {name: size for name, size in sizes.items() if size}
 
     def _learn_secrets(self, attempt: AttemptId, names: Sequence[str]) -> None:
@@ -154,8 +155,6 @@ class TakingUp:
 
     def _clear(self) -> None:
         from pilot.attempts.containment import remove_groups  # more than a monitor should carry for all its life
-        from pilot.attempts.credentials import forget
-        from pilot.attempts.directory import remove
 
         attempts = self.config.work / "attempts"
         forget(attempts)
@@ -189,10 +188,3 @@ def _in_groups(config: Config) -> Sequence[int]:
 
     tree = KernelTree(time.time())
     return [pid for number in range(1, config.agents + 1) for pid in pids_left(tree, group_name(config.stamp, number))]
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0

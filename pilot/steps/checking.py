@@ -29,10 +29,10 @@ def as_written(looked: Iterable[CommandRecord], manifests: Sequence[Manifest]) -
             raise PipelineError(f"{found.name} is not as its bundle's manifest says: expected {said}, got {found}")
 
 
-def not_to_be_run(name: str) -> Command:
+def not_to_be_run(record: CommandRecord) -> Command:
     """The place of a bundle's command in a pipeline, which is run elsewhere."""
 
     def refuse(context: Context) -> Context:
-        raise PilotageError(f"{name} runs in a process of its own, and never here")
+        raise PilotageError(f"{record.name} runs in a process of its own, and never here")
 
-    return Command(refuse, name)
+    return Command(refuse, record.name, record.needs, record.provides, record.timeout, record.always)

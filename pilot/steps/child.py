@@ -152,7 +152,7 @@ def _context(snapshot: Snapshot) -> Context:
         environment=dict(snapshot.environment),
         provided=snapshot.provided,
         command=snapshot.command,
-        programs=RealPrograms(lambda block: _pass_on(block)),
+        programs=RealPrograms(_pass_on),
     )
 
 

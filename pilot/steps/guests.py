@@ -73,16 +73,7 @@ class Guests:
         if looked.problems:
             raise PipelineError(_short("; ".join(looked.problems)))
         checking.as_written(looked.commands, manifests)
-        return {
-            record.name: replace(
-                checking.not_to_be_run(record.name),
-                needs=record.needs,
-                provides=record.provides,
-                timeout=record.timeout,
-                always=record.always,
-            )
-            for record in looked.commands
-        }
+        return {record.name: checking.not_to_be_run(record) for record in looked.commands}
 
     def run(self, command: Command, context: Context, log: StepLog) -> Context:
         """The context after a command. Raises `Unfit`, `TooLate`, `Interrupted`, `PilotageError`."""

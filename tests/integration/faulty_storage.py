@@ -52,7 +52,7 @@ class FaultyStorage:
     hang: threading.Event | None = None  # waits for it in every PUT
     valid: str = ""  # the Authorization that is asked for
     valid_for: int = 1 << 30  # requests; then it has expired
-    redirect: str = ""  # where every PUT and GET is sent on to
+    redirect: str = ""  # where every PUT, GET and HEAD is sent on to
     strict: bool = False  # a folder must be made before a file is put into it
     no_move: bool = False
     digests: bool = True
@@ -107,14 +107,14 @@ class _Handler(BaseHTTPRequestHandler):
         if storage.valid and (expired or self.headers.get("Authorization") != storage.valid):
             self._answer(401)
             return ""
+        if storage.redirect and self.command in ("PUT", "GET", "HEAD"):
+            self._answer(307 if self.command == "PUT" else 302, {"Location": storage.redirect + self.path})
+            return ""
         return path
 
     def do_PUT(self) -> None:
         storage, path = self.storage, self._begin()
         if not path:
-            return
-        if storage.redirect:
-            self._answer(307, {"Location": storage.redirect + self.path})
             return
         if storage.early:
             self._answer(storage.status)
@@ -167,9 +167,6 @@ class _Handler(BaseHTTPRequestHandler):
         storage, path = self.storage, self._begin()
         if not path:
             return
-        if storage.redirect:
-            self._answer(302, {"Location": storage.redirect + self.path})
-            return
         if storage.mute:
             self._answer(405)
             return
@@ -187,9 +184,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         storage, path = self.storage, self._begin()
         if not path:
-            return
-        if storage.redirect:
-            self._answer(302, {"Location": storage.redirect + self.path})
             return
         found = storage.files.get(path)
         if found is None:
@@ -250,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         told = {"Content-Length": "0", **(headers or {})}
         for name, value in told.items():
             self.send_header(name, value)
-        if self.command == "PUT" and (status >= 300 or status in (0,)):
+        if self.command == "PUT" and status >= 300:
             self.send_header("Connection", "close")
             self.close_connection = True
         self.end_headers()

@@ -18,6 +18,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pilotage import Client
+from tests.system import Plan, System
+
 
 @dataclass
 class Weather:
@@ -100,3 +103,21 @@ def lossy(certificate: Path, authority: Path, upstream: str) -> Iterator[tuple[s
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+@contextmanager
+def system_in_weather(folder: Path, plan: Plan) -> Iterator[tuple[System, Client, Weather]]:
+    """A whole system whose pilots reach the central through such a proxy, for as long as the block lasts."""
+    system = System(folder, plan)
+    system.make()
+    with lossy(folder / "private" / "server.pem", folder / "ca.pem", system.url) as (url, weather):
+        settings = folder / "central.toml"
+        settings.write_text(settings.read_text().replace(f'url = "{system.url}"', f'url = "{url}"'))
+        system.plan.url = url
+        system.start()
+        try:
+            with system.client() as client:
+                yield system, client, weather
+        finally:
+            weather.away = False
+            system.end()

@@ -17,7 +17,7 @@ from pilot.protocol import attempt_stream
 from pilot.states import JobState, Outcome, PilotReason, PilotState
 from pilot.views import AttemptView
 from pilotage import Client
-from tests.integration.lossy import Weather, lossy
+from tests.integration.lossy import Weather, system_in_weather
 from tests.system import Plan, System, deliver, running_system, wait_for
 
 pytestmark = pytest.mark.integration
@@ -136,18 +136,23 @@ def test_payload_killed(system: System, client: Client) -> None:
     assert client.attempts(again)[0].pilot == attempt.pilot
 
 
+def stopped_past_its_lease(system: System, client: Client, first: AttemptView) -> None:
+    """Stop a whole pilot with its payloads until the job of its attempt has a second one, then let it go on."""
+    stopped = system.processes("", first.pilot)
+    for pid in [*stopped, *payloads(stopped)]:
+        deliver(pid, signal.SIGSTOP)
+    wait_for(lambda: len(client.attempts(first.job)) == 2, 60, "a second attempt")
+    for pid in [*stopped, *payloads(stopped)]:
+        deliver(pid, signal.SIGCONT)
+
+
 def test_pilot_stopped_past_its_lease(tmp_path: Path) -> None:
     """A whole pilot under SIGSTOP past its lease: requeued once; after SIGCONT its words change nothing."""
     plan = Plan(slots=2, cores=1, lease="4 s", silent_after="3 s")
     with running_system(tmp_path / "central", plan) as system, system.client() as client:
         [job] = submit(client, chatty(80))
         first = running_attempt(system, client, job)
-        stopped = system.processes("", first.pilot)
-        for pid in [*stopped, *payloads(stopped)]:
-            deliver(pid, signal.SIGSTOP)
-        wait_for(lambda: len(client.attempts(job)) == 2, 60, "a second attempt")
-        for pid in [*stopped, *payloads(stopped)]:
-            deliver(pid, signal.SIGCONT)
+        stopped_past_its_lease(system, client, first)
         check_all_once(client, [job])
         attempts = client.attempts(job)
         assert [attempt.outcome for attempt in attempts] == [Outcome.LOST, Outcome.SUCCESS]
@@ -186,19 +191,8 @@ def test_no_pilot_is_doubled_by_crashes(tmp_path: Path) -> None:
 @pytest.fixture
 def weathered(tmp_path: Path) -> Iterator[tuple[System, Client, Weather]]:
     """A system whose pilots reach the central through a network that a test can spoil."""
-    system = System(tmp_path / "central", Plan(idle="5 s"))
-    system.make()
-    with lossy(system.folder / "private" / "server.pem", system.folder / "ca.pem", system.url) as found:
-        system.plan.url, weather = found
-        text = (system.folder / "central.toml").read_text().replace(f'url = "{system.url}"', f'url = "{found[0]}"')
-        (system.folder / "central.toml").write_text(text)
-        system.start()
-        try:
-            with system.client() as client:
-                yield system, client, weather
-        finally:
-            weather.away = False
-            system.end()
+    with system_in_weather(tmp_path / "central", Plan(idle="5 s")) as found:
+        yield found
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from pilot.states import JobState, Outcome, PilotState
 from pilot.views import AttemptView
 from pilotage import Client
-from tests.integration.lossy import Weather, lossy
+from tests.integration.lossy import Weather, system_in_weather
 from tests.system import Plan, System, deliver, running_system, wait_for
 
 pytestmark = pytest.mark.integration
@@ -65,19 +65,8 @@ def test_a_pilot_that_is_killed(tmp_path: Path) -> None:
 @pytest.fixture
 def cut(tmp_path: Path) -> Iterator[tuple[System, Client, Weather]]:
     """A system whose pilots reach the central through a network that can be cut."""
-    system = System(tmp_path / "central", SHORT)
-    system.make()
-    with lossy(system.folder / "private" / "server.pem", system.folder / "ca.pem", system.url) as (url, weather):
-        path = system.folder / "central.toml"
-        path.write_text(path.read_text().replace(f'url = "{system.url}"', f'url = "{url}"'))
-        system.plan.url = url
-        system.start()
-        try:
-            with system.client() as client:
-                yield system, client, weather
-        finally:
-            weather.away = False
-            system.end()
+    with system_in_weather(tmp_path / "central", SHORT) as found:
+        yield found
 
 
 def test_a_node_that_is_cut_off(cut: tuple[System, Client, Weather]) -> None:

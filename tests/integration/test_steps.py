@@ -356,6 +356,13 @@ def test_the_name_of_a_module_that_python_has_is_refused(tmp_path: Path) -> None
         build(tmp_path, "theirs")
 
 
+def test_a_bundle_of_many_commands_is_built(tmp_path: Path) -> None:
+    """What its modules say of themselves may be more than a pipe holds."""
+    needs = [f"need_{number}_{'x' * 40}" for number in range(20)]
+    source = "".join(f"@command(needs={needs})\ndef go{number}(context): return context\n" for number in range(100))
+    assert len(bundle_of(tmp_path, source).manifest.commands) == 100
+
+
 def test_the_same_files_make_the_same_bundle(tmp_path: Path) -> None:
     """A bundle depends on its files alone: not on when, where and by whom it was built."""
     first = bundle_of(tmp_path, GOOD)

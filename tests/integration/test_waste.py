@@ -9,7 +9,7 @@ import pytest
 
 from pilot.states import Cause, JobState, PilotState
 from pilotage import Client
-from tests.integration.test_bad_days import payloads, running_attempt, until_state
+from tests.integration.test_bad_days import running_attempt, stopped_past_its_lease, until_state
 from tests.system import Plan, System, deliver, running_system, wait_for
 
 pytestmark = pytest.mark.integration
@@ -95,12 +95,7 @@ def test_an_end_that_came_too_late(tmp_path: Path) -> None:
     with running_system(tmp_path / "central", plan) as system, system.client() as client:
         [job] = client.submit({"command": ["sleep", "8"]}).ids
         first = running_attempt(system, client, job)
-        stopped = system.processes("", first.pilot)
-        for pid in [*stopped, *payloads(stopped)]:
-            deliver(pid, signal.SIGSTOP)
-        wait_for(lambda: len(client.attempts(job)) == 2, 60, "a second attempt")
-        for pid in [*stopped, *payloads(stopped)]:
-            deliver(pid, signal.SIGCONT)
+        stopped_past_its_lease(system, client, first)
         client.wait([job], timeout=60)
         second = client.attempts(job)[-1]
         for stamp in {first.pilot, second.pilot}:

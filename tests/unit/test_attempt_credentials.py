@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pilot.attempts.credentials import forget, lay_out, wipe
+from pilot.attempts.credentials import forget, lay_out, secrets_in, values_of, wipe
 from pilot.attempts.directory import AttemptDirectory
 from pilot.attempts.environment import identity, payload_environment
 from pilot.attempts.slots import Slot
@@ -98,6 +99,25 @@ def test_forgetting_what_a_killed_agent_left(tmp_path: Path) -> None:
     assert not places[1].credentials.exists()
     assert all(place.job.is_dir() for place in places)
     forget(tmp_path / "absent")
+
+
+def test_what_was_laid_out_is_found_again(place: AttemptDirectory) -> None:
+    """Every kind, byte for byte, by whoever takes the agent's place; and so is what must not be seen in a log."""
+    lay_out(place, (TEXT, TOKEN, LOGIN, LAKE))
+    for credential in (TEXT, TOKEN, LOGIN, LAKE):
+        assert values_of(place, replace(credential, values={})) == credential.values
+    assert set(secrets_in(place.root)) == {"job token", *TOKEN.secrets, *LOGIN.secrets}
+
+
+def test_what_the_payload_made_of_it_stops_nobody(place: AttemptDirectory) -> None:
+    """Where there is no folder any more, only the token is secret; a link in its place is not followed to a file."""
+    lay_out(place, (LOGIN,))
+    (place.credentials / "login" / "password").unlink()
+    (place.credentials / "login" / "password").symlink_to(place.token)
+    assert values_of(place, LOGIN) == {"user": "ada", "password": ""}
+    wipe(place)
+    place.credentials.write_text("no folder")
+    assert secrets_in(place.root) == ["job token"]
 
 
 def test_a_container_sees_them_under_its_own_name(place: AttemptDirectory) -> None:

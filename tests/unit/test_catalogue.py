@@ -146,6 +146,7 @@ def test_what_is_nearly_a_code_is_told() -> None:
     with pytest.raises(PilotageError, match=r"or refusal qqq\. `pilotage errors`"):
         run(FakeClient(), "errors", "qqq")
     assert "Too much at once" in run(FakeClient(), "errors", "busy").stdout
+    assert json.loads(run(FakeClient(), "errors", "busy", "--json").stdout)["refusals"]["busy"]["status"] == 503
 
 
 def test_a_code_of_a_newer_central_is_shown_as_it_is() -> None:

@@ -80,6 +80,8 @@ def test_where_none_waits_those_that_are_held_are_explained():
     assert result.stderr == "none waits: 2 held, 1,234 done\n"
     assert "It is held: by ada" in result.stdout
     assert "7-8 (2 jobs)" in result.stdout
+    told = json.loads(run(HeldClient(job_page=page, whoami=ME), "explain", "--name", "fit-", "--json").stdout)
+    assert [one["jobs"] for one in told["explained"]] == [[7, 8]]
 
 
 def test_what_cannot_be_explained_is_told():

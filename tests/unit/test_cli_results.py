@@ -1,5 +1,7 @@
 """The command line where it reads logs and fetches outputs: what has no effect is refused, nothing is lost silently."""
 
+import json
+
 import pytest
 
 from central.__main__ import main as central_main
@@ -139,6 +141,7 @@ def test_files_that_were_not_delivered_have_an_exit_code(tmp_path):
     assert result.exit_code == Exit.PARTLY
     assert "b was not delivered" in result.stderr
     assert client.asked[-1][2]["force"] is True
+    assert json.loads(run(client, "output", "7", "--json").stdout)["undelivered"] == ["b"]
 
 
 # -- logs -------------------------------------------------------------------------------------------------------------

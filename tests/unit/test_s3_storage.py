@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ class FakeS3:
 
     def upload(self, lease: object, request: UploadRequest) -> UploadReply:
         self.requests.append(request)
+        assert len(self.requests) < 100, "it is asked without end"
         count = -(-request.size // PART)
         check = signed("HEAD", "check")
         if count <= 1:
@@ -94,9 +97,9 @@ class FakeS3:
         return Reply(200, "OK", url)
 
 
-def put(s3: FakeS3, folder: Path, content: bytes) -> None:
+def put(s3: FakeS3, folder: Path, content: bytes, steady: Callable[[], float] | None = None) -> None:
     (folder / "out").write_bytes(content)
-    storage = S3Storage(s3, s3, lambda: s3.now)  # type: ignore[arg-type]
+    storage = S3Storage(s3, s3, steady or (lambda: s3.now))  # type: ignore[arg-type]
     source = Source(folder / "out", digests_of(folder / "out", None))
     storage.put(source, target_of("s3://bucket/", 1, 1, "out"), Errand(shell(1, "true"), lambda seconds: False))
 
@@ -128,6 +131,28 @@ def test_requests_that_age_out_are_asked_for_again(tmp_path: Path) -> None:
     put(s3, tmp_path, b"0123456789abcdef")
     assert [request.part for request in s3.requests[1:]] == [1, 3, 5]
     assert len(s3.parts) == 4
+
+
+def test_requests_that_are_good_for_no_time_bring_it_on_all_the_same(tmp_path: Path) -> None:
+    """However short a central signs for, each answer of its own gets a part sent: it is not asked without end."""
+    s3 = FakeS3(seconds=0, page=20)
+    put(s3, tmp_path, b"0123456789", count().__next__)
+    assert [request.part for request in s3.requests[1:]] == [1, 2, 3, 4]
+    assert s3.asked[1:4] == ["part-1", "part-2", "part-3"]
+
+
+def test_other_parts_than_the_next(tmp_path: Path) -> None:
+    """A central that signs for other parts than the one that was asked for is not asked again."""
+    s3, right = FakeS3(), FakeS3.upload
+
+    def wrong(lease: object, request: UploadRequest) -> UploadReply:
+        reply = right(s3, lease, request)
+        return replace(reply, parts=reply.parts[1:])
+
+    s3.upload = wrong  # type: ignore[method-assign]
+    with pytest.raises(Rejected, match="did not sign the part of it that is next"):
+        put(s3, tmp_path, b"0123456789")
+    assert s3.asked == ["create"]
 
 
 def test_a_part_that_fails_is_sent_again(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_a_program_without_an_answer_is_told() -> None:
         (lambda context: context.evolve(environment={"PILOTAGE_JOB": "1"}), "cannot be one of theirs"),
         (lambda context: None, "returned NoneType, expected a Context"),
         (lambda context: context.central.match(), "has no 'match', neither here nor in a pilot"),
+        (lambda context: context.random(), "has no such port, neither here nor in a pilot"),
     ],
 )
 def test_what_no_pilot_accepts_fails_here_too(change, problem: str) -> None:  # type: ignore[no-untyped-def]
