@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from central.configuration.elements import Batch, Ssh
 from central.configuration.pipelines import Layer
 from central.records import Identity, Limit
 from pilot import protocol
@@ -118,6 +119,9 @@ class Queue:
     cache: str = ""  # on the node: where pilots of one user keep what the next ones need not find out again
     reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached from a node with a way to the outside
     environment: tuple[tuple[str, str], ...] = ()  # names and values that its pilots start with
+    interval: float = 0.0  # seconds between two turns of its director; 0: as usual for the kind
+    ssh: Ssh | None = None
+    batch: Batch = field(default_factory=Batch)
     settings: protocol.Settings = field(default_factory=protocol.Settings)
 
     def offer(self) -> Offer:

@@ -15,6 +15,10 @@ from pilot.fields import Fields
 from pilot.protocol import UNLIMITED, Amount
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Variables that a queue sets.
+MAX_ENVIRONMENT = 100
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -81,3 +85,30 @@ def unique(problems: list[InvalidInput], where: str, values: Sequence[str], key:
         if value and value in seen:
             problems.append(InvalidInput(f"{where}[{index}].{key}", f"expected something new, got {value!r} again"))
         seen.add(value)
+
+
+def flag(fields: Fields, key: str, default: bool) -> bool:
+    value = fields.take(key, default)
+    if not isinstance(value, bool):
+        fields.problem(key, f"expected true or false, got {value!r}")
+    return value is True
+
+
+def environment(fields: Fields) -> tuple[tuple[str, str], ...]:
+    """What the pilots of a queue find in their environment: nothing secret, for other processes may read it."""
+    found: list[tuple[str, str]] = []
+    for name in list(fields.left):
+        value = fields.take(name, "")
+        if not _VARIABLE.fullmatch(name) or name.startswith("PILOTAGE_"):
+            fields.problem(name, "expected a name of letters, digits and underscores that is not one of PILOTAGE_…")
+        elif _SECRET.search(name):
+            fields.problem(
+                name, "expected nothing secret: `pilotage credential set` keeps secrets, for jobs that name them"
+            )
+        elif not isinstance(value, str) or not value.isprintable() or len(value) > 4096:
+            fields.problem(name, "expected a text of at most 4096 printable characters")
+        else:
+            found.append((name, value))
+    if len(found) > MAX_ENVIRONMENT:
+        fields.problem("", f"expected at most {MAX_ENVIRONMENT} names, got {len(found)}")
+    return tuple(found)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from central.configuration import settings_elements
 from central.configuration import settings_fields as read
-from central.configuration.settings import KINDS, LOCAL, Queue, Service, Site
+from central.configuration.settings import EXTERNAL, KINDS, Queue, Service, Site
 from central.configuration.settings_pipelines import command_name
 from pilot import imagename, protocol, units
 from pilot.binds import parse_bind
@@ -17,10 +17,6 @@ from pilot.standard import MOST
 
 #: As many as a pilot starts at most.
 MAX_AGENTS = 256
-#: Variables that a queue sets.
-MAX_ENVIRONMENT = 100
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
 #: Whether payloads run in containers.
 CONTAINERS = ("allowed", "required", "refused")
 
@@ -60,40 +56,21 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         drain_file=_on_the_node(fields, "drain_file"),
         work=_on_the_node(fields, "work"),
         slot_users=fields.text("slot_users", "", most=4096) or "",
-        resume=_flag(fields, "resume", False) if fields.given("resume") else None,
+        resume=read.flag(fields, "resume", False) if fields.given("resume") else None,
         cache=_on_the_node(fields, "cache"),
         reach=strings(fields, "reach", most=20, each=host_and_port),
-        environment=_environment(fields.section("environment")),
+        environment=read.environment(fields.section("environment")),
+        interval=read.seconds(fields, "interval", 1.0) if fields.given("interval") else 0.0,
+        ssh=settings_elements.ssh(fields.section("ssh")),
+        batch=settings_elements.batch(fields.section("batch")),
         settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
     )
     if result.agents > result.cores:
         fields.problem("agents", f"expected at most one for each of the {result.cores} cores, got {result.agents}")
-    if result.environment and result.kind != LOCAL:
-        fields.problem(
-            "environment", f"expected none: whoever starts the pilots of a queue of kind {result.kind} has it"
-        )
+    if result.environment and result.kind == EXTERNAL:
+        fields.problem("environment", "expected none: whoever starts the pilots of an external queue has it")
     fields.finish()
     return result
-
-
-def _environment(fields: Fields) -> tuple[tuple[str, str], ...]:
-    """What the pilots of a queue find in their environment: nothing secret, for other processes may read it."""
-    found: list[tuple[str, str]] = []
-    for name in list(fields.left):
-        value = fields.take(name, "")
-        if not _VARIABLE.fullmatch(name) or name.startswith("PILOTAGE_"):
-            fields.problem(name, "expected a name of letters, digits and underscores that is not one of PILOTAGE_…")
-        elif _SECRET.search(name):
-            fields.problem(
-                name, "expected nothing secret: `pilotage credential set` keeps secrets, for jobs that name them"
-            )
-        elif not isinstance(value, str) or not value.isprintable() or len(value) > 4096:
-            fields.problem(name, "expected a text of at most 4096 printable characters")
-        else:
-            found.append((name, value))
-    if len(found) > MAX_ENVIRONMENT:
-        fields.problem("", f"expected at most {MAX_ENVIRONMENT} names, got {len(found)}")
-    return tuple(found)
 
 
 def _pilot_settings(
@@ -118,7 +95,7 @@ def _pilot_settings(
         isolation=fields.text("isolation", default.isolation, choices=("none", "required")) or default.isolation,
         containers=fields.text("containers", default.containers, choices=CONTAINERS) or default.containers,
         image=_image(fields),
-        job_images=_flag(fields, "job_images", default.job_images),
+        job_images=read.flag(fields, "job_images", default.job_images),
         bind=strings(fields, "bind", most=100, each=_bind),
         image_cache=_on_the_node(fields, "image_cache"),
         image_cache_size=fields.bytes("image_cache_size", default.image_cache_size, least=1),
@@ -149,13 +126,6 @@ def _image(fields: Fields) -> str:
 def _bind(text: str, where: str) -> str:
     parse_bind(text, where)
     return text
-
-
-def _flag(fields: Fields, key: str, default: bool) -> bool:
-    value = fields.take(key, default)
-    if not isinstance(value, bool):
-        fields.problem(key, f"expected true or false, got {value!r}")
-    return value is True
 
 
 def _platform(fields: Fields) -> Platform:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from central import aftermath
 from central.app import Central
 from central.configuration.expected import expected
-from central.configuration.settings import EXTERNAL, LOCAL, Queue
-from central.directors.computing import ComputingElement
+from central.configuration.settings import EXTERNAL, Queue
 from central.directors.control import Demand, Limits
-from central.directors.local import LocalHost
 from central.directors.site import QueuePlan, SiteDirector
 from central.duties import Cycle
+from central.elements.kinds import computing_element, interval, request
+from central.elements.port import ComputingElement
 from central.records import Ended, PilotRow
 from central.trust.seal import Ticket
 from pilot.errors import PilotageError
@@ -24,8 +23,6 @@ from wrappers.render import Bootstrap, render
 
 #: What is led by one central at a time.
 DUTY = "central"
-#: Seconds between two turns of a director.
-INTERVAL = 2.0
 
 
 def directors(central: Central) -> tuple[SiteDirector, ...]:
@@ -47,19 +44,20 @@ def directors(central: Central) -> tuple[SiteDirector, ...]:
 
 def cycles(central: Central) -> tuple[Cycle, ...]:
     """What the leader does for each queue, again and again."""
-    return tuple(_cycle(central, director) for director in directors(central))
+    intervals = {queue.name: interval(queue) for queue in central.settings.queues}
+    return tuple(_cycle(central, director, intervals[director.plan.name]) for director in directors(central))
 
 
-def _cycle(central: Central, director: SiteDirector) -> Cycle:
+def _cycle(central: Central, director: SiteDirector, interval: float) -> Cycle:
     async def turn(epoch: int) -> None:
         await director.cycle(epoch)
         central.decided(director.plan.name, director.decision.why)
 
-    return Cycle(f"the director of queue {director.plan.name}", INTERVAL, turn)
+    return Cycle(f"the director of queue {director.plan.name}", interval, turn)
 
 
 def _director(central: Central, queue: Queue, digest: str, authority: str) -> SiteDirector:
-    computing = _computing(queue, central.folder.pilots)
+    computing = computing_element(queue, central.folder.pilots)
 
     def demand() -> Demand:
         return Demand(*central.dispatcher.queues.demand(expected(queue)))
@@ -88,19 +86,13 @@ def _director(central: Central, queue: Queue, digest: str, authority: str) -> Si
     )
 
 
-def _computing(queue: Queue, pilots: Path) -> ComputingElement:
-    """The adapter for the queue's kind; each queue has a folder of its own."""
-    if queue.kind == LOCAL:
-        return LocalHost(pilots / queue.name, dict(queue.environment))
-    raise PilotageError(f"queue {queue.name}: there is no computing element of the kind {queue.kind}")
-
-
 def _plan(queue: Queue) -> QueuePlan:
     return QueuePlan(
         name=queue.name,
         site=queue.site,
         communities=queue.communities,
         limits=Limits(queue.slots, queue.max_submit, queue.cores),
+        request=request(queue),
         lease=queue.lease,
         secret_ttl=queue.secret_ttl,
         life=_seconds(queue.wall_time),

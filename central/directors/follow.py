@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from central.directors.computing import Listed, Standing
+from central.elements.port import Listed, Standing
 from central.records import PilotRow
 from pilot.errors import ExitCode
 from pilot.states import LIVE_PILOT, PilotReason, PilotState

@@ -13,9 +13,9 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from central.directors.computing import ComputingElement, ComputingError, Listed, Submission
 from central.directors.control import Decision, Demand, Limits, PilotEnd, Supply, wanted
 from central.directors.follow import Step, follow
+from central.elements.port import ComputingElement, ComputingError, Listed, Request, Submission
 from central.records import Ended, NewPilot, PilotRow
 from central.store.port import Store
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
@@ -38,6 +38,7 @@ class QueuePlan:
     site: str
     communities: tuple[str, ...]
     limits: Limits
+    request: Request  # of each pilot
     lease: int
     secret_ttl: float
     life: float | None  # of a pilot
@@ -105,7 +106,7 @@ class SiteDirector:
             await self._end(row, entry, action.state, action.reason)
 
     async def _end(self, row: PilotRow, entry: Listed | None, state: PilotState, reason: PilotReason) -> None:
-        output = await self.computing.output(row.reference or row.stamp)
+        output = await self.computing.output(row.stamp, row.reference)
         words = output.decode("utf-8", "replace").strip()[-LAST_WORDS:]
         code = f"exit code {entry.exit_code}" if entry and entry.exit_code is not None else "no exit code"
         message = f"{reason.value}, {code}; its last words: {words or 'none'}"
@@ -123,7 +124,7 @@ class SiteDirector:
             row = await self._known(stamp)
             action = follow(row, entry, now, self.computing.lag)
             if action.step is Step.FORGET:
-                await self.computing.forget(entry.reference)
+                await self.computing.forget(stamp, entry.reference)
             elif action.step is Step.CANCEL:
                 log.warning("pilot %s is at queue %s but not in the journal: it is ended", stamp, self.plan.name)
                 await self._cancel(entry.reference)
@@ -161,7 +162,7 @@ class SiteDirector:
             else:
                 await self.store.renew_secret(stamp, digest, self.plan.secret_ttl)
             if await self.store.submitting(stamp, self.duty, epoch):
-                submissions.append(Submission(stamp, self.script(stamp), secret, self.plan.limits.cores))
+                submissions.append(Submission(stamp, self.script(stamp), secret, self.plan.request))
         for stamp, result in (await self.computing.submit(submissions)).items():
             if not isinstance(result, ComputingError):
                 await self.store.submitted(stamp, result)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from central.directors.computing import ComputingElement, ComputingError, Listed, Standing, Submission
-from central.directors.local import LocalHost
+from central.elements.local import LocalHost
+from central.elements.port import ComputingElement, ComputingError, Listed, Standing, Submission
 
 SLEEP = "#!/bin/sh\ntrap 'kill $child; exit 3' TERM\nsleep 600 & child=$!\nwait $child\n"
 
@@ -41,7 +41,7 @@ def until(element: ComputingElement, wanted: Callable[[Sequence[Listed]], bool],
 
 
 def submission(number: int, script: str) -> Submission:
-    return Submission(stamp=f"{number:032x}", script=script, secret=f"secret-{number}", cores=1)
+    return Submission(stamp=f"{number:032x}", script=script, secret=f"secret-{number}")
 
 
 def standing(element: ComputingElement, stamp: str) -> Standing | None:
@@ -72,7 +72,7 @@ def test_a_pilot_has_the_environment_of_its_queue(folder: Path, monkeypatch: pyt
     element, one = LocalHost(folder, {"X509_CERT_DIR": "/far/certificates"}), submission(1, "env\n")
     asyncio.run(element.submit([one]))
     until(element, lambda listed: all(entry.standing is Standing.ENDED for entry in listed))
-    seen = asyncio.run(element.output(one.stamp)).decode().splitlines()
+    seen = asyncio.run(element.output(one.stamp, one.stamp)).decode().splitlines()
     assert "X509_CERT_DIR=/far/certificates" in seen
     assert "LANG=C" in seen
     assert not any(line.startswith("OF_THE_CENTRAL_ALONE") for line in seen)
@@ -85,7 +85,7 @@ def test_the_end_is_seen(element: ComputingElement, folder: Path) -> None:
     assert isinstance(reference, str)
     until(element, lambda listed: [entry.exit_code for entry in listed] == [7])
     assert standing(element, one.stamp) is Standing.ENDED
-    assert asyncio.run(element.output(reference)) == b"last words\n"
+    assert asyncio.run(element.output(one.stamp, reference)) == b"last words\n"
 
 
 def test_cancel_twice_and_of_the_unknown(element: ComputingElement) -> None:
@@ -105,7 +105,7 @@ def test_forgotten(element: ComputingElement) -> None:
     reference = asyncio.run(element.submit([one]))[one.stamp]
     assert isinstance(reference, str)
     until(element, lambda listed: all(entry.standing is Standing.ENDED for entry in listed))
-    asyncio.run(element.forget(reference))
+    asyncio.run(element.forget(one.stamp, reference))
     assert asyncio.run(element.listing()) == []
 
 

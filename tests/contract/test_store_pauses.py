@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from central.directors.computing import ComputingError, Listed, Standing, Submission
 from central.directors.control import Demand, Limits
 from central.directors.site import QueuePlan, SiteDirector
+from central.elements.port import ComputingError, Listed, Request, Standing, Submission
 from central.records import Pause
 from central.store.port import Store
 from tests.contract.stores import FAR, Clock
@@ -51,14 +51,17 @@ class Element:
     async def cancel(self, references: Sequence[str]) -> Mapping[str, ComputingError]:
         raise AssertionError("a pause ends no pilot")
 
-    async def output(self, reference: str) -> bytes:
+    async def output(self, stamp: str, reference: str) -> bytes:
         return b""
 
-    async def forget(self, reference: str) -> None:
+    async def forget(self, stamp: str, reference: str) -> None:
         raise AssertionError("a pause ends no pilot")
 
     async def capacity(self) -> int | None:
         return None
+
+    async def close(self) -> None:
+        pass
 
     def secret_file(self, stamp: str) -> str:
         return ""
@@ -77,7 +80,7 @@ def director_of(store: Store, element: Element, against: list[str]) -> SiteDirec
         return " ".join(against)
 
     return SiteDirector(
-        QueuePlan("local", "here", ("atlas",), Limits(slots=4, per_cycle=1, cores=1), 600, FAR, None),
+        QueuePlan("local", "here", ("atlas",), Limits(slots=4, per_cycle=1, cores=1), Request(), 600, FAR, None),
         store,
         element,
         duty="central",

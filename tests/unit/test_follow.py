@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from central.directors.computing import Listed, Standing
 from central.directors.follow import GOODBYE_GRACE, LIFE_GRACE, UNKNOWN_GRACE, Action, Step, follow
+from central.elements.port import Listed, Standing
 from pilot.errors import ExitCode
 from pilot.states import PilotReason, PilotState
 from tests.unit.pilot_rows import STAMP, pilot

@@ -15,12 +15,10 @@ from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
 
-from central.directors.computing import ComputingError, Listed, Standing, Submission
+from central.elements.here import INHERITED
+from central.elements.places import OUTPUT_BOUND
+from central.elements.port import ComputingError, Listed, Standing, Submission, Trouble
 
-#: Bytes of output handed out.
-OUTPUT_BOUND = 1024 * 1024
-#: What a pilot on this host inherits; of the central's environment everything else stays here.
-ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -52,11 +50,11 @@ class LocalHost:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=place,
-                    env={**{name: os.environ[name] for name in ENVIRONMENT if name in os.environ}, **self.environment},
+                    env={**{name: os.environ[name] for name in INHERITED if name in os.environ}, **self.environment},
                     start_new_session=True,
                 )
         except OSError as error:
-            return ComputingError(f"this host did not start pilot {submission.stamp}: {error}", transient=True)
+            return ComputingError(f"this host did not start pilot {submission.stamp}: {error}", Trouble.UNREACHABLE)
         self.children[submission.stamp] = child
         return submission.stamp
 
@@ -69,7 +67,9 @@ class LocalHost:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise ComputingError(f"the pilots' folder {self.folder} cannot be read: {error}", transient=True) from error
+            raise ComputingError(
+                f"the pilots' folder {self.folder} cannot be read: {error}", Trouble.UNREACHABLE
+            ) from error
         processes = self._processes()
         for stamp in [stamp for stamp, child in self.children.items() if child.poll() is not None]:
             del self.children[stamp]
@@ -118,18 +118,21 @@ class LocalHost:
             except ProcessLookupError:
                 continue
             except OSError as error:
-                failures[reference] = ComputingError(f"pilot {reference} was not ended: {error}", transient=True)
+                failures[reference] = ComputingError(f"pilot {reference} was not ended: {error}", Trouble.UNREACHABLE)
         return failures
 
-    async def output(self, reference: str) -> bytes:
-        return await asyncio.to_thread(_tail, self.folder / _plain(reference) / "output")
+    async def output(self, stamp: str, reference: str) -> bytes:
+        return await asyncio.to_thread(_tail, self.folder / _plain(stamp) / "output")
 
-    async def forget(self, reference: str) -> None:
-        place = self.folder / _plain(reference)
+    async def forget(self, stamp: str, reference: str) -> None:
+        place = self.folder / _plain(stamp)
         await asyncio.to_thread(shutil.rmtree, place, True)
 
     async def capacity(self) -> int | None:
         return None
+
+    async def close(self) -> None:
+        pass
 
     def secret_file(self, stamp: str) -> str:
         return str(self.folder / stamp / "secret")
@@ -143,7 +146,7 @@ class LocalHost:
 
 def _plain(name: str) -> str:
     if "/" in name or name in ("", ".", ".."):
-        raise ComputingError(f"expected a stamp, got {name!r}", transient=False)
+        raise ComputingError(f"expected a stamp, got {name!r}", Trouble.REFUSED)
     return name
 
 

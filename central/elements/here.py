@@ -1,0 +1,82 @@
+"""This host, as a computer on which the programs of a batch system are run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+from central.elements.host import MOST_PRINTED, PATIENCE, Ran
+from central.elements.port import ComputingError, Trouble
+
+#: What programs inherit; of the central's environment everything else stays here.
+INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "LC_ALL", "TMPDIR", "TZ")
+
+
+class Here:
+    """Runs programs as the central's own user. `environment` is theirs beside the little that they inherit."""
+
+    name = "this host"
+
+    def __init__(self, environment: Mapping[str, str], patience: float = PATIENCE) -> None:
+        self.environment = environment
+        self.patience = patience
+
+    async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Ran:
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd="/",
+                env={**inherited, **self.environment},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ComputingError(f"{argv[0]} cannot be run on this host: {error.strerror}", Trouble.REFUSED) from error
+        try:
+            async with asyncio.timeout(self.patience):
+                output, errors, _ = await asyncio.gather(
+                    _read(process.stdout), _read(process.stderr), _write(process.stdin, stdin)
+                )
+                code = await process.wait()
+        except TimeoutError:
+            raise ComputingError(
+                f"{argv[0]} did not end within {self.patience:g} s on this host", Trouble.UNREACHABLE
+            ) from None
+        finally:
+            await _end(process)
+        return Ran(code, output, errors)
+
+    async def close(self) -> None:
+        pass
+
+
+async def _read(stream: asyncio.StreamReader | None) -> bytes:
+    content = bytearray()
+    while stream and (block := await stream.read(65_536)):
+        content += block
+        if len(content) > MOST_PRINTED:
+            raise ComputingError(f"a program printed more than {MOST_PRINTED} bytes", Trouble.UNREACHABLE)
+    return bytes(content)
+
+
+async def _write(stream: asyncio.StreamWriter | None, content: bytes) -> None:
+    if not stream:
+        return
+    with suppress(BrokenPipeError, ConnectionResetError):  # it did not want to hear; its code says the rest
+        stream.write(content)
+        await stream.drain()
+    stream.close()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Nothing that it started stays, however this ended."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()

@@ -1,0 +1,41 @@
+"""The port of a computer on which the programs of a batch system are run: this one, or one that is reached by SSH."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+#: Bytes that a program may print; more is an answer that cannot be used.
+MOST_PRINTED = 256 * 1024 * 1024
+#: Seconds that a program may take.
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A program that ran to its end. `code` is negative where a signal ended it."""
+
+    code: int
+    output: bytes
+    errors: bytes
+
+    @property
+    def said(self) -> str:
+        """What it complained of, in a line or a few."""
+        return (self.errors.strip() or self.output.strip())[-2000:].decode("utf-8", "replace") or f"code {self.code}"
+
+
+class Host(Protocol):
+    """Runs programs by argument lists; no shell reads what it is given."""
+
+    @property
+    def name(self) -> str:
+        """As sentences call it: `this host`, or its name."""
+
+    async def run(self, argv: Sequence[str], stdin: bytes = b"") -> Ran:
+        """Run a program to its end, whatever its code. Raises `ComputingError`: unreachable when the host does not
+        answer, or the program takes too long (it is ended) or prints too much; refused when there is no such program;
+        credential when the host does not let us in, or is not the one that we know by that name."""
+
+    async def close(self) -> None: ...

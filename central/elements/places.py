@@ -1,0 +1,83 @@
+"""The folders of pilots on a submit host: how they are made and read there by a shell with fixed scripts."""
+
+from __future__ import annotations
+
+import io
+import re
+import tarfile
+from collections.abc import Iterable, Mapping
+
+from central.elements.port import ComputingError, Submission, Trouble
+from central.elements.system import Call
+
+#: What tells a pilot apart, as directors make it.
+STAMP = re.compile(r"[0-9a-f]{32}")
+#: Bytes of output handed out.
+OUTPUT_BOUND = 1024 * 1024
+
+# $1 is the folder in each. Nothing else of ours is in these words.
+_FILL = 'umask 077 && mkdir -p "$1" && exec tar -x -p -f - -C "$1"'
+_LIST = (
+    'cd "$1" 2>/dev/null || exit 0; ls || exit 1; echo;'
+    ' find . -mindepth 2 -maxdepth 2 -name exit -type f -exec grep -H "" {} +; exit 0'
+)
+_TAIL = f'[ -f "$1/output" ] || exit 0; exec tail -c {OUTPUT_BOUND} "$1/output"'
+
+
+def fill(folder: str, submissions: Iterable[Submission]) -> Call:
+    """Lay a folder out for each submission, for its owner alone: `wrapper.sh` and, mode 0600, `secret`.
+
+    They travel through standard input, so that no secret is in an argument.
+    """
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for submission in submissions:
+            place = tarfile.TarInfo(submission.stamp)
+            place.type, place.mode = tarfile.DIRTYPE, 0o700
+            tar.addfile(place)
+            _add(tar, f"{submission.stamp}/wrapper.sh", submission.script, 0o700)
+            _add(tar, f"{submission.stamp}/secret", submission.secret, 0o600)
+    return _script(_FILL, folder, archive.getvalue())
+
+
+def list_all(folder: str) -> Call:
+    """Name the pilots that have a folder, and the exit codes that their wrappers have left."""
+    return _script(_LIST, folder)
+
+
+def listed(output: bytes) -> Mapping[str, int | None]:
+    """stamp → exit code of each folder, None for a wrapper that has left none. Raises `ComputingError`."""
+    lines = output.decode("utf-8", "replace").split("\n")
+    if lines == [""]:  # there is no folder yet
+        return {}
+    if "" not in lines[:-1]:
+        raise ComputingError(f"the folders of pilots could not be listed: {output[:200]!r}", Trouble.UNREACHABLE)
+    end = lines.index("")
+    found: dict[str, int | None] = dict.fromkeys(filter(STAMP.fullmatch, lines[:end]))
+    for line in lines[end + 1 :]:
+        path, _, code = line.partition(":")
+        stamp = path.removeprefix("./").partition("/")[0]
+        if stamp in found and code.strip().isdigit():
+            found[stamp] = int(code)
+    return found
+
+
+def tail(folder: str) -> Call:
+    """The end of what a pilot printed, given its folder; nothing where there is no such file."""
+    return _script(_TAIL, folder)
+
+
+def remove(folder: str, stamp: str) -> Call:
+    """Take a pilot's folder away."""
+    return Call(("rm", "-rf", f"{folder}/{stamp}"))
+
+
+def _script(text: str, folder: str, stdin: bytes = b"") -> Call:
+    return Call(("sh", "-c", text, "sh", folder), stdin)
+
+
+def _add(tar: tarfile.TarFile, name: str, text: str, mode: int) -> None:
+    content = text.encode()
+    file = tarfile.TarInfo(name)
+    file.size, file.mode = len(content), mode
+    tar.addfile(file, io.BytesIO(content))
