@@ -71,6 +71,9 @@ class LocalHost:
                 f"the pilots' folder {self.folder} cannot be read: {error}", Trouble.UNREACHABLE
             ) from error
         processes = self._processes()
+        if any(place.name not in processes and _exit_code(place / "exit") is None for place in places):
+            # It was killed, or has become the wrapper this moment and has no command line yet: a second look tells.
+            processes |= self._processes()
         for stamp in [stamp for stamp, child in self.children.items() if child.poll() is not None]:
             del self.children[stamp]
         # A process that is just ending has no command line any more, and cannot be waited for yet.
