@@ -28,6 +28,7 @@ from pilot.protocol import (
     StepReport,
 )
 from pilot.states import Phase
+from tests.patience import PATIENCE
 
 
 class FakeCentral:
@@ -120,7 +121,7 @@ class FakeCentral:
 
     def wait_for(self, found: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
         """Wait until something is so, and fail when it does not become so."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         with self.changed:
             while not found():
                 assert time.monotonic() < end, f"waited {seconds} s for {what}: {self.reports}"

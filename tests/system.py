@@ -7,13 +7,15 @@ only those are ever ended.
 from __future__ import annotations
 
 import os
+import pwd
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ from typing import TypeVar
 
 from pilotage import Client
 from tests import chosen_store
+from tests.patience import PATIENCE
 
 TOP = Path(__file__).resolve().parent.parent
 BUNDLE = TOP / "dist" / "pilot.pyz"
@@ -45,11 +48,11 @@ name = "here"
 [[queues]]
 name = "local"
 site = "here"
-kind = "local"
+kind = "{kind}"
 slots = {slots}
 cores = {cores}
-memory = "8 GB"
-disk = "20 GB"
+memory = "{memory}"
+disk = "{disk}"
 wall_time = "{wall_time}"
 communities = ["physics"]
 idle = "{idle}"
@@ -73,6 +76,11 @@ class Plan:
     path: str = ""  # PATH of the central and so of its pilots; empty: as here
     workers: int = chosen_store.WORKERS  # processes that serve
     queue: str = ""  # more lines of the queue's settings
+    kind: str = "local"
+    memory: str = "8 GB"
+    disk: str = "20 GB"
+    user: str = ""  # who runs the central, from a folder that is this user's; empty: who runs the tests
+    program: tuple[str, ...] = ("-m", "central")  # the central, for Python
 
 
 class System:
@@ -97,7 +105,10 @@ class System:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store = f"{chosen_store.settings()}workers = {self.plan.workers}\n"
         self.write_settings()
-        central("init", "--folder", str(self.folder), "--pilot", str(BUNDLE))
+        if self.plan.user:
+            for path in (self.folder, self.folder / "central.toml"):
+                shutil.chown(path, self.plan.user, self.plan.user)
+        central("init", "--folder", str(self.folder), "--pilot", str(BUNDLE), user=self.plan.user)
         client = self.folder / "client.toml"  # the test talks to the central directly, whatever pilots are told
         client.write_text(re.sub(r"url = .*", f'url = "{self.url}"', client.read_text()))
 
@@ -105,7 +116,7 @@ class System:
         self.ready = self._ready_lines() + 1
         with open(self.folder / "central.log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "central", "serve", "--folder", str(self.folder)],
+                [*acting_as(self.plan.user), sys.executable, *self.plan.program, "serve", "--folder", str(self.folder)],
                 cwd=TOP,
                 env={**os.environ, "PATH": self.plan.path or os.environ["PATH"]},
                 stdin=subprocess.DEVNULL,
@@ -177,20 +188,39 @@ class System:
         return [pid for pid in rows if pid in ours and (not word or word in rows[pid].words)]
 
     def monitors(self, stamp: str = "") -> list[int]:
-        return self.processes("--config", stamp)
+        return _no_copies(self.processes("--config", stamp))
 
     def agents(self, stamp: str = "") -> list[int]:
-        return self.processes("agent", stamp)
+        return _no_copies(self.processes("agent", stamp))
 
     def attempt(self, job: int, attempt: int, name: str) -> list[Path]:
         """A file in the directory of an attempt, wherever it runs."""
         return list((self.folder / "pilots").glob(f"*/*/*/attempts/{job}.{attempt}/job/{name}"))
 
 
-def central(*arguments: str) -> str:
+def acting_as(user: str) -> Sequence[str]:
+    """What a command begins with that another user is to run; it may read this Python and what is tested, wherever."""
+    if not user:
+        return ()
+    may = ("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search")
+    home = pwd.getpwnam(user).pw_dir
+    who = (f"--reuid={user}", f"--regid={user}", "--init-groups", *may)
+    return ("setpriv", *who, "env", f"HOME={home}", f"USER={user}", f"LOGNAME={user}")
+
+
+def _no_copies(pids: list[int]) -> list[int]:
+    """Without those that another of them has forked: such a one looks the same until it is another program."""
+    return [row.pid for row in process_rows() if row.pid in pids and row.parent not in pids]
+
+
+def central(*arguments: str, user: str = "") -> str:
     """Run ``python -m central …`` and return what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "central", *arguments], cwd=TOP, capture_output=True, text=True, timeout=60
+        [*acting_as(user), sys.executable, "-m", "central", *arguments],
+        cwd=TOP,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -241,7 +271,8 @@ def free_port() -> int:
 
 
 def wait_for(ask: Callable[[], T], seconds: float, what: str, more: Callable[[], str] = str) -> T:
-    """Ask until the answer is true, and return it."""
+    """Ask until the answer is true, and return it. `seconds`: what that may take on a quiet machine."""
+    seconds *= PATIENCE
     end = time.monotonic() + seconds
     while not (answer := ask()):
         assert time.monotonic() < end, f"waited {seconds} s for {what}. {more()}"
@@ -249,13 +280,25 @@ def wait_for(ask: Callable[[], T], seconds: float, what: str, more: Callable[[],
     return answer
 
 
+def check_log(client: Client, job: int, expected: bytes, *, attempt: int | None = None) -> None:
+    """What a job printed arrives whole; its last bytes may come after the report of its end."""
+    try:
+        wait_for(
+            lambda: len(client.logs(job, attempt=attempt)) >= len(expected),
+            60,
+            f"{len(expected)} bytes of the log of job {job}",
+        )
+    finally:
+        assert client.logs(job, attempt=attempt) == expected
+
+
 @contextmanager
 def running_system(folder: Path, plan: Plan | None = None) -> Iterator[System]:
     """A started system; nothing of it is left afterwards."""
     system = System(folder, plan or Plan())
     system.make()
-    system.start()
     try:
+        system.start()
         yield system
     finally:
         system.end()

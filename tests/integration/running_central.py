@@ -34,7 +34,7 @@ from tests.integration.wire_pilot import OFFER, SignedPilot, decoded
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 #: Seconds for anything that a test waits for.
-PATIENCE = 30.0
+PATIENCE = 120.0
 
 #: name → community, group, role. The token of each is its name, repeated to 40 characters.
 PEOPLE = {

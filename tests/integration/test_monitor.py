@@ -19,6 +19,7 @@ from pilot.protocol import Order, Settings, attempt_stream
 from pilot.states import OrderVerb, Outcome, PilotReason, PilotState
 from tests.integration.real_pilot import RealPilot
 from tests.integration.wire_central import WireCentral, certificates
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent
 STAND_IN = Path(__file__).parent / "stand_in_agent.py"
@@ -156,7 +157,7 @@ def test_a_stopped_pilot_is_not_hung(central: WireCentral, pilot: Pilot) -> None
         os.kill(pid, signal.SIGSTOP)
     heard = len(central.heartbeats)
     time.sleep(7)  # longer than HUNG, and than what a busy machine may keep a process waiting
-    assert len(central.heartbeats) == heard
+    assert len(central.heartbeats) <= heard + 1  # one may have been on its way
     for pid in (pilot.pid, agent):
         os.kill(pid, signal.SIGCONT)
     assert pilot.wait() == ExitCode.DONE
@@ -497,7 +498,7 @@ def alive(pid: int) -> bool:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE * seconds
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)

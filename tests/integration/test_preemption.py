@@ -10,7 +10,7 @@ import pytest
 from pilot.states import JobState, Outcome, PilotReason, PilotState
 from pilot.views import AttemptView
 from pilotage import Client
-from tests.system import System, deliver, wait_for
+from tests.system import System, check_log, deliver, wait_for
 
 #: Counts, and begins where its checkpoint says. Told to stop it saves where it is, and leaves.
 COUNTING = """
@@ -49,13 +49,15 @@ def counting(system: System, client: Client, job: int, attempt: int = 1) -> Atte
 
 def check_went_on(client: Client, job: int) -> list[AttemptView]:
     """It ended well, from where it had saved, uncharged."""
-    client.wait([job], timeout=90)
+    client.wait([job], timeout=270)
     assert client.job(job).job.state is JobState.DONE, client.attempts(job)
     attempts = [one for one in client.attempts(job) if one.outcome]  # but for leases that were given back unstarted
     assert [one.outcome for one in attempts] == [Outcome.PREEMPTED, Outcome.SUCCESS]
     assert [file.name for file in attempts[0].checkpoint] == ["state.ckpt"]
+    # The last bytes of a log may come after the report of the attempt's end.
+    wait_for(lambda: b"saved" in client.logs(job, attempt=1), 60, "the log of the first attempt")
     [saved] = [line.split()[1] for line in client.logs(job, attempt=1).decode().splitlines() if "saved" in line]
-    assert client.logs(job, attempt=attempts[1].attempt).decode().splitlines()[0] == f"begins at {saved}"
+    check_log(client, job, f"begins at {saved}\n".encode(), attempt=attempts[1].attempt)
     assert client.job(job).retries_used == 0
     return attempts
 

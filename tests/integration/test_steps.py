@@ -144,9 +144,9 @@ def test_an_endless_command_is_ended_with_all_that_it_started(tmp_path: Path) ->
         "while True: time.sleep(1)"
     )
     scene, log, began = one(tmp_path, body), nowhere(), time.monotonic()
-    with pytest.raises(TooLate, match=r"not done after 1.5 s"):
-        scene.run(log, timeout=1.5)
-    assert time.monotonic() - began < 20
+    with pytest.raises(TooLate, match=r"not done after 4 s"):
+        scene.run(log, timeout=4)
+    assert time.monotonic() - began < 60
     assert log.tail() == "started"
     assert [number for number in (987, 988, 989) if _sleeps(number)] == []
 

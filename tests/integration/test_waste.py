@@ -24,6 +24,12 @@ def booked(client: Client) -> dict[Cause, float]:
     return {Cause(cause): amount / SECOND for row in rows for cause, amount in row.booked.items()}
 
 
+def held(client: Client, *jobs: int) -> float:
+    """Core-seconds from lease to report of the attempts that these jobs ended with: no more can have been used."""
+    last = [client.attempts(job)[-1] for job in jobs]
+    return sum(one.cores * (one.ended - one.started) for one in last if one.ended)
+
+
 def until_over(client: Client, stamp: str, seconds: float = 60) -> None:
     wait_for(lambda: client.pilot(stamp).pilot.state in OVER, seconds, f"pilot {stamp} to be over")
 
@@ -39,13 +45,13 @@ def test_a_day_of_a_pilot(tmp_path: Path) -> None:
                 {"command": ["true"], "needs": {"cores": 2}, "priority": 1},
             ]
         ).ids
-        client.wait([long, failing, wide], timeout=90)
+        client.wait([long, failing, wide], timeout=270)
         stamp = client.attempts(long)[-1].pilot
         client.drain(stamp)
         until_over(client, stamp)
         found = booked(client)
-        assert 6 <= found[Cause.GOOD] < 9
-        assert 1 <= found[Cause.FAILED] < 3
+        assert 6 <= found[Cause.GOOD] <= held(client, long, wide)
+        assert 1 <= found[Cause.FAILED] <= held(client, failing)
         assert found[Cause.FRAGMENTS] > 1
         assert found[Cause.BOOT] > 0
         assert found[Cause.VALIDATE] > 0
@@ -55,7 +61,9 @@ def test_a_day_of_a_pilot(tmp_path: Path) -> None:
         assert (row.keys, row.pilots) == (("here", "physics"), 1)
         view = client.pilot(stamp).pilot
         assert view.ended is not None
-        assert sum(row.booked.values()) / SECOND / 2 == pytest.approx(view.ended - view.created, abs=8)
+        assert view.enrolled is not None
+        lived = sum(row.booked.values()) / SECOND / 2
+        assert view.ended - view.enrolled - 8 < lived < view.ended - view.created
         assert "The ledger of a pilot cannot be" not in system.log()
 
 
@@ -96,13 +104,13 @@ def test_an_end_that_came_too_late(tmp_path: Path) -> None:
         [job] = client.submit({"command": ["sleep", "8"]}).ids
         first = running_attempt(system, client, job)
         stopped_past_its_lease(system, client, first)
-        client.wait([job], timeout=60)
+        client.wait([job], timeout=180)
         second = client.attempts(job)[-1]
         for stamp in {first.pilot, second.pilot}:
             client.drain(stamp)
             until_over(client, stamp)
         found = booked(client)
-        assert 8 <= found[Cause.GOOD] < 10
+        assert 8 <= found[Cause.GOOD] <= held(client, job)
         assert found[Cause.LOST] >= 4
         assert Cause.PAYLOAD not in found
 
@@ -112,7 +120,7 @@ def test_agents_share_one_ledger(tmp_path: Path) -> None:
     with running_system(tmp_path / "central", Plan(cores=2, queue="agents = 2")) as system, system.client() as client:
         first, second = client.submit([{"command": ["sleep", "3"]}, {"command": ["sleep", "3"]}]).ids
         stamp = running_attempt(system, client, first).pilot
-        client.wait([first, second], timeout=60)
+        client.wait([first, second], timeout=180)
         deliver(min(system.agents(stamp)), signal.SIGKILL)
         wait_for(lambda: len(system.agents(stamp)) == 1, 20, "one agent to be gone")
         wait_for(lambda: booked(client).get(Cause.DRAIN), 30, "the cores of an agent to be idle")
@@ -120,6 +128,6 @@ def test_agents_share_one_ledger(tmp_path: Path) -> None:
         until_over(client, stamp)
         [row] = client.waste(["pilot"]).rows
         assert row.keys == (stamp,)
-        assert 6 <= row.booked[Cause.GOOD.value] / SECOND < 8
+        assert 6 <= row.booked[Cause.GOOD.value] / SECOND <= held(client, first, second)
         assert sum(row.booked.values()) % 2 == 0
         assert "The ledger of a pilot cannot be" not in system.log()

@@ -26,6 +26,7 @@ from cryptography.x509.oid import NameOID
 
 from pilot import codec, protocol, signatures
 from pilot.errors import REFUSALS, Refusal
+from tests.patience import PATIENCE
 
 ROUTES = (
     ("enrol", re.compile(r"/v1/pilots/(?P<stamp>[0-9a-f]{32})/enrol"), protocol.EnrolRequest),
@@ -122,7 +123,7 @@ class WireCentral:
 
     def until(self, condition, seconds: float = 60.0, what: str = "") -> None:  # type: ignore[no-untyped-def]
         """Wait until something heard makes the condition true."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE * seconds
         with self.changed:
             while not condition():
                 left = deadline - time.monotonic()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.integration.https import Authority, Request, Server, serving
+from tests.patience import PATIENCE
 from wrappers.render import Bootstrap, render
 
 STAMP = "0123456789abcdef" * 2
@@ -138,7 +139,7 @@ def dead_url() -> str:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    until = time.monotonic() + seconds
+    until = time.monotonic() + PATIENCE * seconds
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.01)
