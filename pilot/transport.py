@@ -43,7 +43,7 @@ class Https:
     """The real transport, for any thread: a connection that is idle serves whoever comes next.
 
     `ca` is a file of the certificates to trust; None: those of the system. Of the environment only HTTPS_PROXY and
-    NO_PROXY count.
+    NO_PROXY count, in small letters first, as for the programs around us.
     """
 
     def __init__(self, ca: Optional[Path]) -> None:
@@ -66,7 +66,7 @@ class Https:
             finally:
                 response.close()
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise TransportError(f"{method} {url}: {_innermost(error)}") from error
+            raise TransportError(f"{method} {url}: {why_not(url, error)}") from error
         return Response(
             response.status_code,
             response.headers.get("Content-Type", "").split(";")[0].strip(),
@@ -77,6 +77,18 @@ class Https:
     def close(self) -> None:
         """Close what is idle."""
         self.adapter.close()
+
+
+def why_not(url: str, error: BaseException) -> str:
+    """Why nobody answered at a URL, and by way of which proxy it was tried."""
+    proxy = proxies_for(url).get("https", "")
+    return f"{by_way_of(proxy)}{_innermost(error)}"
+
+
+def by_way_of(proxy: str) -> str:
+    """A proxy as sentences about what went wrong begin with it, without its password; empty where there is none."""
+    address = proxy.partition("://")[2] or proxy
+    return f"by way of the proxy {address.rpartition('@')[2].rstrip('/')}: " if proxy else ""
 
 
 def _innermost(error: BaseException) -> str:
@@ -111,7 +123,8 @@ def _read(response: requests.Response, url: str, deadline: float) -> bytes:
 
 
 def proxies_for(url: str) -> dict[str, str]:
-    proxy = os.environ.get("HTTPS_PROXY") or os.environ.get("https_proxy")
+    """By which proxy a URL is reached, under the key `https`; nothing where it is reached without."""
+    proxy = os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY")
     if not proxy or requests.utils.should_bypass_proxies(url, no_proxy=None):
         return {}
     return {"https": proxy}

@@ -30,6 +30,9 @@ In the work directory, `WORK_BASE/STAMP`, mode 0700:
                  that finds one of this user's in the place takes it up
     spool/       what the pilot could not deliver; any file in it keeps the work directory from being removed
 
+Nodes without a way to the outside: `proxy` is exported as HTTPS_PROXY and `no_proxy` as NO_PROXY, in both spellings,
+for the wrapper's own requests, for the pilot and for what the pilot starts. TLS goes through it from end to end.
+
 The script carries the ticket: write it with mode 0600 or 0700. The one-time secret is never in it.
 """
 
@@ -59,12 +62,14 @@ class Bootstrap:
     urls: Sequence[str]  # of pilot.pyz; http is good enough where the digest comes by a safer way, as it does here
     sha256: str  # of pilot.pyz
     central: Sequence[str]  # base URLs, as https://central.example:8443
-    ticket: str  # for the boot log, until the pilot has enrolled
+    ticket: str  # for the boot log, until the pilot has enrolled; empty: before that the log stays where it is
     secret_file: str  # holds the one-time secret, mode 0600; relative to where the wrapper is started
     site: str
     queue: str
     ca_pem: str = ""  # certificates that all these URLs are checked with; empty: those of the system
     work_base: str = ""  # empty: the batch system's scratch directory, else where the wrapper is started
+    proxy: str = ""  # by which the node reaches the outside, http://HOST:PORT; empty: as the node's environment says
+    no_proxy: Sequence[str] = ()  # hosts and domains that are reached without it; empty: as the environment says
     settings: Mapping[str, object] = field(default_factory=dict)  # further keys of pilot.json
     keep_work: bool = False  # leave the work directory behind, to look at
     exit_file: str = ""  # where to write the exit code in the end; for a batch system that cannot tell it
@@ -81,6 +86,7 @@ def render(bootstrap: Bootstrap) -> str:
         "sha256": quoted(bootstrap.sha256),
         "pause": quoted(str(bootstrap.pause)),
         "work_base": quoted(bootstrap.work_base.rstrip("/") or bootstrap.work_base[:1]),
+        "exports": _exports(bootstrap),
         "keep_work": quoted("yes" if bootstrap.keep_work else ""),
         "exit_file": quoted(bootstrap.exit_file),
         "helper": quoted((HERE / "carried.py").read_text(encoding="utf-8")),
@@ -125,13 +131,24 @@ def quoted(value: str) -> str:
     return shlex.quote(value)
 
 
+def _exports(bootstrap: Bootstrap) -> str:
+    """What the wrapper and all that it starts find in their environment, in both spellings that programs read."""
+    told = {"https_proxy": bootstrap.proxy, "no_proxy": ",".join(bootstrap.no_proxy)}
+    words = [f"{name}={quoted(value)}" for key, value in told.items() if value for name in (key, key.upper())]
+    return " ".join(("export", *words)) if words else ":"
+
+
+#: A proxy without a user and password: what a wrapper says may be read by others.
+PROXY = r"http://([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}/?"
+#: A host, a domain or an address: what curl, Python and requests all understand alike. They do not of networks.
+NO_PROXY = r"[A-Za-z0-9._:-]{1,253}"
 CERTIFICATES = re.compile(r"(\s*-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----\s*)*")
 
 
 def _check(bootstrap: Bootstrap) -> None:
     _expect("stamp", bootstrap.stamp, r"[0-9a-f]{32}", "32 hex digits")
     _expect("sha256", bootstrap.sha256, r"[0-9a-f]{64}", "64 hex digits")
-    _expect("ticket", bootstrap.ticket, r"[A-Za-z0-9._~+/=-]{1,4096}", "a ticket, as HTTP allows it in a header")
+    _expect("ticket", bootstrap.ticket, r"[A-Za-z0-9._~+/=-]{0,4096}", "a ticket, as HTTP allows it in a header")
     _expect("secret_file", bootstrap.secret_file, r"(?s).+", "a path")
     _expect("pause", str(bootstrap.pause), r"[0-9]{1,4}", "seconds, 0 to 9999")
     if not CERTIFICATES.fullmatch(bootstrap.ca_pem):
@@ -144,6 +161,10 @@ def _check(bootstrap: Bootstrap) -> None:
             raise InvalidInput(where, "expected at least one URL")
         for index, url in enumerate(urls):
             _expect(f"{where}[{index}]", url, pattern, expected)
+    if bootstrap.proxy:
+        _expect("proxy", bootstrap.proxy, PROXY, "http://HOST:PORT without a password")
+    for index, host in enumerate(bootstrap.no_proxy):
+        _expect(f"no_proxy[{index}]", host, NO_PROXY, "a host, a domain or an address")
     if not bootstrap.pythons:
         raise InvalidInput("pythons", "expected at least one candidate")
     taken = sorted(configuration(replace(bootstrap, settings={})).keys() & bootstrap.settings.keys())
@@ -153,5 +174,5 @@ def _check(bootstrap: Bootstrap) -> None:
 
 def _expect(where: str, value: str, pattern: str, expected: str) -> None:
     if not re.fullmatch(pattern, value):
-        shown = "something else" if where == "ticket" else repr(value)  # a ticket is not for logs
+        shown = "something else" if where in ("ticket", "proxy") else repr(value)  # secrets are not for logs
         raise InvalidInput(where, f"expected {expected}, got {shown}")

@@ -1,7 +1,8 @@
 #!/bin/sh
 # What a batch system runs first: finds a Python, fetches pilot.pyz, checks its SHA-256, starts it and waits for it.
 # Made by wrappers/render.py, which explains it and its exit codes. Carries the boot log's ticket: not for others to read.
-set -u; umask 077
+set -u; umask 077; @exports@
+export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}" # HTCondor starts jobs without one, and a shell keeps its own to itself
 stamp=@stamp@ sha256=@sha256@ pause=@pause@ work_base=@work_base@ keep_work=@keep_work@ exit_file=@exit_file@
 python='' work='' log='' said='' ca_file='' left='' found_work='' told='' again=xxxx code=91
 nl='
@@ -38,7 +39,7 @@ on_signal() { # once the pilot runs, the signal is for the pilot
     kill -s "$1" "$!" 2>/dev/null
 }
 tell() { # gives the boot log to the first central that takes it, the ticket through standard input
-    set -- @central@
+    set -- @central@ && [ -n "$(ticket)" ] || return
     for url; do
         url="$url/v1/logs/$stamp/boot?offset=0"
         if [ -n "$python" ]; then
@@ -96,7 +97,7 @@ fetch_pilot() {
         done
         rm -f "$part"
     done
-    end "$code" "pilot.pyz could not be had from any URL."
+    end "$code" "pilot.pyz could not be had from any URL${https_proxy:+ (proxy: ${https_proxy##*@})}."
 }
 write_config() { "$python" -I -c "$helper" config "$work"; } <<'END OF CONFIG'
 @config@
@@ -105,8 +106,7 @@ END OF CONFIG
 trap 'on_signal TERM' TERM && trap 'on_signal INT' INT && trap 'on_signal HUP' HUP
 trap 'on_signal USR1' USR1 && trap 'on_signal USR2' USR2
 say "pilot $stamp on $(uname -n) at $(date -u +%Y-%m-%dT%H:%M:%SZ)"
-find_python
-make_work
+find_python; make_work
 [ -n "$python" ] || end 90 "No Python 3.9 or newer with ssl and zlib was found."
 fetch_pilot
 write_config >"$work/pilot.json" || end 93 "Nothing can be written into $work. Is the disk full?"

@@ -18,7 +18,7 @@ import urllib3
 from pilot.errors import Refusal, TransportError
 from pilot.monitor.central_client import understood
 from pilot.protocol import JOB_SCHEME, Lease
-from pilot.transport import Https, Response, proxies_for
+from pilot.transport import Https, Response, proxies_for, why_not
 from pilot.views import SandboxReply
 
 #: Bytes read, hashed and written at a time.
@@ -101,7 +101,7 @@ class HttpSandboxes:
                     proxies=proxies_for(url),
                 )
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                problem = TransportError(f"{method} {url}: {error}")
+                problem = TransportError(f"{method} {url}: {why_not(url, error)}")
                 continue
             self._preferred = index
             return Answer(answer, url)

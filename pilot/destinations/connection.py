@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from pilot.destination import is_metadata
 from pilot.destinations.port import Pause
 from pilot.persist import Stopped
+from pilot.transport import by_way_of
 
 #: Seconds to connect; between two pieces; and to wait for the word that a body is wanted, which old servers never say.
 CONNECT, SILENCE, CONTINUE = 10.0, 60.0, 2.0
@@ -25,6 +26,14 @@ SLOWEST, PATIENCE = 4096, 120.0
 _LOOK = 1.0
 _MAX_LINE = 8192
 _CONTINUE = re.compile(rb"HTTP/1\.[01] 100\b")  # some say 1.0, and go on as in 1.1
+
+
+#: How `http.client` tells that a proxy will not let us through, today nor tomorrow.
+_PROXY_SAYS_NO = re.compile(r"Tunnel connection failed: 4(?!08|29)\d\d\b")
+
+
+class NotLetThrough(OSError):
+    """The proxy refuses to connect us to this place."""
 
 
 class Early(Exception):
@@ -236,6 +245,8 @@ def _connect(place: Place, proxy: str) -> socket.socket:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return sock
     by = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    if by.scheme != "http":
+        raise OSError(f"{by_way_of(proxy)}storages need one whose address begins with http://, not {by.scheme}://")
     tunnel = http.client.HTTPConnection(by.hostname or "", by.port or 3128, timeout=CONNECT)
     headers = {}
     if by.username:
@@ -244,7 +255,12 @@ def _connect(place: Place, proxy: str) -> socket.socket:
         pair = f"{unquote(by.username)}:{unquote(by.password or '')}"
         headers["Proxy-Authorization"] = "Basic " + base64.b64encode(pair.encode()).decode()
     tunnel.set_tunnel(place.host, place.port, headers)
-    tunnel.connect()
+    try:
+        tunnel.connect()
+    except (OSError, http.client.HTTPException) as error:
+        tunnel.close()
+        kind = NotLetThrough if _PROXY_SAYS_NO.match(str(error)) else OSError
+        raise kind(f"{by_way_of(proxy)}{str(error) or type(error).__name__}") from error
     return tunnel.sock
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO, Callable, Optional
 from urllib.parse import urljoin, urlsplit
 
 from pilot.destination import shown
-from pilot.destinations.connection import Connection, Early, Place
+from pilot.destinations.connection import Connection, Early, NotLetThrough, Place
 from pilot.destinations.port import BLOCK, NotAllowed, NotThere, Pause, Rejected, Unavailable
 from pilot.errors import TransportError
 from pilot.persist import Stopped
@@ -243,6 +243,8 @@ class Web:
             raise Rejected(f"{place.host}:{place.port} is not trusted: {error.verify_message}; {TRUST}") from error
         except ValueError as error:  # as the resolver raises for a name that can be none
             raise Rejected(f"{place.host}:{place.port} is nothing to connect to: {_said(error)}") from error
+        except NotLetThrough as error:
+            raise Rejected(f"{place.host}:{place.port} cannot be reached: {error}") from error
         except (OSError, http.client.HTTPException) as error:
             if pause(0):
                 raise Stopped(None) from error

@@ -105,6 +105,18 @@ def test_without_any_scratch_directory_it_stays_where_it_is(scene: Scene) -> Non
     assert scene.started["cwd"] == str(scene.folder / STAMP)
 
 
+@every_shell
+def test_a_job_without_a_search_path(scene: Scene, shell: tuple[str, ...]) -> None:
+    """A batch system that sets no PATH, as HTCondor, still gets a pilot, which has one."""
+    scene.then("sys.exit(0)")
+    code, printed = scene.run("env", "-u", "PATH", *shell)
+    assert code == 0, printed
+    assert scene.started is not None
+    environment = scene.started["environment"]
+    assert isinstance(environment, dict)
+    assert "/usr/bin" in environment["PATH"].split(":")
+
+
 def test_without_curl_python_fetches(scene: Scene) -> None:
     """A node needs nothing but a shell and a Python."""
     code, printed = scene.run(PATH=tools(scene, without="curl"))
