@@ -6,7 +6,7 @@ Values are written and never read back: no answer to a person carries one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
@@ -15,13 +15,14 @@ from pilot.destination import is_metadata
 from pilot.errors import InvalidInput
 from pilot.protocol import SHORTEST_SECRET, VERSION, Credential
 
-Kind = Literal["text", "bearer", "basic", "s3"]
+Kind = Literal["text", "bearer", "basic", "s3", "x509-proxy"]
 #: What each kind must have; the last is what makes it secret.
 NEEDED: dict[str, tuple[str, ...]] = {
     "text": ("text",),
     "bearer": ("token",),
     "basic": ("user", "password"),
     "s3": ("endpoint", "access_key", "secret_key"),
+    "x509-proxy": ("proxy",),
 }
 #: What a kind may have beside that. `style` is ``path`` (endpoint/bucket/key) or ``host`` (bucket.endpoint/key).
 OPTIONAL: dict[str, tuple[str, ...]] = {"s3": ("region", "style", "session_token")}
@@ -33,6 +34,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     "bearer": ("https", "davs", "root", "roots"),
     "basic": ("https", "davs"),
     "s3": ("s3",),
+    "x509-proxy": (),
 }
 #: Bytes of one value.
 MAX_VALUE = 16 * 1024
@@ -109,6 +111,18 @@ class CredentialRemoved:
     version: int = VERSION
 
 
+def delivered(
+    name: str, kind: Kind, values: Mapping[str, str], urls: Sequence[str], seconds_left: Optional[int] = None
+) -> Credential:
+    """What of a credential goes to an attempt, in words that every pilot knows.
+
+    The keys of s3 stay where they are kept. A proxy is a text to a pilot: a file that the payload finds.
+    """
+    if kind == "x509-proxy":
+        return Credential(name, "text", {"text": values["proxy"]}, (), seconds_left)
+    return Credential(name, kind, {} if kind == "s3" else dict(values), tuple(urls), seconds_left)
+
+
 def check(request: CredentialRequest) -> tuple[InvalidInput, ...]:
     """Every problem of a credential that somebody wants to keep. No problem repeats a value."""
     return (*_value_problems(request), *_url_problems(request), *_life_problems(request))
@@ -138,6 +152,9 @@ def _value_problem(name: str, value: str) -> str:
         return f"expected at most {MAX_VALUE:,} bytes"
     if name in ("text", "token", "password", "secret_key") and len(value.strip()) < SHORTEST_SECRET:
         return f"expected at least {SHORTEST_SECRET} characters: a shorter secret could not be blotted out of logs"
+    if name == "proxy":
+        begins = "-----BEGIN CERTIFICATE-----"
+        return "" if value.isascii() and value.startswith(begins) else f"expected PEM that begins with {begins}"
     if name == "text":
         return "expected no NUL character" if "\0" in value else ""
     if name in ("user", "password"):
@@ -165,7 +182,9 @@ def _endpoint_problem(text: str) -> str:
 def _url_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
     schemes = SCHEMES[request.kind]
     if not schemes and request.urls:
-        yield InvalidInput("urls", "a text is for payloads alone: the pilot would not know how to use it; leave it out")
+        yield InvalidInput(
+            "urls", f"a {request.kind} is for payloads alone: the pilot would not know how to use it; leave it out"
+        )
         return
     if request.kind == "s3" and not request.urls:
         yield InvalidInput("urls", "expected at least one like s3://BUCKET/PREFIX/: what jobs may reach with it")

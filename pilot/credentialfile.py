@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from pilot.credential import NAME, NEEDED, CredentialRequest, Kind, check
+from pilot.credential import NAME, NEEDED, CredentialRequest, Kind, check, delivered
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.onejob import MAX_FILE, OneJob
 from pilot.protocol import Credential
@@ -73,4 +73,4 @@ def _credential(path: Path, name: str, written: Mapping[str, Any]) -> Credential
     problems = check(CredentialRequest(cast(Kind, kind), values, tuple(urls)))
     if problems:
         raise InvalidJob(tuple(InvalidInput(f"{path}: {name}.{one.where}", one.problem) for one in problems))
-    return Credential(name, cast(Kind, kind), {} if kind == "s3" else values, tuple(urls))
+    return delivered(name, cast(Kind, kind), values, urls)

@@ -26,7 +26,7 @@ from pilotage.screen import Table
 from pilotage.shell import Shell, common, duration
 from pilotage.words import clock, plural
 
-_PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secret key"}
+_PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secret key", "x509-proxy": "Proxy"}
 
 
 @click.group()
@@ -213,4 +213,4 @@ def _secret(kind: str, path: Path | None) -> str:
         text = content.decode()
     except UnicodeDecodeError as error:
         raise click.BadParameter("expected text in UTF-8", param_hint="--secret-file") from error
-    return text if kind == "text" else text.removesuffix("\n").removesuffix("\r")
+    return text if kind in ("text", "x509-proxy") else text.removesuffix("\n").removesuffix("\r")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import cast
 
 from central.records import CredentialRow, Identity, Note
 from central.serving.http import Call, Route
 from central.trust.delivering import unlocked
+from central.trust.expiry import ends_by_itself
 from central.trust.rules import Who
 from pilot.credential import (
+    NEEDED,
     OPEN,
     CredentialEvent,
     CredentialHistory,
@@ -20,7 +23,7 @@ from pilot.credential import (
     Kind,
     check,
 )
-from pilot.errors import InvalidJob, Refusal
+from pilot.errors import InvalidInput, InvalidJob, Refusal
 
 #: Credentials of one owner.
 MOST = 100
@@ -44,11 +47,24 @@ async def keep(call: Call[CredentialRequest]) -> CredentialView:
     central, request, who = call.central, call.message, call.person
     if problems := check(request):
         raise InvalidJob(problems)
-    expires = None if request.expires_in is None else central.wall() + request.expires_in
+    expires = _expires(request, central.wall())
     row = CredentialRow(who.community, who.user, call.text("name"), request.kind, request.urls, expires, "", b"")
     row = central.vault.seal(row, {name: value for name, value in request.values.items() if value})
     changed = await central.store.keep_credential(row, _note(who, "set", row.owner, row.name, row.kind), MOST)
     return _view(call, replace(row, changed=changed))
+
+
+def _expires(request: CredentialRequest, now: float) -> float | None:
+    """When it is no longer good: by what its owner said, or by what it says itself. Raises `InvalidJob`."""
+    said = None if request.expires_in is None else now + request.expires_in
+    try:
+        own = ends_by_itself(request.kind, request.values)
+        if own is not None and own <= now:
+            when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(own))
+            raise InvalidInput(f"values.{NEEDED[request.kind][-1]}", f"it has expired already: it ended at {when}")
+    except InvalidInput as problem:
+        raise InvalidJob((problem,)) from problem
+    return min((end for end in (said, own) if end is not None), default=None)
 
 
 async def page(call: Call[None]) -> CredentialPage:

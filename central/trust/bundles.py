@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from central.configuration.in_force import Places
 from central.configuration.pipelines import Resolved, resolve
-from central.configuration.settings import CentralSettings, Queue
+from central.configuration.settings import Queue
 from central.configuration.settings_pipelines import place_of
 from central.keeping.objects import Objects
 from central.records import BundleRow, PinRow
@@ -36,10 +37,10 @@ Named = tuple[str, str]  # community, name
 class BundleStore:
     """All bundles, in the objects and the store."""
 
-    def __init__(self, objects: Objects, store: Store, settings: CentralSettings) -> None:
+    def __init__(self, objects: Objects, store: Store, places: Places) -> None:
         self._objects = objects
         self._store = store
-        self._settings = settings
+        self._places = places
         self._read: dict[str, tuple[Mapping[Named, str], list[BundleRow]]] = {}  # community → pins, and their rows
 
     # -- coming in ----------------------------------------------------------------------------------------------------
@@ -67,7 +68,7 @@ class BundleStore:
         return next(view for view in await self.views(community) if (view.name, view.sha256) == (name, sha256))
 
     def _verify(self, community: str, name: str, sha256: str, signature: bytes) -> None:
-        known = next((one for one in self._settings.communities if one.name == community), None)
+        known = next((one for one in self._places.settings.communities if one.name == community), None)
         keys = known.bundle_keys if known else ()
         if not keys:
             raise Refusal("forbidden", f"the settings have no `bundle_keys` for the community {community}")
@@ -129,9 +130,11 @@ class BundleStore:
                 raise InvalidInput("commands", what)
 
     def _pipelines(self, community: str) -> list[tuple[Queue, Resolved]]:
-        found = [(queue, place_of(queue)) for queue in self._settings.queues]
+        found = [(queue, place_of(queue)) for queue in self._places.settings.queues]
         return [
-            (queue, resolve(self._settings.pipelines, place)) for queue, place in found if place.community == community
+            (queue, resolve(self._places.settings.pipelines, place))
+            for queue, place in found
+            if place.community == community
         ]
 
     # -- handing out --------------------------------------------------------------------------------------------------
@@ -148,7 +151,7 @@ class BundleStore:
     async def told(self, queue: Queue, communities: Sequence[str]) -> tuple[tuple[Step, ...], tuple[Bundle, ...]]:
         """The pipeline of a pilot that was started for these communities, and the bundles that it needs for it."""
         place = place_of(queue, communities)
-        resolved = resolve(self._settings.pipelines, place)
+        resolved = resolve(self._places.settings.pipelines, place)
         if not resolved.theirs:
             return resolved.told(), ()
         wanted = set(resolved.theirs)
@@ -179,7 +182,9 @@ class BundleStore:
 
     async def pipelines(self, community: str | None) -> tuple[PipelineView, ...]:
         """What the pilots of each queue run that serves a community (None: of all queues), and why they could not."""
-        queues = [queue for queue in self._settings.queues if community is None or community in queue.communities]
+        queues = [
+            queue for queue in self._places.settings.queues if community is None or community in queue.communities
+        ]
         return tuple([await self._pipeline(queue) for queue in queues])
 
     async def problems(self, queue: Queue) -> tuple[str, ...]:
@@ -188,7 +193,7 @@ class BundleStore:
 
     async def _pipeline(self, queue: Queue) -> PipelineView:
         place = place_of(queue)
-        resolved = resolve(self._settings.pipelines, place)
+        resolved = resolve(self._places.settings.pipelines, place)
         bundled = _commands(await self.in_use(place.community)) if resolved.theirs else ()
         return PipelineView(place.queue, place.site, place.community, resolved.steps, tuple(resolved.check(bundled)))
 

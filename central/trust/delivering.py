@@ -17,7 +17,7 @@ from central.events import JobChanged
 from central.records import CredentialRow, Identity, Leased, Note, PilotRow
 from central.store.port import Store
 from central.trust.vault import Unopened, Vault
-from pilot.credential import Kind
+from pilot.credential import Kind, delivered
 from pilot.errors import Refusal
 from pilot.protocol import Credential
 from pilot.states import JobState
@@ -92,7 +92,7 @@ def due(
         if row is None or isinstance(values, str):
             return Missing(name, str(values))
         left = None if row.expires is None else max(1, int(row.expires - now))
-        found.append(Credential(name, cast(Kind, row.kind), {} if row.kind == "s3" else values, row.urls, left))
+        found.append(delivered(row.name, cast(Kind, row.kind), values, row.urls, left))
     return tuple(found)
 
 

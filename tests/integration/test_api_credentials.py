@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from pilot.transfers import DownloadReply, DownloadRequest, UploadReply, UploadR
 from pilot.views import JobDetail, Selection, VerbReply, VerbRequest
 from tests.integration.running_central import Person, RunningCentral, until
 from tests.integration.wire_pilot import OFFER, SignedPilot, decoded
+from tests.proxies import proxy
 
 pytestmark = pytest.mark.integration
 
@@ -451,3 +453,29 @@ def test_a_new_key_takes_over(central: RunningCentral, ann: Person) -> None:
     job = ann.submit_one(credentials=["rewrapped"])
     leases = [lease for lease in central.pilot().match(most=10).leases if lease.job == job]
     assert leases[0].credentials[0].values == TOKEN
+
+
+def test_a_proxy_tells_its_own_end(central: RunningCentral, ann: Person) -> None:
+    """A proxy is shown with its end, which its owner can only make earlier; one that has ended is refused."""
+    now = time.time()
+    kept = keep(ann, "grid", "x509-proxy", {"proxy": proxy(now + 7200)})
+    assert kept.expires == pytest.approx(now + 7200, abs=5)
+    assert kept.shown == {}
+    assert keep(ann, "grid", "x509-proxy", {"proxy": proxy(now + 7200)}, expires_in=60).expires < now + 120
+    body = json.dumps({"kind": "x509-proxy", "values": {"proxy": proxy(now - 60)}})
+    refused = ann.put("/v1/credentials/grid", data=body)
+    assert refused.status_code == 422
+    assert "it has expired already: it ended at" in refused.text
+    assert "PRIVATE KEY" not in refused.text
+
+
+def test_a_payload_finds_a_proxy(ann: Person, pilot: SignedPilot) -> None:
+    """A job that names a proxy gets it as a text, which every pilot knows how to lay into a file."""
+    text = proxy(time.time() + 7200)
+    keep(ann, "grid", "x509-proxy", {"proxy": text})
+    ann.submit({"command": ["true"], "credentials": ["grid"]})
+    [lease] = pilot.match().leases
+    [given] = lease.credentials
+    assert (given.name, given.kind, given.values) == ("grid", "text", {"text": text})
+    assert given.seconds_left is not None
+    assert given.seconds_left <= 7200

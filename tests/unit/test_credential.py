@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pilot.credential import CredentialRequest, check, covers, fitting, reaching
+from pilot.credential import CredentialRequest, check, covers, delivered, fitting, reaching
 from pilot.protocol import MAX_SECRETS, Credential, JobSpec, Lease
 
 
@@ -109,3 +109,20 @@ def test_a_sound_credential_has_no_problem() -> None:
         CredentialRequest("s3", {**s3, "style": "host", "session_token": "t0k3n/+="}, ("s3://lake/a b",)),
     ]
     assert [check(one) for one in sound] == [()] * 4
+
+
+def test_a_proxy_is_a_file_to_every_pilot() -> None:
+    """What a pilot of any version gets of a proxy is a text; what it gets of s3 is where it may be used."""
+    assert delivered("grid", "x509-proxy", {"proxy": "PEM"}, ()) == Credential("grid", "text", {"text": "PEM"})
+    assert delivered("lake", "s3", {"secret_key": "k"}, ("s3://lake/",), 60) == Credential(
+        "lake", "s3", {}, ("s3://lake/",), 60
+    )
+    assert delivered("eos", "bearer", {"token": "t"}, ()) == Credential("eos", "bearer", {"token": "t"})
+
+
+def test_a_proxy_that_is_none() -> None:
+    """A proxy is PEM, and nothing that the pilot itself uses for a URL."""
+    [problem] = check(CredentialRequest("x509-proxy", {"proxy": "not a proxy at all"}))
+    assert problem.where == "values.proxy"
+    [problem] = check(CredentialRequest("x509-proxy", {"proxy": "-----BEGIN CERTIFICATE-----"}, ("https://h/",)))
+    assert "for payloads alone" in problem.problem

@@ -1,0 +1,143 @@
+"""Computing elements that are spoken to with a credential of the vault, over every store."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from central.configuration.elements import VaultName
+from central.elements.credentialed import ALARM, Credentialed, Held
+from central.elements.port import ComputingError, Listed, Submission, Trouble
+from central.records import CredentialRow, Note
+from central.store.port import Store
+from central.trust.seal import Key
+from central.trust.vault import Vault
+
+pytestmark = pytest.mark.anyio
+
+NAME = VaultName("atlas", "ops", "grid", "bearer")
+VAULT = Vault([Key("k1", bytes(32), 0.0)])
+ONE = Submission("0" * 32, "true", "secret")
+
+
+class Element:
+    """Says what lay in the file when it was asked."""
+
+    lag = 5.0
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.seen: list[str] = []
+
+    async def submit(self, submissions: Sequence[Submission]) -> Mapping[str, str | ComputingError]:
+        self.seen.append(self.file.read_text())
+        return {one.stamp: "1" for one in submissions}
+
+    async def listing(self) -> Sequence[Listed]:
+        self.seen.append(self.file.read_text())
+        return []
+
+    async def cancel(self, references: Sequence[str]) -> Mapping[str, ComputingError]:
+        return {}
+
+    async def output(self, stamp: str, reference: str) -> bytes:
+        return b"words"
+
+    async def forget(self, stamp: str, reference: str) -> None:
+        pass
+
+    async def capacity(self) -> int | None:
+        return 7
+
+    async def close(self) -> None:
+        pass
+
+    def secret_file(self, stamp: str) -> str:
+        return "secret"
+
+    def work_base(self, stamp: str) -> str | None:
+        return None
+
+    def exit_file(self, stamp: str) -> str | None:
+        return "exit"
+
+
+class Scene:
+    """A queue with its credential, at a time that the test sets."""
+
+    def __init__(self, store: Store, file: Path) -> None:
+        self.store = store
+        self.file = file
+        self.alarms: list[str] = []
+        self.now = 0.0
+        self.element = Element(file)
+        held = Held(NAME, file, store, VAULT, self.alarms.append)
+        self.credentialed = Credentialed(self.element, held, lambda: self.now)
+
+    async def keep(self, token: str, expires: float | None = None, kind: str = "bearer") -> None:
+        part = {"bearer": "token", "x509-proxy": "proxy"}[kind]
+        row = VAULT.seal(CredentialRow("atlas", "ops", "grid", kind, (), expires, "", b""), {part: token})
+        changed = await self.store.keep_credential(row, Note("ops", "set", "atlas", "ops", "grid"), 10)
+        self.now = max(self.now, changed)
+
+
+@pytest.fixture
+def scene(store: Store, tmp_path: Path) -> Scene:
+    return Scene(store, tmp_path / "private" / "queue")
+
+
+async def test_it_lies_in_a_private_file_and_is_taken_up_anew(scene: Scene) -> None:
+    """Each turn finds what the vault holds at that moment, in a file that nobody else reads."""
+    await scene.keep("first-token")
+    await scene.credentialed.listing()
+    assert stat.S_IMODE(scene.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(scene.file.parent.stat().st_mode) == 0o700
+    await scene.keep("second-token")
+    assert await scene.credentialed.submit([ONE]) == {ONE.stamp: "1"}
+    assert scene.element.seen == ["first-token", "second-token"]
+    assert scene.alarms == ["", ""]
+    await scene.credentialed.close()
+    assert not scene.file.exists()
+
+
+async def test_an_end_is_an_alarm_before_it_is_a_failure(scene: Scene) -> None:
+    """Long before its end the alarm names it; at its end nothing is asked, nothing submitted, and the file is gone."""
+    await scene.keep("a-token-of-days", 0.0)
+    began = scene.now
+    end = began + 10 * ALARM
+    await scene.keep("a-token-of-days", end)
+    await scene.credentialed.listing()
+    assert scene.alarms.pop() == ""
+    scene.now = end - ALARM + 60
+    await scene.credentialed.listing()
+    assert "grid of ops (atlas) ends in 11h" in scene.alarms.pop()
+    scene.now = end + 1
+    with pytest.raises(ComputingError, match="grid of ops .atlas. has expired; set it anew") as caught:
+        await scene.credentialed.listing()
+    assert caught.value.trouble is Trouble.CREDENTIAL
+    assert "has expired" in scene.alarms.pop()
+    assert not scene.file.exists()
+    refused = (await scene.credentialed.submit([ONE]))[ONE.stamp]
+    assert isinstance(refused, ComputingError)
+    assert refused.trouble is Trouble.CREDENTIAL
+    assert len(scene.element.seen) == 2
+
+
+async def test_one_that_is_not_there_or_of_another_kind(scene: Scene) -> None:
+    """A credential that was removed, or is another thing than the settings say, is told and not used."""
+    with pytest.raises(ComputingError, match="has been removed"):
+        await scene.credentialed.listing()
+    await scene.keep("-----BEGIN CERTIFICATE-----", kind="x509-proxy")
+    with pytest.raises(ComputingError, match="is of the kind x509-proxy, expected bearer"):
+        await scene.credentialed.listing()
+    assert scene.element.seen == []
+
+
+async def test_all_else_is_the_element_s_own(scene: Scene) -> None:
+    """What is said of files, output and capacity is what the computing element says."""
+    wrapped = scene.credentialed
+    assert (wrapped.lag, await wrapped.capacity(), await wrapped.output("", "")) == (5.0, 7, b"words")
+    assert (wrapped.secret_file(""), wrapped.work_base(""), wrapped.exit_file("")) == ("secret", None, "exit")

@@ -1,0 +1,61 @@
+"""When credentials end by what they say of themselves."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from central.trust.expiry import ends_by_itself, read_proxy
+from pilot.errors import InvalidInput
+from tests.proxies import proxy
+
+NOON = 1_800_000_000.0
+
+
+def token(claims: object) -> str:
+    """A JSON web token with these claims, signed by nobody."""
+    middle = base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b"=").decode()
+    return f"e30.{middle}.c2lnbmVk"
+
+
+def test_a_proxy_ends_with_the_first_of_its_chain() -> None:
+    """A proxy is good no longer than the certificate below it."""
+    assert read_proxy(proxy(NOON)).ends == NOON
+    assert read_proxy(proxy(NOON, below=NOON - 60)).ends == NOON - 60
+    assert read_proxy(proxy(NOON)).subject == "CN=1234,CN=Ada Example"
+
+
+def test_a_proxy_ends_with_its_attributes() -> None:
+    """VOMS attributes that end before their proxy end it, since sites go by them; they are told."""
+    voms = b"\x18\x0f20260101000000Z\x18\x0f20260101120000Z\x04\x1b/atlas/Role=pilot/Capability=NULL"
+    found = read_proxy(proxy(NOON, attributes=voms))
+    assert found.ends == 1_767_268_800.0
+    assert found.attributes == ("/atlas/Role=pilot/Capability=NULL",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        proxy(NOON)[:700],
+        proxy(NOON, other_key=True),
+        "\u2713",
+    ],
+)
+def test_what_is_no_proxy(text: str) -> None:
+    """Half a file, another's key, no key: the sentence says what was expected and nothing of what there was."""
+    with pytest.raises(InvalidInput, match="expected (certificates and a private key|the key of its first)") as caught:
+        read_proxy(text)
+    assert "BEGIN" not in str(caught.value)
+
+
+def test_a_token_that_tells_its_end() -> None:
+    """A JSON web token's own end is believed; what is no such token has none."""
+    assert ends_by_itself("bearer", {"token": token({"exp": NOON})}) == NOON
+    for silent in ("opaque", "a.b.c", token([]), token({}), token({"exp": "soon"}), token({"exp": True})):
+        assert ends_by_itself("bearer", {"token": silent}) is None
+    assert ends_by_itself("text", {"text": "anything"}) is None
+    assert ends_by_itself("x509-proxy", {"proxy": proxy(NOON)}) == NOON
