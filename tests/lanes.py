@@ -29,6 +29,13 @@ API = ("bundles", "jobs", "life", "logs", "pilots", "process", "routes", "sandbo
 WHOLE = ("bad_days", "cli", "preemption", "random_kills", "wrapper_tells")
 SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in WHOLE)
 
+# Lanes run two at a time: this Slurm is another than that of the lane slurm, and leaves its control groups alone.
+SLURM_APART = {
+    "SLURM_PLACE": "/var/tmp/pilotage-testbeds/slurm-accounting",
+    "SLURM_PORT": "26857",
+    "SLURM_CONFINE": "0",
+}
+
 # What needs a real container runtime.
 CONTAINERS = ("apptainer", "container_images", "container_jobs", "container_rights")
 
@@ -62,7 +69,7 @@ class Lane:
     teardown: Sequence[str] = ()  # ends what setup started
     python: Path = Path(sys.executable)
     environment: Mapping[str, str] = field(default_factory=dict)
-    seconds: int = 1800  # after that the lane is ended, and failed
+    seconds: int = 2700  # after that the lane is ended, and failed
 
 
 @dataclass(frozen=True)
@@ -154,16 +161,45 @@ LANES = (
     ),
     Lane(
         "slurm",
-        within("tests/real/test_slurm.py"),
+        within("tests/real/test_slurm.py", "tests/real/test_slurm_element.py"),
         setup=("tests/real/slurm.sh", "start"),
         teardown=("tests/real/slurm.sh", "stop"),
         environment={"PILOTAGE_SLURM_USER": "pilotage-test"},
+    ),
+    Lane(
+        "slurm-accounting",
+        within("tests/real/test_slurm_accounting.py"),
+        default=False,
+        setup=("tests/real/slurm.sh", "start"),
+        teardown=("tests/real/slurm.sh", "stop"),
+        environment={"PILOTAGE_SLURM_ACCOUNTING": "here", "SLURM_ACCOUNTING": "1", **SLURM_APART},
+    ),
+    Lane(
+        "condor",
+        within("tests/real/test_condor_element.py"),
+        setup=("tests/real/condor.sh", "start"),
+        teardown=("tests/real/condor.sh", "stop"),
+        environment={"PILOTAGE_CONDOR": "/var/tmp/pilotage-testbeds/condor/bin"},
+    ),
+    Lane(
+        "ssh",
+        within("tests/real/test_ssh_element.py"),
+        setup=("tests/real/ssh.sh", "start"),
+        teardown=("tests/real/ssh.sh", "stop"),
+        environment={"PILOTAGE_SSH_USER": "pilotage-test"},
     ),
     Lane(
         "apptainer",
         within(*(f"tests/real/test_{name}.py" for name in CONTAINERS)),
         setup=("tests/real/apptainer.sh",),
         environment={"PILOTAGE_APPTAINER": str(STATE / "apptainer")},
+    ),
+    Lane(
+        "cloudinit",
+        within("tests/real/test_cloudinit.py"),
+        default=False,
+        setup=("tests/real/cloudinit.sh",),
+        environment={"PILOTAGE_CLOUDINIT": "/var/tmp/pilotage-testbeds/cloudinit/root-bookworm"},
     ),
     *(
         Lane(
@@ -173,6 +209,27 @@ LANES = (
             teardown=(f"tests/real/{name}.sh", "stop"),
         )
         for name in ("xrootd", "s3")
+    ),
+    *(
+        Lane(
+            name,
+            within(f"tests/real/test_{name}_element.py"),
+            default=False,
+            setup=(f"tests/real/{name}.sh", "start"),
+            teardown=(f"tests/real/{name}.sh", "stop"),
+            environment=environment,
+        )
+        for name, environment in (
+            (
+                "arc",
+                {
+                    "PILOTAGE_ARC_URL": "https://localhost:28443/arex",
+                    "PILOTAGE_ARC_PLACE": "/var/tmp/pilotage-testbeds/arc",
+                },
+            ),
+            ("gridengine", {"PILOTAGE_GRIDENGINE": "here"}),
+            ("oar", {"PILOTAGE_OAR_USER": "pilotage-test"}),
+        )
     ),
 )
 

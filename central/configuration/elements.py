@@ -6,6 +6,19 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class VaultName:
+    """The section ``[queues.credential]``: what of the vault the computing element is spoken to with."""
+
+    community: str
+    owner: str
+    name: str
+    kind: str  # x509-proxy or bearer
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.owner} ({self.community})"
+
+
+@dataclass(frozen=True)
 class Ssh:
     """The section ``[queues.ssh]``: a host that the batch system's programs are run on, and who we are there."""
 
@@ -15,6 +28,15 @@ class Ssh:
     key: str = ""  # file of the private key; empty: an agent, or the usual files
     known_hosts: str = ""  # file of host keys; empty: the user's own
     jump: str = ""  # USER@HOST:PORT of a host on the way
+
+
+@dataclass(frozen=True)
+class Schedd:
+    """The section ``[queues.schedd]``: another schedd of HTCondor than that of the host, as that of an HTCondor-CE."""
+
+    name: str = ""
+    pool: str = ""  # HOST:PORT of the collector that knows where it is; empty: the host's own
+    spool: bool = False  # it does not see the host's files: they are sent there, and what was printed is fetched
 
 
 @dataclass(frozen=True)
@@ -29,3 +51,22 @@ class Batch:
     programs: str = ""  # on the submit host: where the batch system's programs are; empty: on the search path
     environment: tuple[tuple[str, str], ...] = ()  # of these programs
     patience: float = 60.0  # seconds that one of them may take
+    parallel_environment: str = ""  # of Grid Engine, which keeps a pilot of several cores on one host
+    memory_resource: str = ""  # what Grid Engine's site calls the limit on memory of a slot; empty: h_vmem
+    gpu_resource: str = ""  # what Grid Engine's or OAR's site calls GPUs; empty: gpu
+
+
+@dataclass(frozen=True)
+class Arc:
+    """The section ``[queues.arc]``: an ARC computing element, and who we are there."""
+
+    url: str  # https://HOST:PORT/arex
+    queue: str = ""  # empty: ARC chooses
+    ca: str = ""  # file of certificates, or folder as in /etc/grid-security/certificates; empty: the system's
+    proxy: str = ""  # file of an X.509 proxy, or of a certificate with its key; 0600
+    token: str = ""  # file of a bearer token; 0600. One of the two, or a credential of the vault
+    delegate: bool = True  # where we have a proxy: jobs get one that is signed with it, and renewed
+    runtime_environments: tuple[str, ...] = ()
+    whole_node: bool = False
+    prefix: str = ""  # of the names of jobs; empty: of this queue and this central
+    patience: float = 60.0  # seconds that one request may take

@@ -1,20 +1,43 @@
-"""The sections ``[queues.ssh]`` and ``[queues.batch]``: how a queue's computing element is reached and spoken to."""
+"""The sections of a queue that say how its computing element is reached and spoken to: ssh, batch, arc and the like."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from central.configuration import settings_fields as read
-from central.configuration.elements import Batch, Ssh
+from central.configuration.elements import Arc, Batch, Schedd, Ssh, VaultName
+from pilot.errors import InvalidInput
 from pilot.fields import Fields, strings
 
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._:-]{0,253})")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,99}")
 _JUMP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9_][A-Za-z0-9._-]*(?::[0-9]{1,5})?")
+_COLLECTOR = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(?::[0-9]{1,5})?")
 #: A word of a batch system, as a partition or an account.
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.,:@/+=-]{0,199}")
+#: A name that an administrator gave, as of a resource.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+#: Where ARC's interface is.
+_HTTPS = re.compile(r"https://[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,200})?")
 #: Paths that stand in scripts and lists of several systems: what none of them gives a meaning to.
 _PATH = re.compile(r"/[A-Za-z0-9_./+@~-]{0,1000}")
+
+
+def credential(fields: Fields, communities: Sequence[str]) -> VaultName | None:
+    """None where the section is absent."""
+    if not fields.left:
+        return None
+    found = VaultName(
+        community=read.name(fields, "community"),
+        owner=read.name(fields, "owner"),
+        name=read.name(fields, "name"),
+        kind=fields.text("kind", "x509-proxy", choices=("x509-proxy", "bearer")) or "",
+    )
+    if found.community not in communities:
+        fields.problem("community", f"expected a declared community, got {found.community!r}")
+    fields.finish()
+    return found
 
 
 def ssh(fields: Fields) -> Ssh | None:
@@ -46,7 +69,48 @@ def batch(fields: Fields) -> Batch:
         programs=_path(fields, "programs"),
         environment=read.environment(fields.section("environment")),
         patience=read.seconds(fields, "patience", default.patience),
+        parallel_environment=_matching(fields, "parallel_environment", _NAME, "a parallel environment's name"),
+        memory_resource=_matching(fields, "memory_resource", _NAME, "a resource's name"),
+        gpu_resource=_matching(fields, "gpu_resource", _NAME, "a resource's name"),
     )
+    fields.finish()
+    return found
+
+
+def schedd(fields: Fields) -> Schedd:
+    default = Schedd()
+    found = Schedd(
+        name=_matching(fields, "name", _WORD, "a schedd's name"),
+        pool=_matching(fields, "pool", _COLLECTOR, "HOST[:PORT] of a collector"),
+        spool=read.flag(fields, "spool", default.spool),
+    )
+    if (found.pool or found.spool) and not found.name:
+        fields.problem("name", "expected the schedd that this is about")
+    fields.finish()
+    return found
+
+
+def arc(fields: Fields) -> Arc | None:
+    """None where the section is absent."""
+    if not fields.left:
+        return None
+    default = Arc("")
+    found = Arc(
+        url=_matching(fields, "url", _HTTPS, "https://HOST[:PORT]/arex"),
+        queue=_matching(fields, "queue", _WORD, "a queue's name"),
+        ca=_path(fields, "ca"),
+        proxy=_path(fields, "proxy"),
+        token=_path(fields, "token"),
+        delegate=read.flag(fields, "delegate", default.delegate),
+        runtime_environments=strings(fields, "runtime_environments", most=20, each=_runtime_environment),
+        whole_node=read.flag(fields, "whole_node", default.whole_node),
+        prefix=_matching(fields, "prefix", _NAME, "what names of jobs begin with"),
+        patience=read.seconds(fields, "patience", default.patience),
+    )
+    if not found.url:
+        fields.problem("url", "expected where ARC's interface is, https://HOST[:PORT]/arex")
+    if found.proxy and found.token:
+        fields.problem("token", "expected one of proxy and token, got both")
     fields.finish()
     return found
 
@@ -65,6 +129,12 @@ def _path(fields: Fields, key: str) -> str:
         fields.problem(key, f"expected an absolute path of letters, digits and ._/+@~-, got {value!r}")
         return ""
     return value.rstrip("/") or value
+
+
+def _runtime_environment(text: str, where: str) -> str:
+    if not _WORD.fullmatch(text):
+        raise InvalidInput(where, f"expected a runtime environment's name, as ENV/PROXY, got {text!r}")
+    return text
 
 
 def _printable(text: str, where: str) -> str:

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from central.elements.host import MOST_PRINTED, PATIENCE, Ran
+from central.elements.host import PATIENCE, Ran, bounded
 from central.elements.port import ComputingError, Trouble
 
 #: What programs inherit; of the central's environment everything else stays here.
@@ -29,7 +29,7 @@ class Here:
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 cwd="/",
@@ -41,32 +41,24 @@ class Here:
         try:
             async with asyncio.timeout(self.patience):
                 output, errors, _ = await asyncio.gather(
-                    _read(process.stdout), _read(process.stderr), _write(process.stdin, stdin)
+                    bounded(process.stdout), bounded(process.stderr), _write(process.stdin, stdin)
                 )
                 code = await process.wait()
-        except TimeoutError:
-            raise ComputingError(
-                f"{argv[0]} did not end within {self.patience:g} s on this host", Trouble.UNREACHABLE
-            ) from None
-        finally:
+        except BaseException as error:
             await _end(process)
+            if isinstance(error, TimeoutError):
+                raise ComputingError(
+                    f"{argv[0]} did not end within {self.patience:g} s on this host", Trouble.UNREACHABLE
+                ) from None
+            raise
         return Ran(code, output, errors)
 
     async def close(self) -> None:
         pass
 
 
-async def _read(stream: asyncio.StreamReader | None) -> bytes:
-    content = bytearray()
-    while stream and (block := await stream.read(65_536)):
-        content += block
-        if len(content) > MOST_PRINTED:
-            raise ComputingError(f"a program printed more than {MOST_PRINTED} bytes", Trouble.UNREACHABLE)
-    return bytes(content)
-
-
 async def _write(stream: asyncio.StreamWriter | None, content: bytes) -> None:
-    if not stream:
+    if not stream or stream.is_closing():  # it has ended already
         return
     with suppress(BrokenPipeError, ConnectionResetError):  # it did not want to hear; its code says the rest
         stream.write(content)
@@ -75,8 +67,9 @@ async def _write(stream: asyncio.StreamWriter | None, content: bytes) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Nothing that it started stays, however this ended."""
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
+    """Nothing that it started stays, even where it has ended itself."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    # What has left its group may hold its pipes, for as long as it lives; there is no public way to let go of these.
+    process._transport.close()  # type: ignore[attr-defined]

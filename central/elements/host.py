@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from central.elements.port import ComputingError, Trouble
+
 #: Bytes that a program may print; more is an answer that cannot be used.
 MOST_PRINTED = 256 * 1024 * 1024
 #: Seconds that a program may take.
@@ -39,3 +41,19 @@ class Host(Protocol):
         credential when the host does not let us in, or is not the one that we know by that name."""
 
     async def close(self) -> None: ...
+
+
+class Readable(Protocol):
+    """What a program prints, as it comes; nothing at its end."""
+
+    async def read(self, n: int = -1, /) -> bytes: ...
+
+
+async def bounded(stream: Readable | None) -> bytes:
+    """All that a program prints. Raises `ComputingError` where that is too much."""
+    content = bytearray()
+    while stream and (block := await stream.read(65_536)):
+        content += block
+        if len(content) > MOST_PRINTED:
+            raise ComputingError(f"a program printed more than {MOST_PRINTED} bytes", Trouble.UNREACHABLE)
+    return bytes(content)

@@ -12,14 +12,19 @@ from central.elements.system import Call
 
 #: What tells a pilot apart, as directors make it.
 STAMP = re.compile(r"[0-9a-f]{32}")
+_CODE = re.compile(r"[0-9]{1,5}")
 #: Bytes of output handed out.
 OUTPUT_BOUND = 1024 * 1024
 
-# $1 is the folder in each. Nothing else of ours is in these words.
+#: What a list begins with: a login may print what it likes before that.
+HEAD = "folders of pilots:"
+
+# $1 is the folder in each. Nothing else of ours is in these words. What jobs may write is read where it is small.
 _FILL = 'umask 077 && mkdir -p "$1" && exec tar -x -p -f - -C "$1"'
 _LIST = (
-    'cd "$1" 2>/dev/null || exit 0; ls || exit 1; echo;'
-    ' find . -mindepth 2 -maxdepth 2 -name exit -type f -exec grep -H "" {} +; exit 0'
+    f'echo "{HEAD}"; '
+    'cd "$1" || { [ ! -d "$1" ]; exit; }; ls || exit; echo;'
+    ' find . -mindepth 2 -maxdepth 2 -name exit -type f -size -2 -exec grep -H "" {} +; exit 0'
 )
 _TAIL = f'[ -f "$1/output" ] || exit 0; exec tail -c {OUTPUT_BOUND} "$1/output"'
 
@@ -48,6 +53,7 @@ def list_all(folder: str) -> Call:
 def listed(output: bytes) -> Mapping[str, int | None]:
     """stamp → exit code of each folder, None for a wrapper that has left none. Raises `ComputingError`."""
     lines = output.decode("utf-8", "replace").split("\n")
+    lines = lines[lines.index(HEAD) + 1 :] if HEAD in lines else ["no list"]
     if lines == [""]:  # there is no folder yet
         return {}
     if "" not in lines[:-1]:
@@ -57,7 +63,7 @@ def listed(output: bytes) -> Mapping[str, int | None]:
     for line in lines[end + 1 :]:
         path, _, code = line.partition(":")
         stamp = path.removeprefix("./").partition("/")[0]
-        if stamp in found and code.strip().isdigit():
+        if stamp in found and _CODE.fullmatch(code):
             found[stamp] = int(code)
     return found
 

@@ -51,6 +51,7 @@ class Request:
 
     cores: int = 1
     memory: int | None = None  # of all cores together
+    disk: int | None = None  # likewise; only some systems share it out
     gpus: int = 0
     wall_time: int | None = None
     whole_node: bool = False  # `cores` is then what such a node has, for those that must be told

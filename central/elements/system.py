@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Request
@@ -16,10 +16,14 @@ from central.elements.port import ComputingError, Listed, Request
 
 @dataclass(frozen=True)
 class Call:
-    """A program to run. Its first word is looked for where the settings say."""
+    """A program to run. Its first word is looked for where the settings say.
+
+    `environment` is the program's own beside that of its host: what a submit program is to pass on to jobs by name.
+    """
 
     argv: tuple[str, ...]
     stdin: bytes = b""
+    environment: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,12 @@ class Door:
     account: str = ""  # or project
     extra: tuple[str, ...] = ()  # further arguments of its submit program (HTCondor: further lines)
     environment: tuple[tuple[str, str], ...] = ()  # of each pilot
+    parallel_environment: str = ""  # of Grid Engine
+    memory_resource: str = ""  # what a site calls it, where sites differ; empty: as usual
+    gpu_resource: str = ""  # likewise
+    schedd: str = ""  # of HTCondor, and the pool that knows where it is; empty: that of the host
+    pool: str = ""
+    spool: bool = False  # the schedd does not see the host's files: they are sent there, and fetched
 
 
 @dataclass(frozen=True)
@@ -83,3 +93,14 @@ class BatchSystem(Protocol):
 
     def forget(self, reference: str) -> Call | None:
         """How an ended job is taken off the system's list; None where that goes by itself."""
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """What a batch system has in addition whose list does not say how a job ended, but that keeps it elsewhere."""
+
+    def past(self, stamp: str) -> Call:
+        """How it is asked what became of a pilot that has left no exit code."""
+
+    def recalled(self, stamp: str, ran: Ran) -> Listed | None:
+        """The job that ended, from the answer; None where there is none."""

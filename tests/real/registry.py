@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ class Registry:
     """What it has, and how often a blob was asked for."""
 
     port: int = 0
+    host: str = "127.0.0.1"
     blobs: dict[str, bytes] = field(default_factory=dict)
     manifests: dict[str, bytes] = field(default_factory=dict)
     served: int = 0
@@ -37,7 +39,7 @@ class Registry:
         }
         text = json.dumps(manifest).encode()
         self.manifests["latest"] = self.manifests[_digest(text)] = text
-        return f"oras://127.0.0.1:{self.port}/{name}:latest"
+        return f"oras://{self.host}:{self.port}/{name}:latest"
 
     def _blob(self, content: bytes, kind: str) -> dict[str, Any]:
         self.blobs[_digest(content)] = content
@@ -45,9 +47,9 @@ class Registry:
 
 
 @contextmanager
-def registry() -> Iterator[Registry]:
-    """A running one."""
-    about = Registry()
+def registry(host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Registry]:
+    """A running one; `host` is what it is called."""
+    about = Registry(host=host)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -78,7 +80,7 @@ def registry() -> Iterator[Registry]:
         def log_message(self, format: str, *args: object) -> None: ...
 
     stopped = threading.Event()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = _server(Handler, tls)
     about.port = server.server_address[1]
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -87,6 +89,13 @@ def registry() -> Iterator[Registry]:
         stopped.set()
         server.shutdown()
         server.server_close()
+
+
+def _server(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None) -> ThreadingHTTPServer:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    return server
 
 
 def _digest(content: bytes) -> str:

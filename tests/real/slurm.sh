@@ -1,20 +1,25 @@
 #!/bin/sh
-# A real Slurm on this machine: one node, its own munge key and socket, nothing in /etc, nothing started at boot.
+# A real Slurm on this machine: its own munge key and socket, nothing in /etc, nothing started at boot.
 #
 #   tests/real/slurm.sh start    installs what is missing (Debian's packages), starts, waits until the node is idle
 #   tests/real/slurm.sh stop     ends every process that it started
 #   tests/real/slurm.sh env      prints what clients need: eval "$(tests/real/slurm.sh env)"
 #
 # SLURM_CONFINE=0 leaves jobs unconfined, as many clusters do; else cores and memory are held by cgroups (version 1).
-# SLURM_CPUS and SLURM_MEMORY (MiB) say what the node claims to have. Two GPUs are declared that do not exist: enough to
-# see what Slurm tells its jobs. Needs root. The last line says what is lacking, and the exit code is then 1.
+# SLURM_NODES nodes run here, 1 by default; with several use SLURM_CONFINE=0. SLURM_CPUS and SLURM_MEMORY (MiB) say what
+# each claims to have. Two GPUs are declared that do not exist: enough to see what Slurm tells its jobs.
+# SLURM_ACCOUNTING=1 adds slurmdbd over a MariaDB of its own; SLURM_FORGETS is after how many seconds the controller
+# forgets a job that ended. Needs root. The last line says what is lacking, and the exit code is then 1.
 set -u
 
 place=${SLURM_PLACE:-/var/tmp/pilotage-testbeds/slurm}
 port=${SLURM_PORT:-26817}
+nodes=${SLURM_NODES:-1}
 cpus=${SLURM_CPUS:-$(nproc)}
 memory=${SLURM_MEMORY:-2000}
 user=${SLURM_USER_OF_JOBS:-pilotage-test}
+accounting=${SLURM_ACCOUNTING:-0}
+forgets=${SLURM_FORGETS:-300}
 export SLURM_CONF="$place/etc/slurm.conf" DEBIAN_FRONTEND=noninteractive
 
 lacks() { echo "$*"; exit 1; }
@@ -40,7 +45,9 @@ end_by_pidfile() {
 
 install_packages() {
     missing=
-    for package in slurm-wlm munge; do
+    wanted="slurm-wlm munge"
+    [ "$accounting" = 1 ] && wanted="$wanted slurmdbd mariadb-server"
+    for package in $wanted; do
         dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     [ -z "$missing" ] && return
@@ -87,11 +94,11 @@ AuthType=auth/munge
 AuthInfo=socket=$place/munge/munge.sock
 CryptoType=crypto/munge
 StateSaveLocation=$place/state
-SlurmdSpoolDir=$place/spool
+SlurmdSpoolDir=$place/spool/%n
 SlurmctldPidFile=$place/run/slurmctld.pid
-SlurmdPidFile=$place/run/slurmd.pid
+SlurmdPidFile=$place/run/slurmd-%n.pid
 SlurmctldLogFile=$place/log/slurmctld.log
-SlurmdLogFile=$place/log/slurmd.log
+SlurmdLogFile=$place/log/slurmd-%n.log
 ProctrackType=$track
 TaskPlugin=$task
 JobAcctGatherType=jobacct_gather/none
@@ -105,14 +112,70 @@ ReturnToService=2
 MpiDefault=none
 MailProg=/bin/true
 KillWait=5
-MinJobAge=300
+MinJobAge=$forgets
 GresTypes=gpu
-AccountingStorageType=accounting_storage/none
-NodeName=n1 NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + 10)) CPUs=$cpus RealMemory=$memory Gres=gpu:pretended:2 State=UNKNOWN
-PartitionName=main Nodes=n1 Default=YES MaxTime=2:00:00 DefaultTime=10 State=UP
-PartitionName=endless Nodes=n1 MaxTime=UNLIMITED DefaultTime=UNLIMITED State=UP
+$(configure_accounting)
+NodeName=n[1-$nodes] NodeHostname=$host NodeAddr=127.0.0.1 Port=[$((port + 10))-$((port + 9 + nodes))] CPUs=$cpus RealMemory=$memory Gres=gpu:pretended:2 State=UNKNOWN
+PartitionName=main Nodes=ALL Default=YES MaxTime=2:00:00 DefaultTime=10 State=UP
+PartitionName=endless Nodes=ALL MaxTime=UNLIMITED DefaultTime=UNLIMITED State=UP
 END
 }
+
+configure_accounting() {
+    [ "$accounting" = 1 ] || { echo AccountingStorageType=accounting_storage/none; return; }
+    printf '%s\n' AccountingStorageType=accounting_storage/slurmdbd AccountingStorageHost=127.0.0.1 \
+        AccountingStoragePort=$((port + 2)) "AccountingStoragePass=$place/munge/munge.sock" \
+        AccountingStorageEnforce=associations,limits,qos
+    cat >"$place/etc/slurmdbd.conf" <<END
+DbdHost=$host
+DbdAddr=127.0.0.1
+DbdPort=$((port + 2))
+SlurmUser=root
+AuthType=auth/munge
+AuthInfo=socket=$place/munge/munge.sock
+PidFile=$place/run/slurmdbd.pid
+LogFile=$place/log/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm_acct_db
+END
+    chmod 600 "$place/etc/slurmdbd.conf"
+}
+
+# --- Daemons ----------------------------------------------------------------------------------------------------------
+
+sql() { mariadb --no-defaults -S "$place/sql/database.sock" -uroot "$@"; }
+
+start_accounting() { # no address: only who is on this machine, through a socket
+    if [ ! -d "$place/database/mysql" ]; then
+        mkdir -p "$place/database" && chown mysql: "$place/database"
+        mariadb-install-db --no-defaults --user=mysql --datadir="$place/database" --skip-test-db \
+            --auth-root-authentication-method=normal >"$place/log/database.log" 2>&1 || lacks "a MariaDB that can be made"
+    fi
+    mkdir -p "$place/sql" && chown mysql: "$place/sql"
+    setsid mariadbd --no-defaults --user=mysql --datadir="$place/database" --socket="$place/sql/database.sock" \
+        --skip-networking --pid-file="$place/sql/database.pid" >>"$place/log/database.log" 2>&1 </dev/null &
+    wait_for 60 mariadb-admin --no-defaults -S "$place/sql/database.sock" -uroot ping ||
+        lacks "a MariaDB that starts: $(tail -n 1 "$place/log/database.log")"
+    sql -e "create user if not exists slurm@localhost identified by 'slurm';
+        grant all on slurm_acct_db.* to slurm@localhost" || lacks "a database for slurmdbd"
+    MYSQL_UNIX_PORT="$place/sql/database.sock" slurmdbd || lacks "a slurmdbd that starts"
+    wait_for 60 sacctmgr -n -i show cluster || lacks "a slurmdbd that answers: $(tail -n 1 "$place/log/slurmdbd.log")"
+    sacctmgr -n show cluster pilotage | grep -q pilotage || sacctmgr -Q -i add cluster pilotage
+    sacctmgr -n show account physics | grep -q physics || sacctmgr -Q -i add account physics
+    sacctmgr -n show user "$user" | grep -q "$user" || sacctmgr -Q -i add user "$user" account=physics
+}
+
+start_nodes() {
+    for node in $(seq "$nodes"); do
+        mkdir -p "$place/spool/n$node"
+        slurmd -N "n$node" || lacks "a slurmd that starts: $(tail -n 1 "$place/log/slurmd-n$node.log")"
+    done
+}
+
+ready_nodes() { [ "$(sinfo -h -N -p main -o %T | grep -cE '^(idle|mixed|allocated)$')" -ge "$nodes" ]; }
 
 # --- Verbs ------------------------------------------------------------------------------------------------------------
 
@@ -125,17 +188,21 @@ start() {
     setpriv --reuid=munge --regid=munge --init-groups munged --force --key-file="$place/etc/munge.key" \
         --socket="$place/munge/munge.sock" --pid-file="$place/munge/munged.pid" \
         --log-file="$place/munge/munged.log" --seed-file="$place/munge/munged.seed" || lacks "a munged that starts"
+    [ "$accounting" = 0 ] || start_accounting
     slurmctld || lacks "a slurmctld that starts: $(tail -n 1 "$place/log/slurmctld.log")"
-    slurmd -N n1 || lacks "a slurmd that starts: $(tail -n 1 "$place/log/slurmd.log")"
-    wait_for 30 sh -c 'sinfo -h -o %T | grep -qE "^(idle|mixed|allocated)$"' ||
-        lacks "a Slurm whose node is ready: $(tail -n 1 "$place/log/slurmd.log")"
-    echo "Slurm $(slurmd -V | cut -d ' ' -f 2): $cpus CPUs, $task"
+    start_nodes
+    end=$(($(date +%s) + 30))
+    until ready_nodes; do
+        [ "$(date +%s)" -lt "$end" ] || lacks "a Slurm whose nodes are ready: $(tail -n 1 "$place/log/slurmctld.log")"
+        sleep 0.2
+    done
+    echo "Slurm $(slurmd -V | cut -d ' ' -f 2): $nodes x $cpus CPUs, $task"
 }
 
 stop() {
     [ -s "$place/run/slurmctld.pid" ] && timeout 5 scancel --state=running,pending 2>/dev/null
-    end_by_pidfile "$place/run/slurmd.pid"
-    end_by_pidfile "$place/run/slurmctld.pid"
+    for file in "$place"/run/slurmd-*.pid "$place/run/slurmd.pid"; do end_by_pidfile "$file"; done
+    for file in run/slurmctld run/slurmdbd sql/database; do end_by_pidfile "$place/$file.pid"; done
     end_by_pidfile "$place/munge/munged.pid"
     rm -f "$place/munge/munge.sock" "$place/munge/munge.sock.lock"
 }
@@ -144,5 +211,5 @@ case ${1:-} in
     start) start ;;
     stop) stop ;;
     env) echo "export SLURM_CONF=$SLURM_CONF" ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
 esac

@@ -18,6 +18,7 @@ from pilot.singularity.probe import Cannot, facts, here, try_out
 from pilot.singularity.runtime import Runtime
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench
+from tests.patience import PATIENCE
 from tests.pilot_fakes import make_lease, shell
 from tests.real.container_scene import APPTAINER, DIRECTORY, FILE, PATH, WHO, in_pilot, in_process, place_of
 
@@ -294,7 +295,7 @@ def test_a_kill_leaves_nothing(who: str, image: str) -> None:
 
     report, took, left = in_pilot(who, act)
     assert report.outcome is Outcome.KILLED, report
-    assert 0.9 < took < 10
+    assert 0.9 < took < 10 * PATIENCE
     assert left == []
 
 

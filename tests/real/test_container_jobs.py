@@ -12,7 +12,7 @@ import pytest
 from pilot.states import JobState, Outcome
 from tests.real.container_scene import APPTAINER, DIRECTORY, FILE, PATH, WHO, become, place_of
 from tests.real.registry import registry
-from tests.system import BUNDLE, Plan, running_system, wait_for
+from tests.system import BUNDLE, Plan, check_log, running_system, wait_for
 
 pytestmark = pytest.mark.real
 
@@ -102,7 +102,7 @@ def test_a_job_by_way_of_the_central(tmp_path: Path) -> None:
         [job] = submitted.ids
         client.wait([job], timeout=90)
         assert client.job(job).job.state is JobState.DONE, client.attempts(job)
-        assert client.logs(job) == b"the image\n/srv/home\n"
+        check_log(client, job, b"the image\n/srv/home\n")
         stamp = client.attempts(job)[-1].pilot
         # What was found comes with a heartbeat, and that may be after the end of so short a job.
         found = wait_for(lambda: client.pilot(stamp).facts.get("container", ""), 30, "what the pilot found", system.log)
@@ -148,7 +148,7 @@ bind = ["{tmp_path}/data:/data"]
         [job] = client.submit(document).ids
         client.wait([job], timeout=90)
         assert client.job(job).job.state is JobState.DONE, client.attempts(job)
-        assert client.logs(job) == b"the image\nbound\n"
+        check_log(client, job, b"the image\nbound\n")
         assert client.job(own).job.state is JobState.WAITING
         assert "container:apptainer" in client.explain_job(own).failures[0].asked
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pilot.states import JobState
-from tests.system import BUNDLE, TOP, Plan, running_system, wait_for
+from tests.system import BUNDLE, TOP, Plan, check_log, running_system, wait_for
 
 PYTHONS = [Path(path) for path in os.environ.get("PILOTAGE_NODE_PYTHONS", "").split(os.pathsep) if path]
 
@@ -36,7 +36,7 @@ def test_a_job_by_way_of_the_central(python: Path, tmp_path: Path) -> None:
         [job] = client.submit(document, base=tmp_path).ids
         client.wait([job], timeout=90)
         assert client.job(job).job.state is JobState.DONE
-        assert client.logs(job) == b"from home\n"
+        check_log(client, job, b"from home\n")
         client.fetch_outputs(job, tmp_path / "back")
         assert (tmp_path / "back" / "out.txt").read_text() == "from home\n"
         stamp = client.attempts(job)[-1].pilot

@@ -1,4 +1,4 @@
-"""OAR: a file with one line for each core, and the wall time in the environment. Written from documentation."""
+"""OAR: a file with one line for each core, and the wall time in the environment. Tested in jobs of a real OAR 2.5.9."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ def _cores(machine: Machine) -> Optional[Said]:
     for name in ("OAR_NODEFILE", "OAR_NODE_FILE", "OAR_RESOURCE_FILE", "OAR_FILE_NODES"):
         place = machine.environment.get(name)
         lines = (machine.read(place) or "").split() if place else []
-        here = sum(1 for line in lines if texts.same_host(line, machine.system.host))
+        # A name that OAR has for a node need not be the node's own; a single one can only be that of this node.
+        alone = len(set(lines)) == 1
+        here = sum(1 for line in lines if alone or texts.same_host(line, machine.system.host))
         if here:
             return Said(here, f"{SYSTEM}: {name}")
     return None

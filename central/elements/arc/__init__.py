@@ -1,0 +1,1 @@
+"""ARC computing elements, spoken to through their REST interface."""

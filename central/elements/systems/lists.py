@@ -1,0 +1,85 @@
+"""What the lists of batch systems have in common: stamps in names, one entry for each, numbers that may be missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from xml.etree import ElementTree
+
+from central.elements import places
+from central.elements.host import Ran
+from central.elements.port import ComputingError, Listed, Standing, Trouble
+
+#: Before the stamp in a job's name, which in some systems must not begin with a digit.
+PREFIX = "p"
+
+
+def name(stamp: str) -> str:
+    """What a pilot is called in a list."""
+    return PREFIX + stamp
+
+
+def stamp(text: object) -> str | None:
+    """The stamp in a job's name; None for a job that is no pilot of ours."""
+    found = text.removeprefix(PREFIX) if isinstance(text, str) else ""
+    return found if places.STAMP.fullmatch(found) else None
+
+
+def one_each(entries: Iterable[Listed]) -> Sequence[Listed]:
+    """One entry for each stamp: of several jobs, as after a repeated submission, one that is not over."""
+    found: dict[str, Listed] = {}
+    for entry in entries:
+        before = found.get(entry.stamp)
+        if before is None or before.standing is Standing.ENDED:
+            found[entry.stamp] = entry
+    return list(found.values())
+
+
+def answer(ran: Ran, program: str) -> bytes:
+    """What a program printed that must have succeeded. Raises `ComputingError`."""
+    if ran.code:
+        raise ComputingError(f"{program} failed with code {ran.code}: {ran.said}", Trouble.UNREACHABLE)
+    return ran.output
+
+
+def document(output: bytes, program: str) -> dict[str, object]:
+    """A JSON object that a program printed. Raises `ComputingError`."""
+    try:
+        found = json.loads(output.decode("utf-8", "replace"), strict=False)
+    except (ValueError, RecursionError) as error:
+        raise nonsense(output, program) from error
+    if not isinstance(found, dict):
+        raise nonsense(output, program)
+    return found
+
+
+def tree(output: bytes, program: str, root: str) -> ElementTree.Element:
+    """An XML document that a program printed, whose outermost element is `root`. Raises `ComputingError`."""
+    text = output.decode("utf-8", "replace")
+    if "<!" in text:  # declarations, with which a short text becomes a huge one: no batch system has any
+        raise nonsense(output, program)
+    try:
+        found = ElementTree.fromstring(text)  # noqa: S314 - see above
+    except ElementTree.ParseError as error:
+        raise nonsense(output, program) from error
+    if found.tag != root:
+        raise nonsense(output, program)
+    return found
+
+
+def nonsense(output: bytes, program: str) -> ComputingError:
+    """For an answer that cannot be understood."""
+    return ComputingError(f"{program} gave no list of jobs: {output[:200]!r}", Trouble.UNREACHABLE)
+
+
+def whole(value: object) -> int | None:
+    """A number, however it was written; None where it is none."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value).strip()
+    return int(text) if text.lstrip("-").isdecimal() and len(text) < 19 else None
+
+
+def exit_code(status: int) -> int:
+    """The exit code, or 128 + N for signal N, of a status as the system call `wait` gives it."""
+    return 128 + (status & 0x7F) if status & 0x7F else (status >> 8) & 0xFF
