@@ -5,6 +5,8 @@ from __future__ import annotations
 from bench import (
     containers,
     detection,
+    director_cycle,
+    director_simulation,
     heart,
     heartbeats,
     jobs,
@@ -48,5 +50,7 @@ for measurement in (
     heart,
     restart,
     waste,
+    director_cycle,
+    director_simulation,
 ):
     measurement.main()

@@ -1,69 +1,116 @@
-"""The directors of a central: one for each queue of its settings."""
+"""The directors of a central: one for each queue of the settings in force."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
 
 from central import aftermath
 from central.app import Central
 from central.configuration.expected import expected
-from central.configuration.settings import EXTERNAL, Queue
-from central.directors.control import Demand, Limits
-from central.directors.site import QueuePlan, SiteDirector
+from central.configuration.settings import EXTERNAL, CentralSettings, Queue
+from central.directors.board import Board, Wait
+from central.directors.control import Limits
+from central.directors.plan import QueuePlan
+from central.directors.site import SiteDirector
+from central.directors.starting import Origin, bootstrap, element, origin
+from central.directors.submitting import Submitting
+from central.directors.tidying import Tidying
+from central.directors.waiting import waits
 from central.duties import Cycle
-from central.elements.kinds import computing_element, interval, request
-from central.elements.port import ComputingElement
+from central.elements.kinds import interval, request
 from central.records import Ended, PilotRow
-from central.trust.seal import Ticket
+from central.several.gossip import Decided
 from pilot.errors import PilotageError
 from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState
-from wrappers.render import Bootstrap, render
+from wrappers.render import render
+
+log = logging.getLogger(__name__)
 
 #: What is led by one central at a time.
 DUTY = "central"
+#: The log stream of a pilot that has what the computing element kept of its output.
+STREAM = "ce"
+#: Different words of a computing element about waiting pilots that other centrals are told.
+MOST_WORDS = 10
 
 
-def directors(central: Central) -> tuple[SiteDirector, ...]:
-    """One for each queue. Raises `PilotageError` when there is nothing to start pilots from."""
-    queues = [queue for queue in central.settings.queues if queue.kind != EXTERNAL]
-    if not queues:
-        return ()
-    file = central.folder.pilot(central.settings.service)
-    try:
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError as error:
-        raise PilotageError(
-            f"{file}: the file that pilots are started from cannot be read ({error.strerror}); put it there with"
-            " `python -m central init --pilot PATH`"
-        ) from error
-    authority = central.folder.certificates(central.settings.service).authority_file.read_text(encoding="ascii")
-    return tuple(_director(central, queue, digest, authority) for queue in queues)
+class Directors:
+    """One director for each queue in force that gets pilots; they come and go with the queues."""
+
+    def __init__(self, central: Central) -> None:
+        self._central = central
+        self._settings: CentralSettings | None = None  # those that were seen last
+        self._origin: Origin | None = None
+        self._cycles: dict[str, tuple[Queue, Cycle]] = {}
+        self._board = Board()
+
+    def begin(self) -> None:
+        """Make those of the queues in the file. Raises `PilotageError` for one whose director cannot begin."""
+        for queue in self._central.settings.queues:
+            if queue.kind != EXTERNAL:
+                self._cycles[queue.name] = (queue, self._cycle(queue))
+
+    def cycles(self) -> Sequence[Cycle]:
+        """What the leader does for each queue, again and again, by the settings in force now."""
+        settings = self._central.settings
+        if settings is not self._settings:
+            self._settings = settings
+            self._cycles = dict(self._made(settings.queues))
+        return [cycle for _, cycle in self._cycles.values()]
+
+    def _made(self, queues: Sequence[Queue]) -> Iterator[tuple[str, tuple[Queue, Cycle]]]:
+        for queue in queues:
+            known = self._cycles.get(queue.name)
+            if queue.kind == EXTERNAL:
+                continue
+            if known and known[0] == queue:
+                yield queue.name, known
+                continue
+            try:
+                cycle = self._cycle(queue)
+            except Exception as problem:  # an adapter may be anybody's, and one queue is not to end the central
+                log.warning("The director of queue %s cannot begin: %s", queue.name, problem, exc_info=problem)
+                self._central.decided(queue.name, f"its director cannot begin: {problem}")
+            else:
+                yield queue.name, (queue, cycle)
+
+    def _cycle(self, queue: Queue) -> Cycle:
+        self._origin = self._origin or origin(self._central)
+        director = _director(self._central, queue, self._origin, self._board)
+
+        async def turn(epoch: int) -> None:
+            await director.cycle(epoch)
+            self._central.decided(queue.name, director.decision.why, _told(director))
+
+        return Cycle(f"the director of queue {queue.name}", interval(queue), turn, over=director.computing.close)
 
 
-def cycles(central: Central) -> tuple[Cycle, ...]:
-    """What the leader does for each queue, again and again."""
-    intervals = {queue.name: interval(queue) for queue in central.settings.queues}
-    return tuple(_cycle(central, director, intervals[director.plan.name]) for director in directors(central))
+def _told(director: SiteDirector) -> Decided:
+    """What a director has to say after a turn."""
+    decision = director.decision
+    return Decided(
+        director.plan.name,
+        decision.why,
+        decision.cause.value,
+        director.looked,
+        director.since,
+        decision.until,
+        director.waits[:MOST_WORDS],
+    )
 
 
-def _cycle(central: Central, director: SiteDirector, interval: float) -> Cycle:
-    async def turn(epoch: int) -> None:
-        await director.cycle(epoch)
-        central.decided(director.plan.name, director.decision.why)
+def _director(central: Central, queue: Queue, origin: Origin, board: Board) -> SiteDirector:
+    computing = element(central, queue)
 
-    return Cycle(f"the director of queue {director.plan.name}", interval, turn)
-
-
-def _director(central: Central, queue: Queue, digest: str, authority: str) -> SiteDirector:
-    computing = computing_element(queue, central.folder.pilots)
-
-    def demand() -> Demand:
-        return Demand(*central.dispatcher.queues.demand(expected(queue)))
+    async def waiting() -> Sequence[Wait]:
+        offer = expected(queue)
+        uses = await central.store.limits() if central.settings.limits else ()
+        return waits(central.dispatcher.queues.fitting(offer), offer, uses)
 
     def script(stamp: str) -> str:
-        return render(_bootstrap(central, queue, computing, stamp, digest, authority))
+        return render(bootstrap(central, queue, computing, stamp, origin))
 
     async def unfit() -> str:
         problems = await central.bundles.problems(queue)
@@ -73,16 +120,24 @@ def _director(central: Central, queue: Queue, digest: str, authority: str) -> Si
         aftermath.ended(central, row, ends)
         aftermath.gone(central, row, state, reason)
 
+    async def keep(stamp: str, output: bytes) -> None:
+        try:
+            await central.logs.append(stamp, STREAM, 0, output, True)
+        except (OSError, PilotageError) as error:
+            log.warning("What a pilot printed is not kept", extra={"fields": {"stamp": stamp, "error": error}})
+
+    plan = _plan(queue)
     return SiteDirector(
-        _plan(queue),
+        plan,
         central.store,
         computing,
-        duty=DUTY,
-        demand=demand,
+        Submitting(plan, central.store, computing, DUTY, script),
+        Tidying(plan, central.store, computing, over, keep),
+        board,
+        waiting=waiting,
         idle_cores=central.dispatcher.idle_cores,
         unfit=unfit,
-        script=script,
-        over=over,
+        rest=central.clock.sleep,
     )
 
 
@@ -101,38 +156,3 @@ def _plan(queue: Queue) -> QueuePlan:
 
 def _seconds(amount: Amount) -> float | None:
     return float(amount) if isinstance(amount, int) else None
-
-
-def _bootstrap(
-    central: Central, queue: Queue, computing: ComputingElement, stamp: str, digest: str, authority: str
-) -> Bootstrap:
-    url = central.settings.service.url
-    return Bootstrap(
-        stamp=stamp,
-        urls=[f"{url}/v1/pilot/{digest}"],
-        sha256=digest,
-        central=[url],
-        ticket=central.ring.seal(Ticket(stamp)),
-        secret_file=computing.secret_file(stamp),
-        site=queue.site,
-        queue=queue.name,
-        ca_pem=authority,
-        work_base=queue.work or computing.work_base(stamp) or "",
-        exit_file=computing.exit_file(stamp) or "",
-        settings={
-            "cores": queue.cores,
-            "agents": queue.agents,
-            "memory": queue.memory,
-            "disk": queue.disk,
-            "wall_time": queue.wall_time,
-            "tags": list(queue.tags),
-            "required_tags": list(queue.required_tags),
-            "communities": list(queue.communities),
-            "policy": queue.policy or None,
-            "drain_file": queue.drain_file or None,
-            "slot_users": queue.slot_users or None,
-            "resume": queue.resume,
-            "cache": queue.cache or None,
-            "reach": list(queue.reach),
-        },
-    )

@@ -1,27 +1,40 @@
 """How many pilots a queue should get now: a pure decision, with its reason as a sentence.
 
-Supply counts every pilot that may still turn up, unknown states included. Pilots that ended badly one after another
-(never called back, failed early, sent home by the site) slow the next submission down; when the pause is over a single
-pilot goes ahead as a probe, and its success opens the queue again. What an operator ordered is no bad end.
+Supply counts every pilot that may still turn up, unknown states included. Demand is what is left when the pilots on
+their way to other queues have taken theirs (`central/directors/board.py`). `central/directors/backoff.py` says whether
+the queue may be tried at all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from enum import StrEnum
 
-from pilot.catalogue import BackOff, entry
-from pilot.codes import of_pilot
-from pilot.states import SITE_DRAINS, PilotReason
-from pilot.units import show_duration
+from central.directors.backoff import Gate, Past, Way, way
 
-#: Seconds of pause after the first bad end; doubled with each further one, up to the cap.
-PAUSE = 10.0
-PAUSE_CAP = 1800.0
-#: The same where it will be so until a person has done something.
-LONG_PAUSE = 120.0
+#: Of the running pilots, the part whose worth of jobs they may take themselves before a new one is there: demand of no
+#: more than that is believed when it is seen twice.
+BAND = 0.05
+
+
+class Cause(StrEnum):
+    """What a decision comes from, in one word."""
+
+    NEW = "new"  # the director has not looked yet
+    CLOSED = "closed"  # paused or banned by a person, or its pilots could not run
+    NO_DEMAND = "no-demand"
+    ELSEWHERE = "elsewhere"  # pilots on their way to other queues will do
+    SLOTS = "slots"
+    COMING = "coming"
+    IDLE = "idle"
+    BRIEF = "brief"  # seen once, and little
+    BACK_OFF = "back-off"  # pilots ended badly
+    FULL = "full"  # and the next three: the computing element's trouble
+    CREDENTIAL = "credential"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    SENT = "sent"
 
 
 @dataclass(frozen=True)
@@ -30,6 +43,7 @@ class Demand:
 
     jobs: int
     cores: int
+    elsewhere: int = 0  # further jobs, for which pilots are on their way to other queues
 
 
 @dataclass(frozen=True)
@@ -51,79 +65,67 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class PilotEnd:
-    """How one pilot of the queue ended. `useful`: it had at least one job."""
-
-    ended: float  # seconds since the epoch
-    reason: PilotReason | None
-    useful: bool
-    message: str = ""  # a line that says more
-
-    @property
-    def bad(self) -> bool:
-        """Whether another would end likewise, as far as one knows."""
-        return self.back_off is not BackOff.NONE
-
-    @property
-    def back_off(self) -> BackOff:
-        """What the catalogue of errors says of it."""
-        found = entry(of_pilot(self.reason or PilotReason.GONE, self.message))
-        return (found and found.back_off) or BackOff.SLOW
-
-    @property
-    def site_drains(self) -> bool:
-        """Whether the site had it end, and not an order."""
-        return self.reason is PilotReason.DRAINED and self.message.startswith(SITE_DRAINS)
-
-
-@dataclass(frozen=True)
 class Decision:
     """So many pilots, and why not more."""
 
     pilots: int
     why: str
+    cause: Cause = Cause.SENT
+    until: float | None = None  # when a queue that is shut is tried again, in seconds since the epoch
+    need: int = 0  # pilots that would be wanted if nothing stood in the way
 
 
-def bad_ends(history: Sequence[PilotEnd]) -> Sequence[PilotEnd]:
-    """The pilots that ended badly since the last good one; `history` is newest first."""
-    return [end for end in takewhile(lambda end: not end.useful, history) if end.bad]
-
-
-def pause(bad: int, back_off: BackOff = BackOff.SLOW) -> float:
-    """Seconds to wait after that many bad ends in a row, the newest of that kind."""
-    first = LONG_PAUSE if back_off is BackOff.LONG else PAUSE
-    return min(first * 2 ** (bad - 1), PAUSE_CAP) if bad else 0.0
-
-
-def wanted(demand: Demand, supply: Supply, limits: Limits, history: Sequence[PilotEnd], now: float) -> Decision:
-    """Decide. `history` holds the queue's ended pilots, newest first; `now` is in seconds since the epoch."""
+def wanted(demand: Demand, supply: Supply, limits: Limits, past: Past, now: float) -> Decision:
+    """Decide, at a time in seconds since the epoch."""
     if not demand.jobs:
-        return Decision(0, "no waiting job fits this queue")
+        if demand.elsewhere:
+            waiting = _waiting(Demand(demand.elsewhere, 0))
+            return Decision(0, f"pilots on the way to other queues will do for {waiting}", Cause.ELSEWHERE)
+        return Decision(0, "no waiting job fits this queue", Cause.NO_DEMAND)
     room = limits.slots - supply.live
     if room <= 0:
-        return Decision(0, f"each of the queue's {_count(limits.slots, 'slot')} has a pilot")
+        return Decision(0, f"each of the queue's {_count(limits.slots, 'slot')} has a pilot", Cause.SLOTS)
     cores = max(1, limits.cores)
     open_cores = demand.cores - supply.idle_cores - supply.coming * cores
     if open_cores <= 0:
-        if supply.coming:
-            return Decision(0, f"{_count(supply.coming, 'pilot')} on the way will do for {_waiting(demand)}")
-        return Decision(0, f"the running pilots have {_count(supply.idle_cores, 'core')} free for {_waiting(demand)}")
-    bad = bad_ends(history)
-    remaining = bad[0].ended + pause(len(bad), bad[0].back_off) - now if bad else 0.0
-    if remaining > 0:
-        return Decision(0, f"{_told(bad)}; trying again in {show_duration(math.ceil(remaining))}")
-    if bad and supply.coming:
-        return Decision(0, f"{_told(bad)}; a single one is on its way as a probe")
+        return _enough(demand, supply)
+    found = way(past, now)
+    if found.gate is Gate.SHUT:
+        return Decision(0, found.why, _cause(found), found.until)
+    if found.gate is Gate.HALF and found.trouble is None and supply.coming:
+        return Decision(0, f"{found.why}; a single one is on its way as a probe", _cause(found))
     need = math.ceil(open_cores / cores)
-    count = min(need, room, limits.per_cycle)
-    if bad:
-        return Decision(min(count, 1), f"{_told(bad)}; one goes ahead as a probe")
-    if count < need:
+    sure = need if need > BAND * (supply.live - supply.coming) else min(need, past.need or 0)
+    if not sure:
+        return Decision(
+            0, f"the running pilots may take {_waiting(demand)} before another is there", Cause.BRIEF, need=need
+        )
+    if found.gate is Gate.HALF:
+        count = min(sure, room, limits.per_cycle, 1)
+        return Decision(count, f"{found.why}; one goes ahead as a probe", _cause(found), need=need)
+    return _sent(demand, sure, room, limits, need)
+
+
+def _sent(demand: Demand, sure: int, room: int, limits: Limits, need: int) -> Decision:
+    count = min(sure, room, limits.per_cycle)
+    if count < sure:
         most = limits.slots if room <= limits.per_cycle else limits.per_cycle
         bound = _count(most, "slot") if room <= limits.per_cycle else f"{_count(most, 'submission')} a cycle"
         allow = "allows" if most == 1 else "allow"
-        return Decision(count, f"{need} pilots would serve {_waiting(demand)}, {bound} {allow} {count}")
-    return Decision(count, f"{_count(count, 'pilot')} will serve {_waiting(demand)}")
+        return Decision(count, f"{sure} pilots would serve {_waiting(demand)}, {bound} {allow} {count}", need=need)
+    return Decision(count, f"{_count(count, 'pilot')} will serve {_waiting(demand)}", need=need)
+
+
+def _enough(demand: Demand, supply: Supply) -> Decision:
+    if supply.coming:
+        why = f"{_count(supply.coming, 'pilot')} on the way will do for {_waiting(demand)}"
+        return Decision(0, why, Cause.COMING)
+    why = f"the running pilots have {_count(supply.idle_cores, 'core')} free for {_waiting(demand)}"
+    return Decision(0, why, Cause.IDLE)
+
+
+def _cause(found: Way) -> Cause:
+    return Cause(found.trouble.value) if found.trouble else Cause.BACK_OFF
 
 
 def _count(number: int, noun: str) -> str:
@@ -132,15 +134,3 @@ def _count(number: int, noun: str) -> str:
 
 def _waiting(demand: Demand) -> str:
     return f"the {_count(demand.jobs, 'job')} that wait{'s' if demand.jobs == 1 else ''}"
-
-
-def _told(bad: Sequence[PilotEnd]) -> str:
-    """How they ended, in the words of the newest."""
-    newest = bad[0]
-    number = "pilot" if len(bad) == 1 else f"{len(bad)} pilots"
-    if newest.site_drains:
-        return f"{newest.message}: the last {number} ended without a job"
-    why = newest.message or (newest.reason.value if newest.reason else "no word")
-    if newest.reason and not why.startswith(newest.reason.value):
-        why = f"{newest.reason.value}: {why}"
-    return f"the last {number} ended badly ({why})"

@@ -24,10 +24,11 @@ class Step(Enum):
 
     NOTHING = "nothing"
     ADOPT = "adopt"  # it was taken, the answer was lost
-    RESUBMIT = "resubmit"  # it was not taken: once more, with a new secret
+    RESUBMIT = "resubmit"  # it was not taken: once more, with a new secret, when a pilot is wanted
     END = "end"  # close it with the state and reason given
     CANCEL = "cancel"  # end it at the computing element
-    FORGET = "forget"  # it is over: remove what is kept of it there
+    FORGET = "forget"  # it is over: fetch what it printed, and remove what is kept of it there
+    LEAVE = "leave"  # the same, but what it could not deliver is still there, and stays for a person
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,19 @@ class Action:
 NOTHING = Action(Step.NOTHING)
 
 
-def follow(row: PilotRow | None, listed: Listed | None, now: float, lag: float) -> Action:
+def follow(
+    row: PilotRow | None, listed: Listed | None, now: float, lag: float, handed_over: float | None = None
+) -> Action:
     """Decide on one pilot. `row` is None for a submission of ours that nobody knows, `listed` when the computing
-    element's list does not have it; `lag` is how late that list may be, in seconds."""
+    element's list does not have it; `lag` is how late that list may be, in seconds, and `handed_over` when the pilot
+    may have been submitted last (None: when it was written down)."""
     if row is None:
         return Action(Step.CANCEL if listed and listed.standing is not Standing.ENDED else Step.FORGET)
     if row.state not in LIVE_PILOT:
-        return _over(listed)
+        return _over(row, listed, now)
     standing = listed.standing if listed else None
     if row.state in (PilotState.PLANNED, PilotState.SUBMITTING):
-        if listed:
-            return Action(Step.ADOPT)
-        return Action(Step.RESUBMIT) if now - row.created >= lag else NOTHING
+        return _under_way(row, listed, now, lag, row.created if handed_over is None else handed_over)
     if row.ends is not None and now > row.ends + LIFE_GRACE and standing is Standing.RUNNING:
         return Action(Step.CANCEL)
     if row.state is PilotState.SUBMITTED:
@@ -64,13 +66,25 @@ def follow(row: PilotRow | None, listed: Listed | None, now: float, lag: float) 
     return NOTHING
 
 
-def _over(listed: Listed | None) -> Action:
+def _under_way(row: PilotRow, listed: Listed | None, now: float, lag: float, handed_over: float) -> Action:
+    if listed:
+        return Action(Step.ADOPT)
+    # One that is only planned was never handed over: the journal says so before that is done.
+    if row.state is not PilotState.PLANNED and now - handed_over < lag:
+        return NOTHING
+    if now > row.secret_expires:  # nobody wanted it for so long
+        return Action(Step.END, PilotState.CANCELLED, PilotReason.CANCELLED)
+    return Action(Step.RESUBMIT)
+
+
+def _over(row: PilotRow, listed: Listed | None, now: float) -> Action:
     if listed is None or listed.standing is Standing.UNKNOWN:
         return NOTHING
     if listed.standing is not Standing.ENDED:
-        return NOTHING  # it has said goodbye and is ending
-    # What it could not deliver is still in its spool: that is kept for a person.
-    return NOTHING if listed.exit_code == ExitCode.UNDELIVERED else Action(Step.FORGET)
+        # One that has said goodbye is ending. Others have turned up again after they were given up, and can do nothing.
+        grace = 0.0 if row.enrolled is None else LIFE_GRACE
+        return Action(Step.CANCEL) if now - (row.ended or row.created) > grace else NOTHING
+    return Action(Step.LEAVE if listed.exit_code == ExitCode.UNDELIVERED else Step.FORGET)
 
 
 def _never_called(row: PilotRow, standing: Standing | None, now: float) -> Action:

@@ -2,21 +2,26 @@
 
 Every cycle reads what is stored and what the computing element lists, so that a cycle of a central that has just
 started is the same as any other. External effects happen only while this central leads, and each submission is fenced
-by the leader's epoch in the store.
+by the leader's epoch in the store. What the computing element does not do is told in the decision, and the rest goes
+on. It is asked for one list a cycle, however many pilots there are.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from central.directors.control import Decision, Demand, Limits, PilotEnd, Supply, wanted
+from central.directors.backoff import Past, PilotEnd, Setback
+from central.directors.board import PROMISE, Board, Wait, demand
+from central.directors.control import Cause, Decision, Supply, wanted
 from central.directors.follow import Step, follow
-from central.elements.port import ComputingElement, ComputingError, Listed, Request, Submission
-from central.records import Ended, NewPilot, PilotRow
+from central.directors.plan import QueuePlan
+from central.directors.submitting import Handed, Submitting
+from central.directors.tidying import End, Tidying
+from central.elements.port import ComputingElement, ComputingError, Listed, Standing
+from central.records import PilotRow
 from central.store.port import Store
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
 
@@ -24,24 +29,36 @@ log = logging.getLogger(__name__)
 
 #: Ended pilots that the decision looks back on.
 HISTORY = 20
-#: Characters of a dead pilot's output kept as the reason.
-LAST_WORDS = 2000
-#: Characters of a pilot's message in a decision.
+#: Seconds until demand that may be brief is looked at again: pilots that run take what fits them in less.
+SECOND_LOOK = 3.0
+#: Characters of a pilot's message, and of the computing element's words, in a decision.
 ONE_LINE = 300
+#: Different words of the computing element about waiting pilots that are told.
+WORDS = 3
+_FINAL = sorted(set(PilotState) - LIVE_PILOT)
+#: What is listed twice counts as what goes on most.
+_WEIGHT = {Standing.RUNNING: 3, Standing.QUEUED: 2, Standing.UNKNOWN: 1, Standing.ENDED: 0}
 
 
-@dataclass(frozen=True)
-class QueuePlan:
-    """What a director must know of its queue. Seconds."""
+@dataclass
+class _Turn:
+    """What one cycle knows."""
 
-    name: str
-    site: str
-    communities: tuple[str, ...]
-    limits: Limits
-    request: Request  # of each pilot
-    lease: int
-    secret_ttl: float
-    life: float | None  # of a pilot
+    now: float
+    listed: dict[str, Listed]
+    live: list[PilotRow]
+    again: list[PilotRow] = field(default_factory=list)  # of these, those that the computing element does not have
+    cancelled: list[str] = field(default_factory=list)  # references
+    forgotten: list[Listed] = field(default_factory=list)
+    left: list[Listed] = field(default_factory=list)
+    foreign: list[Listed] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
+
+    @property
+    def supply(self) -> list[PilotRow]:
+        """The pilots that may still work as things are."""
+        again = {row.stamp for row in self.again}
+        return [row for row in self.live if row.stamp not in again]
 
 
 class SiteDirector:
@@ -52,140 +69,204 @@ class SiteDirector:
         plan: QueuePlan,
         store: Store,
         computing: ComputingElement,
+        submitting: Submitting,
+        tidying: Tidying,
+        board: Board,
         *,
-        duty: str,
-        demand: Callable[[], Demand],
+        waiting: Callable[[], Awaitable[Sequence[Wait]]],  # jobs that fit the queue
         idle_cores: Callable[[Sequence[str]], int],  # free on pilots with these stamps
-        unfit: Callable[[], Awaitable[str]],
-        script: Callable[[str], str],
-        over: Callable[[PilotRow, PilotState, PilotReason, Sequence[Ended]], None],
+        unfit: Callable[[], Awaitable[str]],  # why no pilot of this queue could run; empty: nothing is known against it
+        rest: Callable[[float], Awaitable[None]],  # for so many seconds
     ) -> None:
         self.plan = plan
         self.store = store
         self.computing = computing
-        self.duty = duty
-        self.demand = demand
+        self.submitting = submitting
+        self.tidying = tidying
+        self.board = board
+        self.waiting = waiting
         self.idle_cores = idle_cores
-        self.unfit = unfit  # why no pilot of this queue could run; empty: nothing is known against it
-        self.script = script  # stamp → the wrapper's text
-        self.over = over  # told of every pilot that the director closes
-        self.decision = Decision(0, "the director has not looked yet")
+        self.unfit = unfit
+        self.rest = rest
+        self.decision = Decision(0, "the director has not looked yet", Cause.NEW)
+        self.looked = 0.0  # when it decided last, in seconds since the epoch
+        self.since = 0.0  # since when that comes from the same cause
+        self.waits: tuple[tuple[str, int], ...] = ()  # what the computing element says of pilots that wait, how many
+        self._setback: Setback | None = None
+        self._wanting: float | None = None  # since when jobs that fit the queue have waited at each look
 
     async def cycle(self, epoch: int) -> None:
         """One turn: follow what is out, then submit what is missing. `epoch` is that of the leadership."""
         now = await self.store.now()
+        self.submitting.leads(epoch, now)
         try:
-            listed = {entry.stamp: entry for entry in await self.computing.listing()}
+            listed = _by_stamp(await self.computing.listing())
         except ComputingError as error:
-            self.decision = Decision(0, f"the computing element could not be asked: {error}")
+            self._held_up(error, now)
+            self._decide(
+                Decision(0, f"the computing element could not be asked: {error}", Cause(error.trouble.value)), now
+            )
             return
-        why = await self._closed()
-        live, _ = await self.store.pilots(None, states=sorted(LIVE_PILOT), queue=self.plan.name, limit=100_000)
-        for row in live:
-            await self._act(row, listed.get(row.stamp), epoch, now, bool(why))
-        await self._clear({row.stamp for row in live}, listed, now)
-        if why:
-            self.decision = Decision(0, why)
+        turn = _Turn(now, listed, list(await self.store.live_pilots(self.plan.name)))
+        closed = await self._closed()
+        await self._follow(turn)
+        self.waits = _waits(turn)
+        await self._tidy(turn)
+        await self._send_tests(turn)
+        if closed:
+            self._decide(Decision(0, closed, Cause.CLOSED), now)
         else:
-            await self._supply(epoch, now)
+            await self._supply(turn)
+            if self.decision.cause is Cause.BRIEF:
+                await self.rest(SECOND_LOOK)
+                turn.now = await self.store.now()
+                await self._supply(turn)
+
+    def _decide(self, decision: Decision, now: float) -> None:
+        if decision.cause is not self.decision.cause or not self.since:
+            self.since = now
+        self.decision, self.looked = decision, now
+
+    def _held_up(self, error: ComputingError, now: float) -> None:
+        words = " ".join(str(error).split())[:ONE_LINE]
+        before = self._setback
+        self._setback = before.again(error.trouble, words, now) if before else Setback(error.trouble, words, now)
 
     async def _closed(self) -> str:
         """Why nothing is to be submitted, whatever waits; empty: nothing speaks against it."""
-        paused = next((pause for pause in await self.store.pauses() if pause.queue == self.plan.name), None)
+        stops = (pause for pause in await self.store.pauses() if pause.stops(self.plan.name, self.plan.site))
+        paused = next(stops, None)
         return str(paused) if paused else await self.unfit()
 
-    async def _act(self, row: PilotRow, entry: Listed | None, epoch: int, now: float, closed: bool) -> None:
-        action = follow(row, entry, now, self.computing.lag)
-        if action.step is Step.ADOPT and entry:
-            await self.store.submitted(row.stamp, entry.reference)
-        elif action.step is Step.RESUBMIT and not closed:
-            await self._submit([row.stamp], epoch, fresh=False)
-        elif action.step is Step.CANCEL:
-            await self._cancel(row.reference or (entry.reference if entry else ""))
-        elif action.step is Step.END and action.state and action.reason:
-            await self._end(row, entry, action.state, action.reason)
-
-    async def _end(self, row: PilotRow, entry: Listed | None, state: PilotState, reason: PilotReason) -> None:
-        output = await self.computing.output(row.stamp, row.reference)
-        words = output.decode("utf-8", "replace").strip()[-LAST_WORDS:]
-        code = f"exit code {entry.exit_code}" if entry and entry.exit_code is not None else "no exit code"
-        message = f"{reason.value}, {code}; its last words: {words or 'none'}"
-        await self._close(row, state, reason, message)
-
-    async def _close(self, row: PilotRow, state: PilotState, reason: PilotReason, message: str) -> None:
-        log.warning("Pilot %s of queue %s is %s: %s", row.stamp, self.plan.name, state.value, message)
-        self.over(row, state, reason, await self.store.end_pilot(row.stamp, state, reason, message))
-
-    async def _clear(self, live: set[str], listed: dict[str, Listed], now: float) -> None:
-        """What the computing element has and no live pilot answers to: ended ones are forgotten, unknown ones ended."""
-        for stamp, entry in listed.items():
-            if stamp in live:
-                continue
-            row = await self._known(stamp)
-            action = follow(row, entry, now, self.computing.lag)
-            if action.step is Step.FORGET:
-                await self.computing.forget(stamp, entry.reference)
+    # -- pilots that are out ----------------------------------------------------------------------------------------
+    async def _follow(self, turn: _Turn) -> None:
+        """Act on what each pilot has become, and on what the computing element has that is no live pilot."""
+        for row in turn.live:
+            entry = turn.listed.get(row.stamp)
+            action = follow(row, entry, turn.now, self.computing.lag, self.submitting.handed_over(row))
+            if action.step is Step.ADOPT and entry:
+                await self.store.submitted(row.stamp, entry.reference)
+            elif action.step is Step.RESUBMIT:
+                turn.again.append(row)
             elif action.step is Step.CANCEL:
-                log.warning("pilot %s is at queue %s but not in the journal: it is ended", stamp, self.plan.name)
-                await self._cancel(entry.reference)
+                turn.cancelled.append(row.reference or (entry.reference if entry else ""))
+            elif action.step is Step.END and action.state and action.reason:
+                turn.ends.append(End(row, entry, action.state, action.reason))
+        others = turn.listed.keys() - {row.stamp for row in turn.live}
+        over = {end.row.stamp for end in await self.tidying.end(turn.ends)}
+        turn.live = [row for row in turn.live if row.stamp not in over]
+        known = {row.stamp: row for row in await self.store.find_pilots(sorted(others))} if others else {}
+        for stamp in sorted(others):
+            self._follow_other(known.get(stamp), turn.listed[stamp], turn)
 
-    async def _known(self, stamp: str) -> PilotRow | None:
-        rows = await self.store.find_pilots([stamp])
-        return rows[0] if rows else None
+    def _follow_other(self, row: PilotRow | None, entry: Listed, turn: _Turn) -> None:
+        step = follow(row, entry, turn.now, self.computing.lag).step
+        if step is Step.FORGET:
+            (turn.forgotten if row else turn.foreign).append(entry)
+        elif step is Step.LEAVE:
+            turn.left.append(entry)
+        elif step is Step.CANCEL:
+            why = f"{row.state.value} already" if row else "not in the journal"
+            log.warning("Pilot %s is at queue %s but %s: it is ended", entry.stamp, self.plan.name, why)
+            turn.cancelled.append(entry.reference)
 
-    async def _cancel(self, reference: str) -> None:
-        for failure in (await self.computing.cancel([reference])).values():
-            log.warning("queue %s: %s", self.plan.name, failure)
+    async def _tidy(self, turn: _Turn) -> None:
+        cancelled = [reference for reference in turn.cancelled if reference]
+        if cancelled:
+            try:
+                failures = await self.computing.cancel(cancelled)
+            except ComputingError as error:
+                failures = {"": error}
+            for failure in failures.values():
+                log.warning("queue %s: %s", self.plan.name, failure)
+        self.tidying.listed(turn.listed.keys())
+        await self.tidying.clear(turn.forgotten, turn.left, turn.foreign)
 
-    async def _supply(self, epoch: int, now: float) -> None:
-        live, _ = await self.store.pilots(None, states=sorted(LIVE_PILOT), queue=self.plan.name, limit=100_000)
-        final = sorted(set(PilotState) - LIVE_PILOT)
-        over, _ = await self.store.pilots(None, states=final, queue=self.plan.name, limit=HISTORY)
+    async def _send_tests(self, turn: _Turn) -> None:
+        """Hand over pilots that were asked for to see what becomes of them, and take no jobs: whatever waits, and also
+        while the queue is closed."""
+        tests = [row for row in turn.again if row.draining]
+        if tests:
+            turn.again = [row for row in turn.again if not row.draining]
+            await self._refused(await self.submitting.hand_over(tests, 0), turn)
+
+    # -- pilots that are missing ------------------------------------------------------------------------------------
+    async def _supply(self, turn: _Turn) -> None:
+        over, _ = await self.store.pilots(None, states=_FINAL, queue=self.plan.name, limit=HISTORY)
         history = sorted(map(_end_of, over), key=lambda end: end.ended, reverse=True)
-        coming = sum(row.enrolled is None for row in live)
-        running = [row.stamp for row in live if row.state is PilotState.RUNNING]
-        supply = Supply(len(live), coming, self.idle_cores(running))
-        self.decision = wanted(self.demand(), supply, self.plan.limits, history, now)
-        stamps = [secrets.token_hex(16) for _ in range(self.decision.pilots)]
-        if stamps:
-            log.info("queue %s: %s", self.plan.name, self.decision.why)
-            await self._submit(stamps, epoch, fresh=True)
+        waiting = await self.waiting()
+        # From here to what is written on the board there is no wait, so that two directors do not see the same jobs.
+        name, now = self.plan.name, turn.now
+        left = self.board.left(name, waiting, now)
+        self._wanting = (self._wanting or now) if waiting else None
+        supply, promised = self._supplied(turn.supply, now)
+        limits = self.plan.limits
+        good = max((row.enrolled for row in turn.live if row.leases and row.enrolled), default=None)
+        need = self.decision.need - self.decision.pilots if self.looked else None
+        past = Past(history, self._setback, good, self._wanting, need)
+        decision = wanted(demand(waiting, left), supply, limits, past, now)
+        self.board.write(name, left, promised + decision.pilots * limits.cores, now)
+        self._decide(self._worded(decision), now)
+        if decision.pilots:
+            log.info("queue %s: %s", name, decision.why)
+            taken = await self._submit(turn, decision.pilots)
+            self.board.write(name, left, promised + taken * limits.cores, now)
 
-    async def _submit(self, stamps: Sequence[str], epoch: int, *, fresh: bool) -> None:
-        """Journal, then submit. A stamp that was journalled before (`fresh` is false) gets a new secret."""
-        submissions: list[Submission] = []
-        for stamp in stamps:
-            secret = secrets.token_urlsafe(32)
-            digest = hashlib.sha256(secret.encode()).hexdigest()
-            if fresh:
-                await self.store.plan_pilot(self._intent(stamp, digest))
-            else:
-                await self.store.renew_secret(stamp, digest, self.plan.secret_ttl)
-            if await self.store.submitting(stamp, self.duty, epoch):
-                submissions.append(Submission(stamp, self.script(stamp), secret, self.plan.request))
-        for stamp, result in (await self.computing.submit(submissions)).items():
-            if not isinstance(result, ComputingError):
-                await self.store.submitted(stamp, result)
-            elif not result.transient:
-                row = await self.store.pilot(stamp)
-                await self._close(row, PilotState.FAILED, PilotReason.SUBMIT_FAILED, str(result))
-            else:  # it stays in the journal, and the next cycle looks for it before it submits again
-                log.warning("queue %s: %s", self.plan.name, result)
+    def _supplied(self, live: Sequence[PilotRow], now: float) -> tuple[Supply, float]:
+        """What the queue's pilots are worth, and the cores of those that may have their jobs for themselves."""
+        coming = [row for row in live if row.enrolled is None and not row.draining]
+        idle = self.idle_cores([row.stamp for row in live if row.state is PilotState.RUNNING])
+        fresh = sum(now - row.created <= PROMISE for row in coming)
+        return Supply(len(live), len(coming), idle), idle + fresh * self.plan.limits.cores
 
-    def _intent(self, stamp: str, digest: str) -> NewPilot:
-        plan = self.plan
-        return NewPilot(
-            stamp=stamp,
-            site=plan.site,
-            queue=plan.name,
-            communities=plan.communities,
-            secret_hash=digest,
-            secret_ttl=plan.secret_ttl,
-            lease=plan.lease,
-            end_of_life=plan.life,
-        )
+    def _worded(self, decision: Decision) -> Decision:
+        """The decision with what the computing element says of the pilots that wait there."""
+        if not self.waits:
+            return decision
+        told = "; ".join(f"{count:,} of them: {words}" for words, count in self.waits[:WORDS])
+        return replace(decision, why=f"{decision.why}; pilots wait in the batch queue ({told})")
+
+    async def _submit(self, turn: _Turn, pilots: int) -> int:
+        """Hand over so many, first those that were tried before. Returns how many were taken."""
+        again = turn.again[:pilots]
+        handed = await self.submitting.hand_over(again, pilots - len(again))
+        await self._refused(handed, turn)
+        if handed.trouble and handed.trouble.transient:
+            assert self._setback  # noqa: S101 - it was set this moment
+            cause, taken = Cause(handed.trouble.trouble.value), handed.taken
+            why = f"{self._setback}; {taken} of {pilots} pilots {'was' if taken == 1 else 'were'} taken"
+            self._decide(replace(self.decision, why=why, cause=cause, until=self._setback.until), turn.now)
+        elif handed.taken:
+            self._setback = None
+        return handed.taken
+
+    async def _refused(self, handed: Handed, turn: _Turn) -> None:
+        for stamp, error in handed.refused:
+            row = await self.store.pilot(stamp)
+            await self.tidying.close(row, PilotState.FAILED, PilotReason.SUBMIT_FAILED, str(error))
+        if handed.trouble and handed.trouble.transient:
+            self._held_up(handed.trouble, turn.now)
+
+
+def _by_stamp(entries: Iterable[Listed]) -> dict[str, Listed]:
+    found: dict[str, Listed] = {}
+    for entry in entries:
+        other = found.get(entry.stamp)
+        if other is None or _WEIGHT[entry.standing] > _WEIGHT[other.standing]:
+            found[entry.stamp] = entry
+    return found
+
+
+def _waits(turn: _Turn) -> tuple[tuple[str, int], ...]:
+    """What the computing element says of the live pilots that have not started, the most frequent first."""
+    words: Counter[str] = Counter()
+    for row in turn.live:
+        entry = turn.listed.get(row.stamp)
+        if entry and entry.standing is Standing.QUEUED and row.enrolled is None:
+            words[" ".join(entry.why.split())[:ONE_LINE] or "it does not say why"] += 1
+    return tuple(words.most_common())
 
 
 def _end_of(row: PilotRow) -> PilotEnd:
     line = row.message.partition("\n")[0][:ONE_LINE]
-    return PilotEnd(row.ended or row.created, row.reason, row.leases > 0, line)
+    return PilotEnd(row.ended or row.created, row.reason, row.leases > 0, line, row.created)

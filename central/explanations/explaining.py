@@ -24,6 +24,7 @@ from central.explanations.explain import (
     suspected,
     task_queue,
 )
+from central.explanations.paused import Pauses
 from central.explanations.policed import policed
 from central.explanations.unproved import unproved
 from central.fleet.presence import FreePilot
@@ -113,8 +114,19 @@ async def _circumstances(central: Central) -> Circumstances:
     now = await central.store.now() if any(row.suspect for row in rows) else 0.0
     pilots = [agent for row in rows for agent in _agents(central, row, now)]
     queues = [Candidate.queue(expected(queue)) for queue in central.settings.queues]
-    paused = {pause.queue: str(pause) for pause in await central.store.pauses()}
-    return Circumstances(distinct([*pilots, *queues]), central.decisions, await central.store.limits(), paused)
+    decisions = {name: word.why for name, word in central.decisions.items()}
+    return Circumstances(distinct([*pilots, *queues]), decisions, await central.store.limits(), await paused(central))
+
+
+async def paused(central: Central) -> Pauses:
+    """The queues that get no pilots because somebody said so, of them or of their sites."""
+    pauses = await central.store.pauses()
+    return {
+        queue.name: str(pause)
+        for queue in central.settings.queues
+        for pause in reversed(pauses)
+        if pause.stops(queue.name, queue.site)
+    }
 
 
 def _agents(central: Central, row: PilotRow, now: float) -> list[Candidate]:

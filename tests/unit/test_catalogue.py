@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from central.directors.control import Demand, Limits, PilotEnd, Supply, wanted
+from central.directors.backoff import Past, PilotEnd
+from central.directors.control import Demand, Limits, Supply, wanted
 from central.store.decide import left_behind
 from pilot.attempts import watchdog
 from pilot.attempts.carrier import Carrier
@@ -106,7 +107,7 @@ def test_directors_wait_as_the_catalogue_says() -> None:
 
     def sent(reason: PilotReason, now: float) -> int:
         end = PilotEnd(0.0, reason, useful=False)
-        return wanted(Demand(1, 1), Supply(0, 0, 0), Limits(5, 5, 1), [end], now).pilots
+        return wanted(Demand(1, 1), Supply(0, 0, 0), Limits(5, 5, 1), Past([end]), now).pilots
 
     assert [sent(PilotReason.UNFIT, now) for now in (5.0, 20.0, 200.0)] == [0, 1, 1]
     assert [sent(PilotReason.SUBMIT_FAILED, now) for now in (5.0, 20.0, 200.0)] == [0, 0, 1]

@@ -89,5 +89,28 @@ def test_over_is_cleared_unless_results_are_left() -> None:
     """What a finished pilot left behind is removed, except where its spool still holds results."""
     row = replace(ROW, state=PilotState.DONE)
     assert follow(row, at(Standing.ENDED, 0), 0.0, 0.0).step is Step.FORGET
-    assert follow(row, at(Standing.ENDED, ExitCode.UNDELIVERED), 0.0, 0.0).step is Step.NOTHING
-    assert follow(row, at(Standing.RUNNING), 0.0, 0.0).step is Step.NOTHING
+    assert follow(row, at(Standing.ENDED, ExitCode.UNDELIVERED), 0.0, 0.0).step is Step.LEAVE
+    assert follow(row, at(Standing.UNKNOWN), 0.0, 0.0).step is Step.NOTHING
+
+
+def test_one_that_was_given_up_and_turns_up_is_ended() -> None:
+    """A pilot that is over and still there is cancelled: at once when it never enrolled, else after time to end."""
+    withdrawn = replace(ROW, state=PilotState.FAILED, ended=1200.0)
+    assert follow(withdrawn, at(Standing.QUEUED), 1201.0, 0.0).step is Step.CANCEL
+    goodbye = replace(RUNNING, state=PilotState.DONE, ended=1200.0)
+    assert follow(goodbye, at(Standing.RUNNING), 1201.0, 0.0).step is Step.NOTHING
+    assert follow(goodbye, at(Standing.RUNNING), 1201.0 + LIFE_GRACE, 0.0).step is Step.CANCEL
+
+
+def test_a_list_lags_behind_the_last_submission() -> None:
+    """The lag counts from when the pilot was handed over last, and not from when it was written down."""
+    row = replace(ROW, state=PilotState.SUBMITTING)
+    assert follow(row, None, 1100.0, 60.0, 1050.0).step is Step.NOTHING
+    assert follow(row, None, 1111.0, 60.0, 1050.0).step is Step.RESUBMIT
+
+
+def test_an_intent_that_nobody_wants_ends() -> None:
+    """A pilot that the computing element never took is closed when its secret is over, and not kept for ever."""
+    row = replace(ROW, state=PilotState.SUBMITTING)
+    ended = Action(Step.END, PilotState.CANCELLED, PilotReason.CANCELLED)
+    assert follow(row, None, 5001.0, 60.0) == ended

@@ -1,0 +1,47 @@
+"""What the computing element of one queue says when it is asked now, for a person who waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from central.app import Central
+from central.configuration.settings import EXTERNAL, Queue
+from central.directors.starting import element
+from central.elements.port import ComputingError, Listed, Trouble
+from pilot.errors import PilotageError
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a computing element may take: less than whoever asks waits for the central.
+PATIENCE = 40.0
+
+
+async def listing(central: Central, queue: Queue, patience: float = PATIENCE) -> Sequence[Listed]:
+    """All of ours that it knows. Raises `ComputingError`, and `PilotageError` where there is no adapter for it."""
+    try:
+        computing = element(central, queue)
+        try:
+            return await asyncio.wait_for(computing.listing(), patience)
+        finally:
+            await computing.close()
+    except TimeoutError as error:
+        problem = f"the computing element of queue {queue.name} has not answered in {patience:g} s"
+        raise ComputingError(problem, Trouble.UNREACHABLE) from error
+    except PilotageError:
+        raise
+    except Exception as error:  # as for a director: other people's systems, through other people's libraries
+        log.exception("The computing element of queue %s cannot be asked", queue.name)
+        problem = (
+            f"the computing element of queue {queue.name} cannot be asked ({error!r}); the central's log says more"
+        )
+        raise ComputingError(problem, Trouble.UNREACHABLE) from error
+
+
+async def check(central: Central, queue: Queue) -> str:
+    """Ask it something that changes nothing, and say what it answered. Raises as `listing`."""
+    if queue.kind == EXTERNAL:
+        return "nobody is to be asked: others start the pilots of an external queue"
+    found = len(await listing(central, queue))
+    return f"the computing element answers; it lists {found or 'no'} pilot{'' if found == 1 else 's'} of this queue"

@@ -1,0 +1,36 @@
+"""What a director must know of its queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from central.directors.control import Limits
+from central.elements.port import Request
+from central.records import NewPilot
+
+
+@dataclass(frozen=True)
+class QueuePlan:
+    """A queue, as its director sees it. Seconds."""
+
+    name: str
+    site: str
+    communities: tuple[str, ...]
+    limits: Limits
+    request: Request  # of each pilot
+    lease: int
+    secret_ttl: float
+    life: float | None  # of a pilot
+
+    def intent(self, stamp: str, secret_hash: str) -> NewPilot:
+        """What is journalled before a pilot is submitted."""
+        return NewPilot(
+            stamp=stamp,
+            site=self.site,
+            queue=self.name,
+            communities=self.communities,
+            secret_hash=secret_hash,
+            secret_ttl=self.secret_ttl,
+            lease=self.lease,
+            end_of_life=self.life,
+        )
