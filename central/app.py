@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from central.clock import Clock
 from central.configuration.expected import expected
+from central.configuration.in_force import QUEUE, Places
 from central.configuration.settings import CentralSettings, Queue, is_postgresql
 from central.database_time import DatabaseTime
 from central.databases import CountedStore, open_database
@@ -50,7 +53,7 @@ class Outlook:
     """A queue as its director sees it: waiting jobs that its offer would match, and what was decided about them."""
 
     demand: int
-    decision: str
+    decision: Decided
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Central:
     """Everything that a request may need."""
 
     folder: Folder
-    settings: CentralSettings
+    places: Places
     clock: Clock
     wall: Callable[[], float]  # seconds since the epoch, by the database's clock
     store: Store
@@ -87,7 +90,23 @@ class Central:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)  # a part that must run has died
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    decisions: dict[str, str] = field(default_factory=dict)  # queue → what its director last decided, and why
+    alarms: dict[str, str] = field(default_factory=dict)  # queue → what is or will be wrong with its credential
+    decisions: dict[str, Decided] = field(default_factory=dict)  # queue → what its director last decided, and why
+
+    @property
+    def settings(self) -> CentralSettings:
+        """Those in force now: what is taken of them is good for one request, or one turn."""
+        return self.places.settings
+
+    async def look_at_places(self) -> None:
+        """Take up the sites and queues that operators have added."""
+        if not self.places.take(await self.store.places()):
+            return
+        self.logs.allow(_bound(self.settings))
+        for (kind, name), problem in self.places.problems.items():
+            log.warning("The %s %s, which was added, is not used: %s", kind, name, problem)
+            if kind == QUEUE and not self.places.declares(kind, name):
+                self.decided(name, f"not used: {problem}")
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the requests; it is cancelled when the central stops. What it fails of is told."""
@@ -102,15 +121,25 @@ class Central:
             self.metrics.failed.labels(task.get_name()).inc()
             log.error("Work in the background has failed: %s", task.get_name(), exc_info=error)
 
-    def decided(self, queue: str, why: str) -> None:
-        """The director of a queue has decided."""
-        self.decisions[queue] = why
-        self.gossip.say(Decided(queue, why))
+    def decided(self, queue: str, why: str, told: Decided | None = None) -> None:
+        """The director of a queue has decided; `told`: the circumstances. An alarm is told with it."""
+        if (alarm := self.alarms.get(queue, "")) and alarm not in why:
+            why = f"{why}; {alarm}"
+        word = msgspec.structs.replace(told or Decided(queue, why), why=why)
+        self.decisions[queue] = word
+        self.gossip.say(word)
+
+    def alarm(self, queue: str, what: str) -> None:
+        """What is or will be wrong with a queue's credential; empty when nothing is."""
+        if what and not self.alarms.get(queue):
+            log.warning("queue %s: %s", queue, what)
+        self.alarms[queue] = what
 
     def outlook(self, queue: Queue) -> Outlook:
         """What explain and the list of queues say of a queue."""
         jobs, _ = self.dispatcher.queues.demand(expected(queue))
-        return Outlook(jobs, self.decisions.get(queue.name, "its director has not looked yet"))
+        said = self.decisions.get(queue.name) or Decided(queue.name, "its director has not looked yet")
+        return Outlook(jobs, said)
 
     async def pause(self, seconds: float) -> None:
         """Wait, unless the central is asked to stop."""
@@ -140,10 +169,10 @@ def compose(
     objects = open_objects(folder.objects(service))
     standings = Standings(settings.communities, settings.shares.half_life)
     ring = load_ring(folder.key_ring, wall())
-    bound = max((service.log_bound, *(queue.settings.log_bound for queue in settings.queues)))
+    places = Places(settings)
     return Central(
         folder=folder,
-        settings=settings,
+        places=places,
         clock=clock,
         wall=now,
         store=store,
@@ -153,9 +182,9 @@ def compose(
         orders=OrderDesk(store),
         inputs=Inputs(store),
         objects=objects,
-        logs=LogStore(objects, bound + _LOG_SLACK, elsewhere),
+        logs=LogStore(objects, _bound(settings), elsewhere),
         sandboxes=SandboxStore(objects, store, service.sandbox_bound, not gossip.alone, now),
-        bundles=BundleStore(objects, store, settings),
+        bundles=BundleStore(objects, store, places),
         ring=ring,
         vault=Vault.of(ring),
         signings=Signings(),
@@ -170,6 +199,11 @@ def compose(
         started=clock.now(),
         worker=worker,
     )
+
+
+def _bound(settings: CentralSettings) -> int:
+    """Bytes that one log stream may have."""
+    return _LOG_SLACK + max((settings.service.log_bound, *(queue.settings.log_bound for queue in settings.queues)))
 
 
 def _free(gossip: Gossip) -> Callable[[str, int, Offer], None] | None:

@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that turns under way may take to end when the central stops.
 GRACE = 5.0
+#: Seconds between looks at which cycles there are to be.
+LOOK = 0.5
 #: Old jobs that are let go of in one step, and seconds until the next step, so that others have the store between.
 STEP = 500
 PAUSE = 0.5
@@ -66,13 +68,24 @@ class Cycle:
     interval: float  # seconds from the end of one turn to the next
     run: Callable[[int], Awaitable[None]]
     patience: float = 1800.0  # seconds after which a turn that hangs is given up
+    over: Callable[[], Awaitable[None]] | None = None  # called once, when it is not done any more
+
+
+@dataclass(eq=False)
+class _Loop:
+    """A cycle that is being run."""
+
+    cycle: Cycle
+    stop: asyncio.Event
+    task: asyncio.Task[None]
 
 
 class Duties:
     """The background of one central.
 
     `duty` is what it leads; `holder` names it among other centrals, and is the same after a restart; `swept` is told
-    what every sweep found.
+    what every sweep found. `changing` says which cycles there are to be now beside `cycles`: one that is not among them
+    any more ends with the turn that it is in, and another of its name begins after that.
     """
 
     def __init__(
@@ -86,6 +99,7 @@ class Duties:
         holder: str,
         times: Times = Times(),
         cycles: Sequence[Cycle] = (),
+        changing: Callable[[], Sequence[Cycle]] | None = None,
         swept: Callable[[Swept], None] = lambda swept: None,
     ) -> None:
         self._store = store
@@ -96,6 +110,7 @@ class Duties:
         self._holder = holder
         self._times = times
         self._cycles = cycles
+        self._changing = changing
         self._swept = swept
         self._hearing = Hearing.begun(times.beat, clock.now(), times.call_back)
         self._epoch = 0
@@ -124,6 +139,8 @@ class Duties:
             "retire": self._every(stop, self._times.retire, self._retire, at_once=False),
             **{cycle.name: self._every(stop, cycle.interval, self._turn(cycle)) for cycle in self._cycles},
         }
+        if self._changing:
+            loops["what changes"] = self._follow(stop, self._changing)
         tasks = {name: asyncio.create_task(loop) for name, loop in loops.items()}
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -151,6 +168,49 @@ class Duties:
             except (PilotageError, OSError) as error:
                 log.warning("%s; it is tried again in %.0f s", error, interval)
             await self._within(interval, stop.wait())
+
+    async def _follow(self, stop: asyncio.Event, changing: Callable[[], Sequence[Cycle]]) -> None:
+        """Run the cycles that come and go until the event is set."""
+        loops: dict[str, _Loop] = {}
+        try:
+            while not stop.is_set():
+                wanted = {cycle.name: cycle for cycle in changing()}
+                for name, loop in list(loops.items()):
+                    if wanted.get(name) is not loop.cycle:
+                        loop.stop.set()
+                    if loop.task.done():
+                        del loops[name]
+                        await self._ended(loop)
+                for name in wanted.keys() - loops.keys():
+                    loops[name] = self._begun(wanted[name])
+                await self._within(LOOK, stop.wait())
+        finally:
+            for loop in loops.values():
+                loop.stop.set()
+            await self._within(GRACE, asyncio.gather(*(loop.task for loop in loops.values()), return_exceptions=True))
+            for loop in loops.values():
+                await _end(loop.task)
+                await self._let_go(loop.cycle)
+
+    async def _ended(self, loop: _Loop) -> None:
+        """A loop that was not asked to end has died, and its error is ours."""
+        loop.task.result()
+        if not loop.stop.is_set():
+            raise DutyDied(f"{loop.cycle.name} has ended without being asked to")
+        await self._let_go(loop.cycle)
+
+    async def _let_go(self, cycle: Cycle) -> None:
+        if cycle.over is None:
+            return
+        try:
+            if not await self._within(GRACE, cycle.over()):
+                log.warning("%s: letting go of what it held took more than %.0f s", cycle.name, GRACE)
+        except Exception as error:  # as in a turn
+            log.warning("%s: what it held was not let go of: %s", cycle.name, error, exc_info=error)
+
+    def _begun(self, cycle: Cycle) -> _Loop:
+        stop = asyncio.Event()
+        return _Loop(cycle, stop, asyncio.create_task(self._every(stop, cycle.interval, self._turn(cycle))))
 
     async def _within(self, seconds: float, work: Awaitable[object]) -> bool:
         """Wait for something, and cancel it after so many seconds. Returns whether it ended; raises its error."""

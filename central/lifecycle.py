@@ -12,7 +12,8 @@ from typing import Any
 
 from central import aftermath
 from central.app import Central
-from central.directors.assembly import DUTY, cycles
+from central.directors import unsent
+from central.directors.assembly import DUTY, Directors
 from central.duties import Cycle, Duties, DutyDied, Times
 from central.keeping import log_retention
 from central.records import Swept
@@ -42,8 +43,10 @@ async def running(central: Central) -> AsyncIterator[None]:
         await central.store.set_limits(central.settings.limits)
         await central.dispatcher.start()
         await central.dispatcher.refresh_use()
+        work = duties(central)
+        await central.look_at_places()
         await central.bundles.look()
-        central.background(_work(central, duties(central)))
+        central.background(_work(central, work))
         yield
     finally:
         central.closing.set()
@@ -60,7 +63,13 @@ async def _listen(central: Central) -> None:
         central.background(_must(central, central.time.follow(central.store)))
     overheard = Overheard(central)
     await central.store.listen(overheard.hear)
-    for work in (overheard.refresh(), overheard.orders(), central.gossip.run(), _announce(central)):
+    for work in (
+        overheard.refresh(),
+        overheard.orders(),
+        overheard.places(),
+        central.gossip.run(),
+        _announce(central),
+    ):
         central.background(_must(central, work))
     central.background(central.metrics.show(central.clock))
 
@@ -91,6 +100,8 @@ async def _last_words(central: Central) -> None:
 def duties(central: Central) -> Duties:
     """The background work of this central. Raises `PilotageError` when a director cannot begin."""
     service = central.settings.service
+    directors = Directors(central)
+    directors.begin()
 
     def swept(found: Swept) -> None:
         aftermath.swept(central, found)
@@ -109,7 +120,8 @@ def duties(central: Central) -> Duties:
             sweep=min(5.0, service.beat),
             keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
         ),
-        cycles=(*cycles(central), _vault(central), *_old_logs(central)),
+        cycles=(_vault(central), unsent.cycle(central), *_old_logs(central)),
+        changing=directors.cycles,
         swept=swept,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from pilot.protocol import (
     Fact,
@@ -191,6 +192,7 @@ class PilotRow:
     leases: int = 0  # how many it was ever given
     host: str = ""  # the machine, as its fact `host` says; empty until it is known
     suspect: Suspicion | None = None  # its machine fails jobs fast
+    draining: bool = False  # it takes no new jobs; where it has not enrolled: it never will
 
 
 @dataclass(frozen=True)
@@ -206,15 +208,27 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Pause:
-    """A queue that gets no pilots, because somebody said so."""
+    """A queue that gets no pilots, or a site of which no queue does, because somebody said so."""
 
-    queue: str
+    queue: str  # empty: every queue of `site`
     who: str
     reason: str
     since: float
+    until: float | None = None  # None: until somebody ends it
+    site: str = ""  # that is banned; empty: one queue is paused
 
     def __str__(self) -> str:
-        return f"paused by {self.who}" + (f": {self.reason}" if self.reason else "")
+        what = f"banned with its site {self.site}" if self.site else "paused"
+        end = "" if self.until is None else f" until {_moment(self.until)}"
+        return f"{what} by {self.who}{end}" + (f": {self.reason}" if self.reason else "")
+
+    def stops(self, queue: str, site: str) -> bool:
+        """Whether that queue of that site gets no pilots."""
+        return self.site == site if self.site else self.queue == queue
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ class PauseView:
     who: str
     reason: str
     since: float
+    until: Optional[float] = None  # None: until somebody ends it
+    site: str = ""  # it is for all queues of that site
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class PauseQueueRequest:
     """`POST /v1/queues/{name}/pause`: no pilots are sent there from now on."""
 
     reason: str
+    seconds: Optional[float] = None  # for so long; None: until it is resumed
     version: int = VERSION
 
 
@@ -55,11 +58,48 @@ class QueuePage:
 
 
 @dataclass(frozen=True)
+class PilotsWait:
+    """How many pilots wait at a computing element, and what it says of them, in its own words."""
+
+    pilots: int
+    words: str
+
+
+@dataclass(frozen=True)
+class QueueExplanation:
+    """`GET /v1/queues/{name}/explain`: why its director sends pilots, or none. Times in seconds since the epoch."""
+
+    queue: QueueView
+    cause: str = ""  # of the decision, in one word; empty: not decided yet
+    looked: Optional[float] = None  # when it was decided
+    since: Optional[float] = None  # since when the cause is the same
+    until: Optional[float] = None  # when a queue that is shut is tried again, with a single pilot
+    waits: tuple[PilotsWait, ...] = ()
+
+
+@dataclass(frozen=True)
+class BanSiteRequest:
+    """`POST /v1/sites/{name}/ban`: no pilots are sent to any of its queues from now on."""
+
+    reason: str
+    seconds: Optional[float] = None  # for so long; None: until it is lifted
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class UnbanSiteRequest:
+    """`POST /v1/sites/{name}/unban`."""
+
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
 class SiteView:
     """A site and its queues."""
 
     name: str
     queues: tuple[str, ...] = ()
+    banned: Optional[PauseView] = None
 
 
 @dataclass(frozen=True)

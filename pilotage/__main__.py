@@ -10,21 +10,25 @@ from pathlib import Path
 import click
 
 from pilot.errors import PilotageError, of_system
-from pilotage import connection, exits
+from pilotage import commands_canary, connection, exits  # noqa: F401 - `queue test` joins its group
 from pilotage.client import Client
 from pilotage.commands_bundles import bundle, pipelines
 from pilotage.commands_central import backup, down, up, whoami
 from pilotage.commands_credentials import credential
+from pilotage.commands_enrolment import enrolment
 from pilotage.commands_errors import errors
 from pilotage.commands_explain import explain
 from pilotage.commands_jobs import hold, job, jobs, kill, priority, release, reschedule
 from pilotage.commands_logs import logs
 from pilotage.commands_peek import peek
 from pilotage.commands_pilots import drain, halt, pilot, pilots
+from pilotage.commands_places import queue, site
 from pilotage.commands_queues import queues
 from pilotage.commands_results import output
+from pilotage.commands_sites import sites
 from pilotage.commands_submit import submit
 from pilotage.commands_usage import limits, shares, usage
+from pilotage.commands_user_data import user_data
 from pilotage.commands_waste import waste
 from pilotage.exits import Exit
 from pilotage.screen import Screen, visible
@@ -35,7 +39,8 @@ from pilotage.transport import Trouble
 SECTIONS = {
     "A central on this machine": (up, down, backup),
     "Jobs": (submit, jobs, job, logs, peek, output, explain, kill, hold, release, reschedule, priority),
-    "Pilots": (pilots, pilot, queues, drain, halt),
+    "Pilots": (pilots, pilot, queues, sites, drain, halt),
+    "Where pilots come from": (site, queue, enrolment, user_data),
     "Use": (usage, waste, shares, limits),
     "Commands of communities": (bundle, pipelines),
     "Help": (errors,),

@@ -22,6 +22,7 @@ import requests
 
 from pilot.views import Health, WhoAmI
 from pilotage import connection as connections
+from pilotage.capacity import CapacityPart
 from pilotage.connection import Connection
 from pilotage.credentials import CredentialsPart
 from pilotage.jobs import JobsPart
@@ -32,7 +33,7 @@ from pilotage.transport import SYSTEM_CLOCK, Clock, Transport, Trouble, open_ses
 from pilotage.usage import UsagePart
 
 
-class Client(JobsPart, ResultsPart, PilotsPart, UsagePart, CredentialsPart, PipelinesPart):
+class Client(JobsPart, ResultsPart, PilotsPart, UsagePart, CredentialsPart, PipelinesPart, CapacityPart):
     """Talks to one central as one person. A context manager; not to be shared between threads."""
 
     def __init__(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import click
 
-from pilot.errors import PilotageError
 from pilot.states import JobState
 from pilot.views import ExplainReply, Selection
 from pilotage import places, words
@@ -14,7 +14,7 @@ from pilotage.client import Client
 from pilotage.commands_jobs import filters, own
 from pilotage.exits import Exit
 from pilotage.rendering_jobs import failures_table, job_explanation, jobs_explanation, jobs_failing_table
-from pilotage.rendering_pilots import pilot_explanation, queue_facts
+from pilotage.rendering_pilots import pilot_explanation, queue_explanation
 from pilotage.shell import Shell, common, flat, id_range, whole_stamp
 
 
@@ -122,12 +122,8 @@ def _explain_pilot(shell: Shell, client: Client, name: str) -> None:
 
 
 def _explain_queue(shell: Shell, client: Client, name: str) -> None:
-    queues = client.queues()
-    found = next((queue for queue in queues if queue.name == name), None)
-    if found is None:
-        known = ", ".join(queue.name for queue in queues) or "none"
-        raise PilotageError(f"There is no queue {name}; there are: {known}.")
+    explained = client.explain_queue(name)
     if shell.screen.json:
-        shell.screen.data(found)
+        shell.screen.data(explained)
     else:
-        shell.screen.facts(queue_facts(found))
+        shell.screen.facts(queue_explanation(explained, time.time()))

@@ -6,7 +6,7 @@ import click
 
 from pilot.queues import QueueView
 from pilotage.rendering_pilots import queue_facts, queues_table
-from pilotage.shell import Shell, common
+from pilotage.shell import Shell, common, duration
 
 
 @click.group(invoke_without_command=True)
@@ -32,18 +32,21 @@ def queues(shell: Shell) -> None:
 @queues.command()
 @click.argument("name")
 @click.option("--reason", required=True, help="Told to whoever asks why the queue gets no pilots.")
+@click.option("--for", "lasts", metavar="TIME", help="As 2h or 30m; without it until `queues resume`.")
 @common
-def pause(shell: Shell, name: str, reason: str) -> None:
-    """Send no new pilots to a queue until it is resumed. For operators.
+def pause(shell: Shell, name: str, reason: str, lasts: str | None) -> None:
+    """Send no new pilots to a queue, for a time or until it is resumed. For operators.
 
     Pilots that are there go on, and take jobs; `pilotage drain` sends them home.
 
     \b
-    Example:
+    Examples:
       pilotage queues pause local --reason "new disks"
+      pilotage queues pause local --reason "new kernel" --for 2h
     """
+    seconds = None if lasts is None else duration("--for", lasts)
     with shell.client() as client:
-        _show(shell, client.pause_queue(name, reason))
+        _show(shell, client.pause_queue(name, reason, seconds))
 
 
 @queues.command()

@@ -7,7 +7,17 @@ from urllib.parse import quote
 
 import msgspec
 
-from pilot.queues import PauseQueueRequest, QueuePage, QueueView, ResumeQueueRequest, SitePage, SiteView
+from pilot.queues import (
+    BanSiteRequest,
+    PauseQueueRequest,
+    QueueExplanation,
+    QueuePage,
+    QueueView,
+    ResumeQueueRequest,
+    SitePage,
+    SiteView,
+    UnbanSiteRequest,
+)
 from pilot.states import OrderVerb, PilotState
 from pilot.views import (
     OrderReply,
@@ -67,9 +77,10 @@ class PilotsPart(Asking):
         """The configured queues: pilots, demand, and what the director decided."""
         return self._get(QueuePage, "/v1/queues").queues
 
-    def pause_queue(self, queue: str, reason: str) -> QueueView:
-        """Have no pilots sent to a queue until it is resumed; those that are there go on. For operators."""
-        body = msgspec.json.encode(PauseQueueRequest(reason))
+    def pause_queue(self, queue: str, reason: str, seconds: float | None = None) -> QueueView:
+        """Have no pilots sent to a queue for so long, or until it is resumed; those that are there go on. For
+        operators."""
+        body = msgspec.json.encode(PauseQueueRequest(reason, seconds))
         return self._transport.ask(QueueView, Request("POST", f"/v1/queues/{quote(queue, safe='')}/pause", body=body))
 
     def resume_queue(self, queue: str) -> QueueView:
@@ -80,8 +91,22 @@ class PilotsPart(Asking):
         return self._transport.ask(QueueView, request)
 
     def sites(self) -> tuple[SiteView, ...]:
-        """The configured sites and their queues."""
+        """The configured sites and their queues, and which of them are banned."""
         return self._get(SitePage, "/v1/sites").sites
+
+    def ban_site(self, site: str, reason: str, seconds: float | None = None) -> SiteView:
+        """Have no pilots sent to any queue of a site for so long, or until the ban is lifted. For operators."""
+        body = msgspec.json.encode(BanSiteRequest(reason, seconds))
+        return self._transport.ask(SiteView, Request("POST", f"/v1/sites/{quote(site, safe='')}/ban", body=body))
+
+    def unban_site(self, site: str) -> SiteView:
+        """Have pilots sent to a site again. For operators."""
+        body = msgspec.json.encode(UnbanSiteRequest())
+        return self._transport.ask(SiteView, Request("POST", f"/v1/sites/{quote(site, safe='')}/unban", body=body))
+
+    def explain_queue(self, queue: str) -> QueueExplanation:
+        """Why the director of a queue sends pilots, or none."""
+        return self._get(QueueExplanation, f"/v1/queues/{quote(queue, safe='')}/explain")
 
     def explain_pilot(self, stamp: str) -> PilotExplanation:
         """Why a pilot gets nothing."""

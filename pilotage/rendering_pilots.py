@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pilot.queues import PauseView, QueueView
+from pilot.queues import PauseView, QueueExplanation, QueueView, SiteView
 from pilot.states import LIVE_PILOT, PilotState
 from pilot.views import PilotDetail, PilotExplanation, PilotView
 from pilotage import words
@@ -117,5 +117,33 @@ def queue_facts(queue: QueueView) -> list[tuple[str, str]]:
     ]
 
 
+def queue_explanation(explained: QueueExplanation, now: float) -> list[tuple[str, str]]:
+    """Why the director of a queue sends pilots, or none."""
+    facts = queue_facts(explained.queue)
+    since = f"{explained.cause}, for {words.ago(explained.since, now)}" if explained.cause and explained.since else ""
+    return [
+        *facts,
+        ("cause", since),
+        ("looked", f"{words.ago(explained.looked, now)} ago" if explained.looked else ""),
+        ("tried again", f"{words.clock(explained.until)}, with a single pilot" if explained.until else ""),
+        *(("waiting", f"{words.plural(one.pilots, 'pilot')}: {one.words}") for one in explained.waits),
+    ]
+
+
+def sites_table(sites: Sequence[SiteView]) -> Table:
+    """A row for each site."""
+    rows = [(site.name, ", ".join(site.queues), _paused(site.banned)) for site in sites]
+    return Table(("SITE", "QUEUES", "BANNED"), rows)
+
+
+def site_facts(site: SiteView) -> list[tuple[str, str]]:
+    """Everything about a site, as names and values."""
+    return [("site", site.name), ("queues", ", ".join(site.queues)), ("banned", _paused(site.banned) or "no")]
+
+
 def _paused(pause: PauseView | None) -> str:
-    return f"by {pause.who} since {words.clock(pause.since)}: {pause.reason}" if pause else ""
+    if pause is None:
+        return ""
+    whole = f", with the site {pause.site}" if pause.site else ""
+    until = f" until {words.clock(pause.until)}" if pause.until else ""
+    return f"by {pause.who} since {words.clock(pause.since)}{until}{whole}: {pause.reason}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from central.configuration.elements import Batch, Ssh
+from central.configuration.elements import Arc, Batch, Schedd, Ssh, VaultName
 from central.configuration.pipelines import Layer
 from central.records import Identity, Limit
 from pilot import protocol
@@ -18,7 +18,9 @@ ROLES = ("member", "group-admin", "community-admin", "operator")
 #: The computing elements that there are adapters for; ``external``: no director, others start the pilots.
 LOCAL = "local"
 EXTERNAL = "external"
-KINDS = (LOCAL, EXTERNAL)
+KINDS = (LOCAL, EXTERNAL, "arc", "condor", "gridengine", "lsf", "oar", "pbs", "slurm", "ssh", "torque")
+#: Entry points by which other distributions add kinds: name = kind, and a factory (Queue, Path) -> ComputingElement.
+PLUGINS = "pilotage.elements"
 DEFAULT_PORT = 9618
 _DAY = 86400
 
@@ -119,9 +121,14 @@ class Queue:
     cache: str = ""  # on the node: where pilots of one user keep what the next ones need not find out again
     reach: tuple[str, ...] = ()  # HOST:PORT, any of which can be reached from a node with a way to the outside
     environment: tuple[tuple[str, str], ...] = ()  # names and values that its pilots start with
+    proxy: str = ""  # by which its nodes reach the outside, http://HOST:PORT; empty: as the node's environment says
+    no_proxy: tuple[str, ...] = ()  # hosts and domains that they reach without it
     interval: float = 0.0  # seconds between two turns of its director; 0: as usual for the kind
     ssh: Ssh | None = None
+    arc: Arc | None = None
+    credential: VaultName | None = None  # with which its computing element is spoken to
     batch: Batch = field(default_factory=Batch)
+    schedd: Schedd = field(default_factory=Schedd)
     settings: protocol.Settings = field(default_factory=protocol.Settings)
 
     def offer(self) -> Offer:

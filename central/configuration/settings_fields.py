@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from central.configuration.settings_proxy import NO_PASSWORD
 from pilot import units
 from pilot.errors import InvalidInput
 from pilot.fields import Fields
@@ -19,6 +20,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 MAX_ENVIRONMENT = 100
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _SECRET = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY", re.IGNORECASE)
+#: Names of variables that say where a secret is.
+_WHERE = re.compile(r"(FILE|DIR|DIRECTORY|PATH)$", re.IGNORECASE)
 T = TypeVar("T")
 
 
@@ -101,10 +104,12 @@ def environment(fields: Fields) -> tuple[tuple[str, str], ...]:
         value = fields.take(name, "")
         if not _VARIABLE.fullmatch(name) or name.startswith("PILOTAGE_"):
             fields.problem(name, "expected a name of letters, digits and underscores that is not one of PILOTAGE_…")
-        elif _SECRET.search(name):
+        elif _SECRET.search(name) and not (_WHERE.search(name) and str(value).startswith("/")):
             fields.problem(
                 name, "expected nothing secret: `pilotage credential set` keeps secrets, for jobs that name them"
             )
+        elif name.lower().endswith("_proxy") and "@" in str(value):
+            fields.problem(name, NO_PASSWORD)
         elif not isinstance(value, str) or not value.isprintable() or len(value) > 4096:
             fields.problem(name, "expected a text of at most 4096 printable characters")
         else:

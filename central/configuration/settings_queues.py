@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 
-from central.configuration import settings_elements
+from central.configuration import settings_elements, settings_proxy
 from central.configuration import settings_fields as read
-from central.configuration.settings import EXTERNAL, KINDS, Queue, Service, Site
+from central.configuration.settings import EXTERNAL, KINDS, LOCAL, PLUGINS, Queue, Service, Site
 from central.configuration.settings_pipelines import command_name
 from pilot import imagename, protocol, units
 from pilot.binds import parse_bind
@@ -36,7 +37,7 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
     result = Queue(
         name=read.name(fields),
         site=site,
-        kind=fields.text("kind", default.kind, choices=KINDS) or default.kind,
+        kind=fields.text("kind", default.kind, choices=_kinds(fields.left.get("kind"))) or default.kind,
         slots=fields.whole("slots", default.slots, least=0, most=1_000_000),
         max_submit=fields.whole("max_submit", default.max_submit, least=1, most=10_000),
         cores=fields.whole("cores", default.cores, least=1, most=65_536),
@@ -60,17 +61,78 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         cache=_on_the_node(fields, "cache"),
         reach=strings(fields, "reach", most=20, each=host_and_port),
         environment=read.environment(fields.section("environment")),
+        proxy=settings_proxy.proxy(fields),
+        no_proxy=settings_proxy.no_proxy(fields),
         interval=read.seconds(fields, "interval", 1.0) if fields.given("interval") else 0.0,
         ssh=settings_elements.ssh(fields.section("ssh")),
+        credential=settings_elements.credential(fields.section("credential"), communities),
+        arc=settings_elements.arc(fields.section("arc")),
         batch=settings_elements.batch(fields.section("batch")),
+        schedd=settings_elements.schedd(fields.section("schedd")),
         settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
     )
-    if result.agents > result.cores:
-        fields.problem("agents", f"expected at most one for each of the {result.cores} cores, got {result.agents}")
-    if result.environment and result.kind == EXTERNAL:
-        fields.problem("environment", "expected none: whoever starts the pilots of an external queue has it")
+    _check(fields, result)
     fields.finish()
     return result
+
+
+def _check(fields: Fields, result: Queue) -> None:
+    """What goes with what."""
+    if result.agents > result.cores:
+        fields.problem("agents", f"expected at most one for each of the {result.cores} cores, got {result.agents}")
+    if result.credential and (result.ssh or result.kind in (LOCAL, EXTERNAL)):
+        fields.problem(
+            "credential", "expected none: it is for programs on this host, and for what is spoken to over the network"
+        )
+    _check_ssh(fields, result)
+    _check_schedd(fields, result)
+    _check_gridengine(fields, result)
+    _check_arc(fields, result)
+    if result.environment and result.kind == EXTERNAL:
+        fields.problem("environment", "expected none: whoever starts the pilots of an external queue has it")
+
+
+def _kinds(asked: object) -> tuple[str, ...]:
+    """Those of ours and, where another is asked for, those of the distributions that are installed beside."""
+    return KINDS if asked in KINDS else (*KINDS, *sorted(entry_points(group=PLUGINS).names.difference(KINDS)))
+
+
+def _check_ssh(fields: Fields, result: Queue) -> None:
+    if result.kind == "ssh" and not result.ssh:
+        fields.problem("ssh", "expected the host that pilots are started on, in a section [queues.ssh]")
+    if result.ssh and result.kind in (LOCAL, EXTERNAL, "arc"):
+        fields.problem("ssh", f"expected none: a queue of the kind {result.kind} is not reached by SSH")
+    elif result.ssh and not result.batch.folder:
+        fields.problem("batch.folder", f"expected the folder on {result.ssh.host} where each pilot has a folder")
+
+
+def _check_gridengine(fields: Fields, result: Queue) -> None:
+    ours = result.kind == "gridengine"
+    batch = result.batch
+    words = {"parallel_environment": batch.parallel_environment, "memory_resource": batch.memory_resource}
+    words |= {"gpu_resource": "" if result.kind == "oar" else batch.gpu_resource}
+    for key, value in words.items():
+        if value and not ours:
+            fields.problem(f"batch.{key}", f"expected none: a queue of the kind {result.kind} has no use for it")
+    if ours and result.cores > 1 and not batch.parallel_environment:
+        fields.problem(
+            "batch.parallel_environment",
+            f"expected one that keeps a pilot of {result.cores} cores on one host (qconf -spl lists them)",
+        )
+
+
+def _check_schedd(fields: Fields, result: Queue) -> None:
+    if result.schedd.name and result.kind != "condor":
+        fields.problem("schedd", f"expected none: it is for queues of the kind condor, and this is {result.kind}")
+    if result.kind == "condor" and result.batch.partition and not result.schedd.name:
+        fields.problem("batch.partition", "expected none: HTCondor has no partitions, only an HTCondor-CE has queues")
+
+
+def _check_arc(fields: Fields, result: Queue) -> None:
+    if (result.kind == "arc") != (result.arc is not None):
+        fields.problem("arc", f"expected it for queues of the kind arc and no others, and this is {result.kind}")
+    elif result.arc and (bool(result.arc.proxy) + bool(result.arc.token) + bool(result.credential)) != 1:
+        fields.problem("arc", "expected who we are there: one of proxy, token, and [queues.credential]")
 
 
 def _pilot_settings(

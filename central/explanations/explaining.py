@@ -33,7 +33,7 @@ from central.matching.share_views import standing
 from central.records import PilotRow
 from pilot.codes import of_pilot
 from pilot.protocol import Needs
-from pilot.states import LEASED, JobState
+from pilot.states import LEASED, JobState, PilotState
 from pilot.use import ShareView
 from pilot.views import (
     ExplainedJobs,
@@ -100,6 +100,10 @@ async def pilot(central: Central, row: PilotRow) -> PilotExplanation:
     waiting = central.dispatcher.queues.queues(row.communities)
     code = of_pilot(row.reason, row.message)
     explained = explain_agents(row, circumstances, waiting, suspected(row.suspect, now))
+    said = central.decisions.get(row.queue)
+    if row.state is PilotState.SUBMITTED and said and said.waits:
+        told = "; ".join(f"{words} ({count:,})" for words, count in said.waits)
+        explained = replace(explained, summary=f"{explained.summary}; of those that wait the batch system says {told}")
     return replace(explained, code=code.value if code else "")
 
 

@@ -91,6 +91,10 @@ class LogStore:
         self._counts: OrderedDict[str, int] = OrderedDict()  # pilot → its streams, as far as this central knows
         self._followers: Counter[tuple[str, str]] = Counter()
 
+    def allow(self, bound: int) -> None:
+        """From now on a stream may have so many bytes, where that is more than before."""
+        self._bound = max(self._bound, bound)
+
     # -- writing ----------------------------------------------------------------------------------------------------
     async def append(self, stamp: str, stream: str, offset: int, content: bytes, last: bool) -> Appended:
         """Store a chunk. Raises ``gap`` with the offset wanted, or ``too-large``."""

@@ -10,13 +10,14 @@ from typing import Any
 
 from central import aftermath
 from central.events import PilotChanged
+from central.fleet import unsent
 from central.fleet.believing import sound
 from central.records import PilotRow
 from central.serving.http import Call, Route
 from central.trust.rules import Who
 from central.trust.seal import PilotToken
 from pilot import protocol
-from pilot.errors import InvalidInput
+from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import (
     UNLIMITED,
     Accepted,
@@ -43,7 +44,14 @@ async def enrol(call: Call[EnrolRequest]) -> EnrolReply:
     key = _session_key(request.session_key)
     secret_hash = hashlib.sha256(request.secret.encode()).hexdigest()
     stamp = call.text("stamp")
-    row = await central.store.enrol(stamp, secret_hash, hashlib.sha256(key).hexdigest(), request)
+    key_hash = hashlib.sha256(key).hexdigest()
+    try:
+        row = await central.store.enrol(stamp, secret_hash, key_hash, request)
+    except Refusal as refusal:
+        if refusal.type != "unauthorized":
+            raise
+        await unsent.admit(central, stamp, secret_hash, request, refusal)
+        row = await central.store.enrol(stamp, secret_hash, key_hash, request)
     central.roster.put(row)
     central.presence.touch(stamp, facts=request.facts)
     central.hub.publish(row.communities, PilotChanged(stamp, row.state))

@@ -1,4 +1,4 @@
-"""What people ask of queues and sites, and the pauses of queues that operators begin and end."""
+"""What people ask of queues and sites, and the pauses of queues and bans of sites that operators begin and end."""
 
 from __future__ import annotations
 
@@ -8,51 +8,97 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from central.configuration.settings import EXTERNAL, Queue
+from central.records import Pause
 from central.serving.http import Call, Route
 from central.serving.journal import in_a_line
 from central.trust.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
-from pilot.queues import PauseQueueRequest, PauseView, QueuePage, QueueView, ResumeQueueRequest, SitePage, SiteView
+from pilot.queues import (
+    BanSiteRequest,
+    PauseQueueRequest,
+    PauseView,
+    PilotsWait,
+    QueueExplanation,
+    QueuePage,
+    QueueView,
+    ResumeQueueRequest,
+    SitePage,
+    SiteView,
+    UnbanSiteRequest,
+)
 
 log = logging.getLogger(__name__)
 
 MAX_PAGE = 1000
 #: Characters of the reason of a pause.
 MAX_REASON = 500
+#: Seconds for which a pause may be asked.
+MAX_SECONDS = 10 * 366 * 86400.0
 
-_Call = Call[None] | Call[PauseQueueRequest] | Call[ResumeQueueRequest]
+_Order = Call[PauseQueueRequest] | Call[ResumeQueueRequest] | Call[BanSiteRequest] | Call[UnbanSiteRequest]
+_Call = Call[None] | _Order
 
 
 async def queues(call: Call[None]) -> QueuePage:
     """The configured queues that serve the caller: what each offers and has, and what its director decided."""
     community = community_of(call.person)
     shown = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
-    pauses = await _pauses(call)
+    pauses = await _paused(call)
     return QueuePage(tuple([await _queue(call, queue, pauses) for queue in shown]))
 
 
-async def sites(call: Call[None]) -> SitePage:
-    """The sites and their queues."""
+async def why(call: Call[None]) -> QueueExplanation:
+    """Why the director of a queue sends pilots, or none."""
     community = community_of(call.person)
-    settings = call.central.settings
-    return SitePage(
-        tuple(
-            SiteView(
-                site.name,
-                tuple(
-                    queue.name
-                    for queue in settings.queues
-                    if queue.site == site.name and (community is None or community in queue.communities)
-                ),
-            )
-            for site in settings.sites
-        )
+    queue = _named(call)
+    if community is not None and community not in queue.communities:
+        raise Refusal("not-found", f"there is no queue {queue.name} for {community}")
+    view = await _queue(call, queue, await _paused(call))
+    said = call.central.outlook(queue).decision
+    return QueueExplanation(
+        view,
+        said.cause,
+        said.looked or None,
+        said.since or None,
+        said.until,
+        tuple(PilotsWait(count, words) for words, count in said.waits),
     )
 
 
-async def _pauses(call: _Call) -> dict[str, PauseView]:
-    """The queues that are paused now."""
-    return {one.queue: PauseView(one.who, one.reason, one.since) for one in await call.central.store.pauses()}
+async def sites(call: Call[None]) -> SitePage:
+    """The sites and their queues, and which of them are banned."""
+    banned = await _banned(call)
+    return SitePage(tuple(_site(call, site.name, banned) for site in call.central.settings.sites))
+
+
+def _site(call: _Call, name: str, banned: Mapping[str, PauseView]) -> SiteView:
+    community = community_of(call.person)
+    shown = [
+        queue.name
+        for queue in call.central.settings.queues
+        if queue.site == name and (community is None or community in queue.communities)
+    ]
+    return SiteView(name, tuple(shown), banned.get(name))
+
+
+async def _banned(call: _Call) -> dict[str, PauseView]:
+    """The sites that are banned now."""
+    return {one.site: _view(one) for one in await call.central.store.pauses() if one.site}
+
+
+async def _paused(call: _Call) -> dict[str, PauseView]:
+    """The queues that get no pilots now, by themselves or with their sites."""
+    pauses = await call.central.store.pauses()
+    return {
+        queue.name: _view(pause)
+        for queue in call.central.settings.queues
+        for pause in reversed(pauses)
+        if pause.stops(queue.name, queue.site)
+    }
+
+
+def _view(pause: Pause) -> PauseView:
+    return PauseView(pause.who, pause.reason, pause.since, pause.until, pause.site)
 
 
 async def _queue(call: _Call, queue: Queue, pauses: Mapping[str, PauseView]) -> QueueView:
@@ -66,24 +112,22 @@ async def _queue(call: _Call, queue: Queue, pauses: Mapping[str, PauseView]) -> 
     outlook = call.central.outlook(queue)
     paused = pauses.get(queue.name)
     return QueueView(
-        queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision, paused
+        queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision.why, paused
     )
 
 
 async def pause(call: Call[PauseQueueRequest]) -> QueueView:
-    """Send no pilots to a queue until it is resumed. Those that are there go on."""
-    reason = " ".join(call.message.reason.split())
-    if not 1 <= len(reason) <= MAX_REASON:
-        raise InvalidInput("reason", f"expected a reason of 1 to {MAX_REASON} characters, for whoever asks why")
+    """Send no pilots to a queue, for a time or until it is resumed. Those that are there go on."""
+    reason, seconds = _reason(call.message.reason), _seconds(call.message.seconds)
     queue = _led(call)
-    before = (await _pauses(call)).get(queue.name)
-    await call.central.store.pause_queue(queue.name, call.person.user, reason)
-    call.central.decided(queue.name, f"paused by {call.person.user}: {reason}")
+    before = (await _paused(call)).get(queue.name)
+    await call.central.store.pause_queue(queue.name, call.person.user, reason, seconds)
+    await _stopped(call, queue)
     log.info(
         "A queue is paused",
         extra={"fields": {"queue": queue.name, "who": call.person.user, "reason": in_a_line(reason)}},
     )
-    return replace(await _queue(call, queue, await _pauses(call)), instead_of=before)
+    return replace(await _queue(call, queue, await _paused(call)), instead_of=before)
 
 
 async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
@@ -93,23 +137,93 @@ async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
         raise Refusal("conflict", f"the queue {queue.name} is not paused")
     call.central.decided(queue.name, f"resumed by {call.person.user}; its director has not looked since")
     log.info("A queue is resumed", extra={"fields": {"queue": queue.name, "who": call.person.user}})
-    return await _queue(call, queue, await _pauses(call))
+    return await _queue(call, queue, await _paused(call))
 
 
-def _led(call: Call[PauseQueueRequest] | Call[ResumeQueueRequest]) -> Queue:
+async def ban(call: Call[BanSiteRequest]) -> SiteView:
+    """Send no pilots to any queue of a site, for a time or until the ban is lifted. Those that are there go on."""
+    reason, seconds = _reason(call.message.reason), _seconds(call.message.seconds)
+    site, who = _named_site(call), call.person.user
+    await call.central.store.ban_site(site, who, reason, seconds)
+    for queue in call.central.settings.queues:
+        if queue.site == site and queue.kind != EXTERNAL:
+            await _stopped(call, queue)
+    log.info("A site is banned", extra={"fields": {"site": site, "who": who, "reason": in_a_line(reason)}})
+    return _site(call, site, await _banned(call))
+
+
+async def unban(call: Call[UnbanSiteRequest]) -> SiteView:
+    """Send pilots to a site again."""
+    site, who = _named_site(call), call.person.user
+    if not await call.central.store.lift_ban(site, who):
+        raise Refusal("conflict", f"the site {site} is not banned")
+    for queue in call.central.settings.queues:
+        if queue.site == site and queue.kind != EXTERNAL:
+            call.central.decided(queue.name, f"its site was unbanned by {who}; its director has not looked since")
+    log.info("A site is banned no more", extra={"fields": {"site": site, "who": who}})
+    return _site(call, site, await _banned(call))
+
+
+def _reason(text: str) -> str:
+    reason = " ".join(text.split())
+    if not 1 <= len(reason) <= MAX_REASON:
+        raise InvalidInput("reason", f"expected a reason of 1 to {MAX_REASON} characters, for whoever asks why")
+    return reason
+
+
+def _seconds(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= MAX_SECONDS:
+        raise InvalidInput("seconds", f"expected more than 0 and at most {MAX_SECONDS:,.0f} seconds, got {seconds:g}")
+    return seconds
+
+
+async def _stopped(call: _Order, queue: Queue) -> None:
+    """Tell who stopped a queue, before its director has come round."""
+    pauses = await call.central.store.pauses()
+    said = next((str(pause) for pause in pauses if pause.stops(queue.name, queue.site)), "")
+    if said:
+        call.central.decided(queue.name, said)
+
+
+def _led(call: _Order) -> Queue:
     """The queue in the path. Raises ``not-found``, and ``conflict`` for one that has no director."""
+    queue = _named(call)
+    if queue.kind == EXTERNAL:
+        raise Refusal(
+            "conflict", f"the queue {queue.name} is external: no director sends pilots there that could be paused"
+        )
+    return queue
+
+
+def _named(call: _Call) -> Queue:
+    """The queue in the path. Raises ``not-found``."""
     name, queues = call.text("name"), call.central.settings.queues
     queue = next((queue for queue in queues if queue.name == name), None)
     if queue is None:
         known = ", ".join(queue.name for queue in queues) or "none"
         raise Refusal("not-found", f"there is no queue {name}; there are: {known}")
-    if queue.kind == EXTERNAL:
-        raise Refusal("conflict", f"the queue {name} is external: no director sends pilots there that could be paused")
     return queue
+
+
+def _named_site(call: _Call) -> str:
+    """The site in the path. Raises ``not-found``."""
+    name, sites = call.text("name"), call.central.settings.sites
+    if all(site.name != name for site in sites):
+        known = ", ".join(site.name for site in sites) or "none"
+        raise Refusal("not-found", f"there is no site {name}; there are: {known}")
+    return name
 
 
 ROUTES = (
     Route("GET", "/v1/queues", queues, (Who.MEMBER,), "The configured queues", reply=QueuePage),
+    Route(
+        "GET",
+        "/v1/queues/{name:name}/explain",
+        why,
+        (Who.MEMBER,),
+        "Why its director sends pilots, or none",
+        reply=QueueExplanation,
+    ),
     Route(
         "POST",
         "/v1/queues/{name:name}/pause",
@@ -129,4 +243,22 @@ ROUTES = (
         reply=QueueView,
     ),
     Route("GET", "/v1/sites", sites, (Who.MEMBER,), "The configured sites", reply=SitePage),
+    Route(
+        "POST",
+        "/v1/sites/{name:name}/ban",
+        ban,
+        (Who.OPERATOR,),
+        "Send no pilots to a site",
+        message=BanSiteRequest,
+        reply=SiteView,
+    ),
+    Route(
+        "POST",
+        "/v1/sites/{name:name}/unban",
+        unban,
+        (Who.OPERATOR,),
+        "Send pilots to a site again",
+        message=UnbanSiteRequest,
+        reply=SiteView,
+    ),
 )

@@ -13,6 +13,7 @@ import msgspec
 
 from central.configuration.expected import expected
 from central.events import JobsSubmitted
+from central.explanations import explaining
 from central.explanations.prospects import no_pilots
 from central.records import NewJobs
 from central.serving.http import Call, Route
@@ -193,7 +194,7 @@ def _varies(text: str, document: JobDocument) -> bool:
 async def _warnings(call: Call[SubmitRequest], documents: Sequence[JobDocument]) -> tuple[str, ...]:
     """What no configured queue could ever satisfy, and what none will as long as those that could are paused."""
     offers = [expected(queue) for queue in call.central.settings.queues]
-    paused = {pause.queue: str(pause) for pause in await call.central.store.pauses()}
+    paused = await explaining.paused(call.central)
     known: dict[Needs, str | None] = {}
     found: dict[str, None] = {}
     for index, document in enumerate(documents):

@@ -104,10 +104,15 @@ class PilotSeen(msgspec.Struct, frozen=True, tag="seen", array_like=True):
 
 
 class Decided(msgspec.Struct, frozen=True, tag="decided", array_like=True):
-    """What the director of a queue has decided last, and why."""
+    """What the director of a queue has decided last, and why. Times in seconds since the epoch."""
 
     queue: str
     why: str
+    cause: str = ""  # what it comes from, in one word
+    looked: float = 0.0  # when it did
+    since: float = 0.0  # since when the cause is the same
+    until: float | None = None  # when a queue that is shut is tried again
+    waits: tuple[tuple[str, int], ...] = ()  # what the computing element says of pilots that wait, and of how many
 
 
 class Grown(msgspec.Struct, frozen=True, tag="grown", array_like=True):
@@ -121,6 +126,10 @@ class Followed(msgspec.Struct, frozen=True, tag="followed", array_like=True):
     """The log streams (stamp, stream) that somebody reads at the central that says so."""
 
     streams: tuple[tuple[str, str], ...]
+
+
+class Placed(msgspec.Struct, frozen=True, tag="placed", array_like=True):
+    """Sites or queues were added, changed or removed."""
 
 
 class Again(msgspec.Struct, frozen=True, tag="again", array_like=True):
@@ -141,6 +150,7 @@ Word = (
     | Decided
     | Grown
     | Followed
+    | Placed
     | Again
 )
 _WORD: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)

@@ -22,6 +22,7 @@ from central.several.gossip import (
     Over,
     PilotMoved,
     PilotSeen,
+    Placed,
     Returned,
     Taken,
     Word,
@@ -55,6 +56,7 @@ class Overheard:
         self._read_at = float("-inf")  # by the database's time, when that was done last
         self._ordered: set[str] = set()  # pilots whose orders are to be read
         self._orders = asyncio.Event()
+        self._placed = asyncio.Event()  # sites and queues are others
 
     def hear(self, message: str | None) -> None:
         """Called by the store, with None when words may have been missed."""
@@ -87,6 +89,8 @@ class Overheard:
         for ordered in _of(words, Ordered):
             self._ordered.add(ordered.stamp)
             self._orders.set()
+        if _of(words, Placed):
+            self._placed.set()
         for moved in _of(words, PilotMoved):
             self._pilot(moved)
         for word in words:
@@ -124,7 +128,7 @@ class Overheard:
         elif isinstance(word, Free):
             central.presence.elsewhere(word.stamp, word.agent, word.offer)
         elif isinstance(word, Decided):
-            central.decisions[word.queue] = word.why
+            central.decisions[word.queue] = word
         elif isinstance(word, Grown):
             central.logs.grown(word.stamp, word.stream)
         elif isinstance(word, Followed) and central.elsewhere:
@@ -136,6 +140,15 @@ class Overheard:
         await self._central.dispatcher.refresh()
         self._read_at = self._central.wall()
         await self._central.orders.start()
+        await self._central.look_at_places()
+
+    async def places(self) -> None:
+        """Take up what others did to sites and queues, for as long as the central lives."""
+        while True:
+            await self._placed.wait()
+            self._placed.clear()
+            if not await _tried(self._central.look_at_places()):
+                self._again.set()
 
     async def refresh(self) -> None:
         """Read everything anew when words were missed, and now and then, for as long as the central lives."""

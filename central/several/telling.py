@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
+from central.added import PlaceRow
 from central.databases import CountedStore
 from central.records import Changed, Claim, Ended, Identity, NewJobs, Pick, PilotRow, Requeued, Submitted, Swept
-from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Returned, Taken
+from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Placed, Returned, Taken
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport
 from pilot.states import OrderVerb, PilotReason, PilotState
@@ -138,6 +139,17 @@ class _Telling:
     async def acknowledge(self, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
         await self._store.acknowledge(stamp, acknowledgements)
         self._say(Ordered(stamp))
+
+    # -- sites and queues ---------------------------------------------------------------------------------------
+    async def keep_place(self, kind: str, name: str, text: str, who: str, note: str = "") -> PlaceRow:
+        row = await self._store.keep_place(kind, name, text, who, note)
+        self._say(Placed())
+        return row
+
+    async def remove_place(self, kind: str, name: str, who: str) -> PlaceRow:
+        row = await self._store.remove_place(kind, name, who)
+        self._say(Placed())
+        return row
 
     def _ended(self, stamp: str, ends: Sequence[Ended]) -> None:
         self._say(*(Over(stamp, end.job, end.attempt) for end in ends))

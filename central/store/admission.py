@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from central.added import EnrolmentRow
 from central.store import codec
 from central.store.rows import Row
 from pilot.errors import Refusal
@@ -60,3 +61,18 @@ def comes_again(known: Row, stamp: str, key_hash: str, epoch: int, instance: str
             got=f"epoch {epoch}",
         )
     return bool(known["epoch"] == epoch + 1)
+
+
+def token_problem(token: EnrolmentRow, now: float) -> Refusal | None:
+    """Why a token lets no further pilot in; None: it does."""
+    if token.revoked is not None:
+        return Refusal("revoked", f"The enrolment token {token.id} was revoked by {token.revoked_by}.")
+    if now > token.expires:
+        return Refusal("secret-expired", f"The enrolment token {token.id} is {now - token.expires:.0f} s too old.")
+    if token.used >= token.pilots:
+        return Refusal("secret-used", f"The enrolment token {token.id} has let in all of its {token.pilots} pilots.")
+    return None
+
+
+def no_enrolment(number: int) -> Refusal:
+    return Refusal("not-found", f"There is no enrolment token {number}.")

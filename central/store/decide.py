@@ -81,6 +81,19 @@ def unknown_credential(name: str) -> Refusal:
     return Refusal("not-found", f"There is no credential {name} that you may see.")
 
 
+def no_place(kind: str, name: str) -> Refusal:
+    return Refusal("not-found", f"No {kind} {name} was added through the API.")
+
+
+def still_used(queue: str, live: int) -> Refusal:
+    """A queue that is taken away while pilots of it live would leave them with nobody to follow them."""
+    pilots = "a pilot of it lives" if live == 1 else f"{live} pilots of it live"
+    return Refusal(
+        "conflict",
+        f"The queue {queue} cannot be removed while {pilots}: pause it, and drain them or wait for their ends.",
+    )
+
+
 def too_many_credentials(most: int) -> Refusal:
     return Refusal(
         "too-large", f"You have {most} credentials, and more are not kept: remove one first.", expected=str(most)

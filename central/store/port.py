@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from central.added import EnrolmentRow, NewEnrolment, PlaceRow
 from central.records import (
     Beat,
     BundleRow,
@@ -188,6 +189,10 @@ class Store(Protocol):
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         """Newest first, with the cursor of the next page."""
 
+    async def live_pilots(self, queue: str) -> tuple[PilotRow, ...]:
+        """Every pilot of a queue that is not over, newest first: without what it said of its node, and what is held
+        against its machine."""
+
     async def enrol(self, stamp: str, secret_hash: str, key_hash: str, request: EnrolRequest) -> PilotRow:
         """Trade the secret. Same secret and key: the same row again. Another key: alarm, and ``secret-used``.
 
@@ -214,14 +219,53 @@ class Store(Protocol):
     async def steps(self, stamp: str) -> tuple[StepView, ...]: ...
 
     # -- queues -------------------------------------------------------------------------------------------------
-    async def pause_queue(self, queue: str, who: str, reason: str) -> None:
-        """From now on directors send no pilots to that queue; what was said of it before is replaced, and kept."""
+    async def pause_queue(self, queue: str, who: str, reason: str, seconds: float | None = None) -> None:
+        """From now on, for so long (None: until it is resumed), directors send no pilots to that queue; what was said
+        of it before is replaced, and kept."""
 
     async def resume_queue(self, queue: str, who: str) -> bool:
         """Directors may send pilots there again. False: it was not paused."""
 
+    async def ban_site(self, site: str, who: str, reason: str, seconds: float | None = None) -> None:
+        """The same for every queue of a site."""
+
+    async def lift_ban(self, site: str, who: str) -> bool:
+        """Directors may send pilots to that site again. False: it was not banned."""
+
     async def pauses(self) -> tuple[Pause, ...]:
-        """The queues that are paused, by name."""
+        """What is paused now: queues by name, then sites by name."""
+
+    async def keep_place(self, kind: str, name: str, text: str, who: str, note: str = "") -> PlaceRow:
+        """Add a version of a site or a queue; the text that counts already adds none. Returns the one that counts."""
+
+    async def remove_place(self, kind: str, name: str, who: str) -> PlaceRow:
+        """Add a version without a text. Raises ``not-found``, and ``conflict`` for a queue with live pilots."""
+
+    async def places(self) -> tuple[PlaceRow, ...]:
+        """The versions that count, of what was not removed, by kind and name."""
+
+    async def place_history(self, kind: str, name: str) -> tuple[PlaceRow, ...]:
+        """All versions of one, the newest first."""
+
+    # -- pilots that nobody submitted ---------------------------------------------------------------------------
+    async def open_enrolment(self, new: NewEnrolment) -> EnrolmentRow:
+        """From now on pilots may enrol with this token."""
+
+    async def enrolments(self) -> tuple[EnrolmentRow, ...]:
+        """All tokens, the newest first."""
+
+    async def enrolment_of(self, hash: str) -> EnrolmentRow | None:
+        """The token with that SHA-256."""
+
+    async def revoke_enrolment(self, number: int, who: str) -> EnrolmentRow:
+        """It lets nobody in any more; who is in stays. Raises ``not-found``."""
+
+    async def admit(self, pilot: NewPilot, where: str = "") -> None:
+        """Journal a pilot that comes with a token (its `secret_hash`), and count it; the same stamp counts once.
+
+        Raises ``revoked``, ``secret-expired``, ``secret-used`` (it has let in all), which is noted with the token; an
+        unknown token, and the stamp of another pilot, are ``unauthorized``.
+        """
 
     # -- orders -------------------------------------------------------------------------------------------------
     async def order(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
+from central.added import EnrolmentRow
 from central.records import CredentialRow, Note, Noted, OrderRow, PilotRow, Suspicion
 from central.store import codec
 from central.store.suspicion import HostRow
@@ -52,6 +53,7 @@ def pilot_row(row: Row, suspect: Suspicion | None) -> PilotRow:
         leases=row["leases"],
         host=row["host"],
         suspect=suspect,
+        draining=bool(row["draining"]),
     )
 
 
@@ -202,3 +204,21 @@ def noted(row: Row) -> Noted:
         detail=row["detail"],
     )
     return Noted(row["time"], note)
+
+
+def enrolment_row(row: Row) -> EnrolmentRow:
+    return EnrolmentRow(
+        id=row["id"],
+        site=row["site"],
+        queue=row["queue"],
+        communities=codec.texts(row["communities"]),
+        pilots=row["pilots"],
+        used=row["used"],
+        who=row["who"],
+        created=row["created"],
+        expires=row["expires"],
+        revoked=row["revoked"],
+        revoked_by=row["revoked_by"],
+        refused=row["refused"],
+        alarm=row["alarm"],
+    )

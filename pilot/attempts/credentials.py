@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
-from pilot.attempts.directory import AttemptDirectory, remove, write_private
+from pilot.attempts.directory import AttemptDirectory, owner_of, remove, write_private
 from pilot.credential import NAME
 from pilot.destinations.port import open_plain
 from pilot.errors import InvalidInput
@@ -94,7 +94,7 @@ def _entries(folder: Path) -> Sequence[tuple[str, bool]]:
 
 def _text(path: Path) -> str:
     try:
-        with open_plain(path, None) as file:
+        with open_plain(path, owner_of(path.parent)) as file:
             return file.read(MAX_SECRET).decode("utf-8", "surrogateescape")
     except OSError:
         return ""

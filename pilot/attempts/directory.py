@@ -110,6 +110,15 @@ def _let_through(attempts: Path, owner: SlotUser) -> None:
         raise PilotageError(problem)
 
 
+def owner_of(folder: Path) -> Optional[SlotUser]:
+    """Whose a folder is, or a link in its place, if not ours: nothing is read there that this user could not read.
+
+    Raises `OSError`.
+    """
+    about = folder.lstat()
+    return None if about.st_uid == os.geteuid() else SlotUser(str(about.st_uid), about.st_uid, about.st_gid)
+
+
 def write_private(path: Path, text: str, reader: Optional[SlotUser] = None) -> None:
     """Write a file that appears whole, and that only this user reads, or a payload's (the file is its own)."""
     aside = path.with_name(f".{path.name}.new")

@@ -6,7 +6,6 @@ No secret is in what is written down: the token and the credentials lie in files
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, Optional
@@ -16,12 +15,11 @@ from pilot import codec
 from pilot.attempts.carrier import Carrier
 from pilot.attempts.credentials import token_of, values_of
 from pilot.attempts.delivery import Delivery
-from pilot.attempts.directory import AttemptDirectory, write_private
+from pilot.attempts.directory import AttemptDirectory, owner_of, write_private
 from pilot.binds import Bind
 from pilot.destinations.port import Pause, open_plain
 from pilot.destinations.storages import Storages
 from pilot.errors import InvalidInput
-from pilot.payloads.slot_users import SlotUser
 from pilot.protocol import AttemptReport, Lease
 
 NAME = "unfinished.json"
@@ -74,9 +72,3 @@ def bring_home(
     place = AttemptDirectory(root)
     carrier = Carrier(found.lease, place.job, sandboxes, random, owner_of(place.job), storages, found.seen, root)
     return Delivery(carrier).add_to(found.report, pause)
-
-
-def owner_of(folder: Path) -> Optional[SlotUser]:
-    """Whose files are in a folder, if they are not ours: nothing is read there that this user could not read."""
-    about = folder.stat()
-    return None if about.st_uid == os.geteuid() else SlotUser(str(about.st_uid), about.st_uid, about.st_gid)

@@ -1,19 +1,19 @@
-"""The contract of a store: queues that an operator has paused; and that a director obeys them."""
+"""The contract of a store: queues that operators have paused, sites that they have banned; and directors obey."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pytest
 
-from central.directors.control import Demand, Limits
-from central.directors.site import QueuePlan, SiteDirector
-from central.elements.port import ComputingError, Listed, Request, Standing, Submission
+from central.directors.control import Limits
 from central.records import Pause
 from central.store.port import Store
 from tests.contract.stores import FAR, Clock
+from tests.director_scene import DUTY, Work, director
+from tests.fake_element import FakeElement
 
 pytestmark = pytest.mark.anyio
+
+LIMITS = Limits(slots=4, per_cycle=1, cores=1)
 
 
 async def test_a_pause_lasts_until_it_is_ended(store: Store, clock: Clock) -> None:
@@ -33,90 +33,67 @@ async def test_a_pause_lasts_until_it_is_ended(store: Store, clock: Clock) -> No
     assert await store.pauses() == ()
 
 
-class Element:
-    """A computing element that takes everything."""
-
-    lag = 0.0
-
-    def __init__(self) -> None:
-        self.taken: list[str] = []
-
-    async def submit(self, submissions: Sequence[Submission]) -> Mapping[str, str | ComputingError]:
-        self.taken += [one.stamp for one in submissions]
-        return {one.stamp: one.stamp for one in submissions}
-
-    async def listing(self) -> Sequence[Listed]:
-        return [Listed(stamp, stamp, Standing.RUNNING) for stamp in self.taken]
-
-    async def cancel(self, references: Sequence[str]) -> Mapping[str, ComputingError]:
-        raise AssertionError("a pause ends no pilot")
-
-    async def output(self, stamp: str, reference: str) -> bytes:
-        return b""
-
-    async def forget(self, stamp: str, reference: str) -> None:
-        raise AssertionError("a pause ends no pilot")
-
-    async def capacity(self) -> int | None:
-        return None
-
-    async def close(self) -> None:
-        pass
-
-    def secret_file(self, stamp: str) -> str:
-        return ""
-
-    def work_base(self, stamp: str) -> str | None:
-        return None
-
-    def exit_file(self, stamp: str) -> str | None:
-        return None
+async def test_a_pause_may_end_by_itself(store: Store, clock: Clock) -> None:
+    """A pause with an end is over then, cannot be resumed any more, and another may begin."""
+    await store.pause_queue("local", "ada", "new disks", 60.0)
+    assert await store.pauses() == (Pause("local", "ada", "new disks", clock.time, clock.time + 60.0),)
+    assert "until 1970-01-12 13:47 UTC: new disks" in str((await store.pauses())[0])
+    clock.forward(60.0)
+    assert await store.pauses() == ()
+    assert not await store.resume_queue("local", "bob")
+    await store.pause_queue("local", "bob", "again")
+    assert [pause.reason for pause in await store.pauses()] == ["again"]
 
 
-def director_of(store: Store, element: Element, against: list[str]) -> SiteDirector:
-    """One whose queue is wanted by many jobs. `against`: what speaks against any pilot there."""
+async def test_a_ban_is_for_all_queues_of_a_site(store: Store, clock: Clock) -> None:
+    """A site is banned beside the pauses of its queues, and each is ended by itself."""
+    await store.ban_site("here", "ada", "power cut", 60.0)
+    await store.pause_queue("local", "bob", "new disks")
+    pause, ban = await store.pauses()
+    assert ban == Pause("", "ada", "power cut", clock.time, clock.time + 60.0, "here")
+    assert [(one.stops("local", "here"), one.stops("other", "here")) for one in (pause, ban)] == [
+        (True, False),
+        (True, True),
+    ]
+    assert not ban.stops("local", "there")
+    assert await store.resume_queue("local", "ada")
+    assert await store.pauses() == (ban,)
+    assert not await store.lift_ban("there", "ada")
+    assert await store.lift_ban("here", "ada")
+    assert await store.pauses() == ()
 
-    async def unfit() -> str:
-        return " ".join(against)
 
-    return SiteDirector(
-        QueuePlan("local", "here", ("atlas",), Limits(slots=4, per_cycle=1, cores=1), Request(), 600, FAR, None),
-        store,
-        element,
-        duty="central",
-        demand=lambda: Demand(9, 9),
-        idle_cores=lambda stamps: 0,
-        unfit=unfit,
-        script=lambda stamp: "",
-        over=lambda *end: None,
-    )
-
-
-async def test_a_director_sends_nothing_where_pilots_could_not_run(store: Store) -> None:
+async def test_a_director_sends_nothing_where_pilots_could_not_run(store: Store, clock: Clock) -> None:
     """While it is known that no pilot of the queue could run nothing is submitted, and the reason is told."""
-    epoch = await store.lead("central", "this central", FAR)
+    epoch = await store.lead(DUTY, "this central", FAR)
     assert epoch is not None
-    element, against = Element(), ["its pilots could not run:", "no such command"]
-    director = director_of(store, element, against)
-    await director.cycle(epoch)
-    assert (element.taken, director.decision.why) == ([], "its pilots could not run: no such command")
-    against.clear()
-    await director.cycle(epoch)
-    assert len(element.taken) == 1
+    element, work = FakeElement(clock), Work(against="its pilots could not run: no such command")
+    mine = director(store, element, work, LIMITS)
+    await mine.cycle(epoch)
+    assert (element.live, mine.decision.why) == ([], "its pilots could not run: no such command")
+    work.against = ""
+    await mine.cycle(epoch)
+    assert len(element.live) == 1
 
 
-async def test_a_director_sends_nothing_to_a_paused_queue(store: Store) -> None:
-    """While its queue is paused nothing is submitted and the reason is told; those of other queues do not matter."""
-    epoch = await store.lead("central", "this central", FAR)
+async def test_a_director_sends_nothing_to_a_paused_queue(store: Store, clock: Clock) -> None:
+    """While its queue is paused, or its site is banned, nothing is submitted and the reason is told; those of others do
+    not matter, and the pilots that are there stay."""
+    epoch = await store.lead(DUTY, "this central", FAR)
     assert epoch is not None
-    element = Element()
-    director = director_of(store, element, [])
+    element = FakeElement(clock)
+    mine = director(store, element, Work(), LIMITS)
     await store.pause_queue("far", "bob", "too dear")
-    await director.cycle(epoch)
-    assert len(element.taken) == 1
+    await store.ban_site("there", "bob", "too dear")
+    await mine.cycle(epoch)
+    assert len(element.live) == 1
+    await store.ban_site("here", "bob", "power cut")
+    await mine.cycle(epoch)
+    assert (len(element.live), mine.decision.why) == (1, "banned with its site here by bob: power cut")
     await store.pause_queue("local", "ada", "new disks")
-    await director.cycle(epoch)
-    assert (len(element.taken), director.decision.why) == (1, "paused by ada: new disks")
+    await mine.cycle(epoch)
+    assert (len(element.live), mine.decision.why) == (1, "paused by ada: new disks")
     await store.resume_queue("local", "ada")
-    await director.cycle(epoch)
-    assert len(element.taken) == 2
+    await store.lift_ban("here", "ada")
+    await mine.cycle(epoch)
+    assert len(element.live) == 2

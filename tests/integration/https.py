@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA and one certificate for 127.0.0.1."""
+    """A CA and one certificate for 127.0.0.1, and more names."""
 
     ca_pem: str
     certificate: Path
@@ -47,7 +47,7 @@ class Server:
         return [request for request in self.requests if request.method == "PUT"]
 
 
-def make_authority(folder: Path) -> Authority:
+def make_authority(folder: Path, *names: str) -> Authority:
     now = datetime.datetime.now(datetime.UTC)
 
     def certificate(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
@@ -81,7 +81,9 @@ def make_authority(folder: Path) -> Authority:
         .add_extension(identifier, critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    address = x509.SubjectAlternativeName(
+        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), *map(x509.DNSName, names)]
+    )
     issuer = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
     leaf = (
         certificate("Test server", "Test CA", key)

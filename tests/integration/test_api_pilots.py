@@ -21,6 +21,7 @@ from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver,
 from pilot import protocol
 from pilot.errors import Refusal
 from pilot.protocol import UNLIMITED, Acknowledgement, EnrolRequest, StepReport
+from pilot.queues import QueueExplanation, QueuePage, SitePage, SiteView
 from pilot.states import JobState, OrderVerb, Outcome, Phase, PilotReason, PilotState
 from pilot.views import JobExplanation, OrderReply, PilotDetail
 from tests.integration.conftest import CentralMaker
@@ -69,6 +70,32 @@ def test_pauses_of_queues_are_for_operators_and_for_queues_with_a_director(ann: 
     for person, where, body, expected in answers:
         answer = person.request("POST", where, data=json.dumps(body))
         assert answer.json()["type"].rpartition("/")[2] == expected, (where, answer.text)
+
+
+def test_bans_of_sites_are_for_operators(ann: Person, oli: Person) -> None:
+    """An operator bans a site for a time; everybody sees who did and why, also at its queues, until it is lifted."""
+    site = oli.read("/v1/sites", SitePage).sites[0].name
+    answers = [
+        (ann, f"/v1/sites/{site}/ban", {"reason": "mine"}, "forbidden"),
+        (oli, f"/v1/sites/{site}/ban", {"reason": " "}, "invalid"),
+        (oli, f"/v1/sites/{site}/ban", {"reason": "power cut", "seconds": 0}, "invalid"),
+        (oli, "/v1/sites/nowhere/ban", {"reason": "power cut"}, "not-found"),
+        (oli, f"/v1/sites/{site}/unban", {}, "conflict"),
+        (ann, f"/v1/sites/{site}/unban", {}, "forbidden"),
+    ]
+    for person, where, body, expected in answers:
+        answer = person.request("POST", where, data=json.dumps(body))
+        assert answer.json()["type"].rpartition("/")[2] == expected, (where, answer.text)
+    banned = oli.say(f"/v1/sites/{site}/ban", {"reason": "power cut", "seconds": 3600.0}, SiteView).banned
+    assert banned
+    assert banned.until
+    assert (banned.who, banned.reason, round(banned.until - banned.since)) == ("oli", "power cut", 3600)
+    queue = ann.read("/v1/queues", QueuePage).queues[0].name
+    explained = ann.read(f"/v1/queues/{queue}/explain", QueueExplanation)
+    assert explained.queue.paused == banned
+    assert ann.read("/v1/sites", SitePage).sites[0].banned == banned
+    assert oli.say(f"/v1/sites/{site}/unban", {}, SiteView).banned is None
+    assert ann.read(f"/v1/queues/{queue}/explain", QueueExplanation).queue.paused is None
 
 
 # -- enrolment --------------------------------------------------------------------------------------------------------
@@ -170,7 +197,7 @@ def test_what_was_asked_before_a_resume_gets_nothing(central: RunningCentral, an
         oli = central.person("oli")
         until(lambda: "pilotage_held_requests 1.0" in oli.get("/metrics").text, "the request to be held")
         assert pilot.resume().epoch == 2
-        assert waiting.result(10).reason == "superseded"
+        assert waiting.result(18).reason == "superseded"
     job = ann.submit_one()
     (lease,) = pilot.match().leases
     assert (lease.job, lease.attempt) == (job, 1)
@@ -257,19 +284,19 @@ def test_a_request_signed_by_another_implementation_is_heard(pilot: SignedPilot)
 
 def test_an_aged_token_is_renewed(make_central: CentralMaker) -> None:
     """After its token's end a pilot must renew before it matches; what it says of its jobs is heard still."""
-    central = make_central("token_life = 2")
+    central = make_central("token_life = 6")
     ann = central.person("ann")
     job = ann.submit_one()
     pilot = central.pilot()
     enrolled = time.time()
     (lease,) = pilot.match().leases
-    until(lambda: time.time() > enrolled + 2.1, "the token to age")
+    until(lambda: time.time() > enrolled + 6.1, "the token to age")
     assert refused(pilot.match).type == "token-expired"
     pilot.report(lease, Phase.RUNNING)
     pilot.log("pilot", 0, b"still here\n")
     reply = pilot.heartbeat((held(lease),))
     assert reply.token
-    assert reply.token_life == 2
+    assert reply.token_life == 6
     assert reply.leases[0].seconds == 60
     pilot.renew()
     assert pilot.match().reason == "nothing-waits"
@@ -301,7 +328,7 @@ def test_a_held_request_is_answered_when_a_job_comes(ann: Person, pilot: SignedP
         job = ann.submit_one()
         (lease,) = waiting.result(20).leases
     assert lease.job == job
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15  # and not when the 20 s are over for which it is held
     pilot.succeed(lease)
 
 
@@ -317,7 +344,7 @@ def test_who_hangs_up_is_given_nothing(make_central: CentralMaker) -> None:
     dead.http.close()
     left = time.monotonic()
     until(lambda: "pilotage_held_requests 0.0" in oli.get("/metrics").text, "nobody to wait")
-    assert time.monotonic() - left < 10  # and not when the 30 s are over for which requests are held
+    assert time.monotonic() - left < 25  # and not when the 30 s are over for which requests are held
     job = central.person("ann").submit_one()
     assert alive.match(wait=10.0).leases[0].job == job
     assert [attempt.pilot for attempt in central.person("ann").attempts(job)] == [alive.stamp]
@@ -479,7 +506,7 @@ def test_a_drained_pilot_gets_no_new_jobs(oli: Person, ann: Person, pilot: Signe
         time.sleep(0.2)  # it is on its way; were it late, it would find the pilot drained
         path = f"/v1/pilots/{pilot.stamp}/orders"
         number = oli.say(path, {"verb": "drain", "reason": "maintenance"}, OrderReply).order
-        assert waiting.result(10).reason == "draining"
+        assert waiting.result(18).reason == "draining"
     job = ann.submit_one()
     assert pilot.match().reason == "draining"
     (order,) = pilot.heartbeat().orders

@@ -129,10 +129,10 @@ def test_stopping_answers_who_waits_and_loses_nothing(own: RunningCentral) -> No
         until(lambda: pilot_is_followed(own, pilot.stamp), "the follower and the held request")
         began = time.monotonic()
         assert own.end() == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 25  # a request is held for 30 s
         with pytest.raises(Refusal, match="stopping"):
-            waiting.result(5)
-        assert following.result(5).status_code == 200
+            waiting.result(20)
+        assert following.result(20).status_code == 200
     own.start()
     assert ann.attempts(job)[0].usage.wall == 7.0
 

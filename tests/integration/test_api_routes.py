@@ -55,6 +55,7 @@ def filled(route: Route[Any], job: int, stamp: str) -> str:
         "verb": "kill",
         "name": "local",
         "peek": "1",
+        "number": "1",
     }
     path = PART.sub(lambda part: values[part["name"]], route.path)
     return f"{path}?grep=x" if path.endswith("/search") else path

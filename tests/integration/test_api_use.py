@@ -277,4 +277,4 @@ def test_hundreds_of_tags_are_taken_and_absurd_ones_refused(central: RunningCent
         began = time.monotonic()
         found = refused(lambda tags=tags: ann.submit_one(needs={"tags": tags}))  # type: ignore[misc]
         assert (found.type, found.problems[0].where) == ("invalid", "jobs[0].needs.tags")
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20

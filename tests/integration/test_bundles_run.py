@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from pilot.views import PilotDetail
 from pilotage import Client, signing
 from pilotage.bundles import Built
 from tests.steps_scene import bundle_of
-from tests.system import Plan, System, wait_for
+from tests.system import Plan, System, check_log, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -79,9 +80,9 @@ def test_a_published_command_runs_in_a_pilot(place: Place) -> None:
     with place.system.client() as client:
         place.publish(client, bundle_of(place.folder, GOOD))
         (job,) = client.submit([ENV]).ids
-        client.wait([job], timeout=90)
+        client.wait([job], timeout=270)
         assert client.job(job).job.state is JobState.DONE
-        assert client.logs(job).decode() == "hello v9\n"
+        check_log(client, job, b"hello v9\n")
         detail = last_pilot(client)
         steps = {step.command: step for step in detail.steps}
         assert steps["bundles"].outcome == "ok"
@@ -93,7 +94,8 @@ def test_a_published_command_runs_in_a_pilot(place: Place) -> None:
         assert began == sorted(began, key=float)  # type: ignore[arg-type]
         assert detail.facts["tag:greeted"] == "True (theirs:go)"
         assert {"step-3-theirs.go", "step-1-check_node", "step-4-prepare_software"} <= set(detail.streams)
-        assert client.pilot_logs(detail.pilot.stamp, "step-3-theirs.go").decode() == steps["theirs:go"].tail + "\n"
+        log, tail = partial(client.pilot_logs, detail.pilot.stamp, "step-3-theirs.go"), steps["theirs:go"].tail
+        wait_for(lambda: log().decode() == f"{tail}\n", 30, "the log of the step")
 
 
 def test_a_new_version_reaches_the_next_pilot(place: Place) -> None:
@@ -109,7 +111,7 @@ def test_a_new_version_reaches_the_next_pilot(place: Place) -> None:
                 text = GOOD.replace('"GREETING": context.option("greet")', f'"GREETING": "{greeting}"')
                 place.publish(client, bundle_of(place.folder, text))
             job = client.submit([ENV]).ids[0]
-            client.wait([job], timeout=90)
+            client.wait([job], timeout=270)
             seen.append(client.logs(job).split()[0].decode())
             for pilot in client.pilots([PilotState.RUNNING]):
                 client.halt(pilot.stamp)
@@ -153,7 +155,7 @@ def test_without_its_bundle_nothing_takes_its_place(place: Place) -> None:
         wait_for(told, 30, "the director to look", place.system.log)
         assert not list(client.pilots())
         place.publish(client, bundle_of(place.folder, GOOD))
-        client.wait([job], timeout=90)
+        client.wait([job], timeout=270)
         assert client.job(job).job.state is JobState.DONE
 
 
@@ -165,8 +167,9 @@ def test_each_agent_of_a_pilot_runs_it(place: Place) -> None:
     with place.system.client() as client:
         place.publish(client, bundle_of(place.folder, GOOD))
         jobs = client.submit([ENV, ENV]).ids
-        client.wait(jobs, timeout=90)
-        assert [client.logs(job).decode() for job in jobs] == ["hello v9\n"] * 2
+        client.wait(jobs, timeout=270)
+        for job in jobs:
+            check_log(client, job, b"hello v9\n")
         detail = last_pilot(client)
         ran = {step.number: step.outcome for step in detail.steps if step.command.endswith("theirs:go")}
         assert ran == {3: "ok", 1003: "ok"}
@@ -192,7 +195,7 @@ def test_where_payloads_have_users_commands_have_them_too(place: Place) -> None:
         with place.system.client() as client:
             place.publish(client, bundle_of(place.folder, AS_WHOM))
             (job,) = client.submit([{"command": ["/bin/sh", "-c", "cat $MADE; id -u"], "needs": {}}]).ids
-            client.wait([job], timeout=90)
+            client.wait([job], timeout=270)
             who, payload = client.logs(job).decode().split()
             assert {who, payload} <= {"29040", "29041"}
     finally:

@@ -175,7 +175,7 @@ def test_workers_may_die_under_load(system: System) -> None:
             deliver(victim, signal.SIGKILL)
             killed.add(victim)
             wait_for(lambda: len(set(system.workers()) - killed) == 2, 60, "another one in its place", system.log)
-        client.wait(jobs, timeout=120)
+        client.wait(jobs, timeout=360)
         for job in jobs:
             assert client.job(job).job.state is JobState.DONE
             outcomes = [attempt.outcome for attempt in client.attempts(job)]
@@ -192,7 +192,7 @@ def test_workers_end_with_the_process_that_keeps_them(system: System) -> None:
     system.start()
     with system.client() as client:
         [job] = client.submit([{"command": ["true"]}]).ids
-        client.wait([job], timeout=60)
+        client.wait([job], timeout=180)
         assert client.job(job).job.state is JobState.DONE
     assert len(system.workers()) == 2
 

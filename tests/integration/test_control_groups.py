@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from pilot.errors import PilotageError
 from pilot.protocol import Fact, Needs
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
+from tests.patience import PATIENCE
 from tests.pilot_fakes import shell
 from tests.steps_scene import Scene, bundle_of
 from tests.system import Plan, deliver, running_system, wait_for
@@ -146,15 +147,20 @@ def test_nobody_leaves_and_nothing_stays(bench: PoolBench, groups: GroupEnclosur
     bench.pool.start(shell(1, script))
     bench.wait_for_file(1, "here")
     inside = [f"{base.path}/1.1" for base in groups.bases]
-    members = sorted({int(pid) for place in inside for pid in Path(place, "cgroup.procs").read_text().split()})
-    assert len(members) >= 4
+    bench.central.wait_for(lambda: len(_members(inside)) >= 4, "all of its processes")
+    members = _members(inside)
     asked = time.monotonic()
     bench.pool.kill(1, 1, "a person")
     assert bench.central.end_of(1).outcome is Outcome.KILLED
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < 10 * PATIENCE
     assert all((about := procfs.process(pid)) is None or about.over for pid in members)
     bench.wait_until_empty()
     assert not any(os.path.exists(place) for place in inside)
+
+
+def _members(places: Sequence[str]) -> list[int]:
+    """The processes in these groups."""
+    return sorted({int(pid) for place in places for pid in Path(place, "cgroup.procs").read_text().split()})
 
 
 def test_what_is_counted(groups: GroupEnclosures) -> None:
@@ -212,7 +218,7 @@ def test_real_pilots_hold_their_payloads(groups: GroupEnclosures, tmp_path: Path
     with running_system(tmp_path / "central", Plan(slots=1)) as system, system.client() as client:
         hungry = {"command": [sys.executable, "-c", EAT, "400"], "needs": {"memory": "100 MB"}}
         (job,) = client.submit([hungry]).ids
-        client.wait([job], timeout=60)
+        client.wait([job], timeout=180)
         (attempt,) = client.attempts(job)
         assert (attempt.outcome, attempt.limit) == (Outcome.LIMIT_EXCEEDED, "memory")
         assert "out of memory" in attempt.message

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import socket
-import socketserver
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +23,10 @@ from pilot.states import Outcome
 from tests.integration.faulty_storage import FaultyStorage, storing
 from tests.integration.https import Authority, make_authority
 from tests.integration.pool_bench import PoolBench, pool_bench
+from tests.integration.proxy import Proxy
 from tests.integration.real_pilot import RealPilot
 from tests.integration.wire_central import WireCentral
+from tests.patience import PATIENCE
 from tests.pilot_fakes import shell
 
 HELLO = "printf hello > out.txt"
@@ -295,55 +294,19 @@ def test_an_attempt_that_is_killed_stops_to_deliver(bench: PoolBench, storage: F
     began = time.monotonic()
     bench.pool.kill(1, 1, "not wanted any more")
     assert bench.central.end_of(1).outcome is Outcome.KILLED
-    assert time.monotonic() - began < 10
-
-
-@contextmanager
-def proxying(wanted: str) -> Iterator[tuple[str, list[str]]]:
-    """A proxy that connects to whomever it is asked for by one who knows the word; its URL, and who was asked for."""
-    asked: list[str] = []
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += self.rfile.readline()
-            asked.append(head.decode().splitlines()[0])
-            if f"Proxy-Authorization: {wanted}" not in head.decode():
-                self.wfile.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                return
-            host, _, port = asked[-1].split()[1].partition(":")
-            with socket.create_connection((host, int(port))) as other:
-                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
-                back = threading.Thread(target=pump, args=(other, self.connection))
-                back.start()
-                pump(self.connection, other)
-                back.join()
-
-    def pump(source: socket.socket, target: socket.socket) -> None:
-        with suppress(OSError):
-            while block := source.recv(65536):
-                target.sendall(block)
-            target.shutdown(socket.SHUT_WR)
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://ann:sesame@127.0.0.1:{server.server_address[1]}", asked
-        server.shutdown()
-        thread.join()
+    assert time.monotonic() - began < 10 * PATIENCE
 
 
 def test_by_way_of_a_proxy(bench: PoolBench, storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the site has a proxy storages are reached by way of it, with TLS from end to end."""
-    with proxying("Basic YW5uOnNlc2FtZQ==") as (proxy, asked):
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with Proxy(user="ann:sesame") as proxy:
+        monkeypatch.delenv("https_proxy", raising=False)
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         monkeypatch.setenv("NO_PROXY", "nowhere.example")
         report = run(bench, HELLO, OutputRule("out.txt", (f"{storage.url}/x/",)))
         bench.pool.services.storages.close()
     assert report.outcome is Outcome.SUCCESS, report
-    assert [line.split()[:2] for line in asked] == [["CONNECT", storage.url.removeprefix("https://")]]
+    assert proxy.asked == [storage.url.removeprefix("https://")]
 
 
 # -- many, and large --------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def test_a_command_that_leaves_somebody_behind_holds_nobody_up(tmp_path: Path) -
     """A command whose child keeps the output open is given up in time, and the child ends with it."""
     began = time.monotonic()
     assert run(["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; echo done"], seconds=0.5) is None
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     pid = int((tmp_path / "pid").read_text())
     _wait_until_gone(pid)
 
@@ -130,14 +130,15 @@ def test_a_service_that_does_not_answer_is_not_waited_for() -> None:
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(address)
-        assert _seconds(lambda: fetch(Request(f"http://127.0.0.1:{address[1]}/"), 0.2)) < 2
+        assert _seconds(lambda: fetch(Request(f"http://127.0.0.1:{address[1]}/"), 0.2)) < 20
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        assert _seconds(lambda: fetch(Request(f"http://127.0.0.1:{silent.getsockname()[1]}/"), 0.2)) < 2
+        assert _seconds(lambda: fetch(Request(f"http://127.0.0.1:{silent.getsockname()[1]}/"), 0.2)) < 20
     with socket.create_server(("127.0.0.1", 0)) as slow:
         over = threading.Event()
         drips = threading.Thread(target=_drip, args=(slow, over))
         drips.start()
-        assert _seconds(lambda: fetch(Request(f"http://127.0.0.1:{slow.getsockname()[1]}/"), 0.2)) < 3
+        # Its thousand bytes would take 50 s.
+        assert _seconds(lambda: fetch(Request(f"http://127.0.0.1:{slow.getsockname()[1]}/"), 0.2)) < 20
         over.set()
         drips.join()
 

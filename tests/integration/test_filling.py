@@ -24,11 +24,11 @@ def test_a_pilot_without_time_for_what_waits_makes_room(tmp_path: Path) -> None:
     with running_system(tmp_path / "central", plan) as system, system.client() as client:
         document = {"command": ["sleep", "8"], "needs": {"wall_time": "20 s"}}
         short = client.submit([document] * 3).ids
-        client.wait(short, timeout=80)
+        client.wait(short, timeout=240)
         first = {attempt.pilot for job in short for attempt in client.attempts(job)}
         assert len(first) == 1
         long = client.submit([{"command": ["true"], "needs": {"wall_time": "70 s"}}]).ids[0]
-        client.wait([long], timeout=60)
+        client.wait([long], timeout=180)
         assert client.job(long).job.state is JobState.DONE
         [attempt] = client.attempts(long)
         assert attempt.pilot not in first

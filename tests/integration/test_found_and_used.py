@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pilot.states import JobState
-from tests.system import Plan, running_system, wait_for
+from tests.system import Plan, check_log, running_system, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -36,9 +36,9 @@ def test_gpus_power_and_the_outside(tmp_path: Path) -> None:
             needs = {"gpus": {"count": 1, "memory": "30 GB"}, "wall_time": 60, "disk": 0}
             command = ["sh", "-c", "echo $CUDA_VISIBLE_DEVICES"]
             [job] = client.submit({"command": command, "needs": needs}).ids
-            client.wait([job], timeout=60)
+            client.wait([job], timeout=180)
             assert client.job(job).job.state is JobState.DONE
-            assert client.logs(job) == b"GPU-22222222-3333\n"
+            check_log(client, job, b"GPU-22222222-3333\n")
             pilot = client.attempts(job)[-1].pilot
             facts = wait_for(lambda: _with_power(client.pilot(pilot).facts), 60, "the power of a core")
             assert "nvidia-smi" in facts["gpus"]

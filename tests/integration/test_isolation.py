@@ -28,6 +28,7 @@ from pilot.protocol import AttemptReport, Credential, Settings
 from pilot.states import Outcome, PilotReason
 from pilot.workplace import furnish, run_pipeline
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
+from tests.patience import PATIENCE
 from tests.pilot_fakes import shell
 from tests.system import Plan, System, wait_for
 
@@ -184,7 +185,7 @@ def test_nothing_outlives_a_kill(bench: PoolBench) -> None:
     asked = time.monotonic()
     bench.pool.kill(1, 1, "a person")
     assert bench.central.end_of(1).outcome is Outcome.KILLED
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < 10 * PATIENCE
     assert processes_of(uid) == []
 
 
@@ -209,7 +210,7 @@ def test_a_fork_bomb_is_bounded_and_ended(bench: PoolBench) -> None:
     asked = time.monotonic()
     bench.pool.kill(1, 1, "a person")
     assert bench.central.end_of(1).outcome is Outcome.KILLED
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - asked < 10 * PATIENCE
     assert processes_of(uid) == []
 
 
@@ -347,7 +348,7 @@ def test_a_real_pilots_payload_reaches_nothing(work: Path) -> None:
         script = f"{PYTHON} intruder.py {names}"
         job = {"command": ["/bin/sh", "-c", script], "inputs": ["intruder.py"], "needs": {"isolation": "required"}}
         (second,) = client.submit([job], base=work).ids
-        client.wait([second], timeout=60)
+        client.wait([second], timeout=180)
         wait_for(lambda: b"own token" in client.logs(second), 30, "what the intruder printed")
         lines = client.logs(second).decode().splitlines()
         tried = [line for line in lines if line.startswith(("got", "denied"))]

@@ -24,6 +24,7 @@ from pilot.payloads.payload import Launch, Payload
 from pilot.protocol import Needs
 from pilot.states import Outcome, Phase, PilotReason
 from tests.integration.pool_bench import MB, PoolBench, pool_bench
+from tests.patience import PATIENCE
 from tests.pilot_fakes import make_lease, shell
 
 PYTHON = sys.executable
@@ -265,7 +266,7 @@ def test_who_ignores_the_request_is_killed(bench: PoolBench) -> None:
     asked = time.monotonic()
     bench.pool.kill(1, 1, "by its owner")
     report = bench.central.end_of(1)
-    assert 0.9 <= time.monotonic() - asked < 10
+    assert 0.9 <= time.monotonic() - asked < 10 * PATIENCE
     assert (report.outcome, report.message) == (Outcome.KILLED, "by its owner")
     assert report.signal == signal.SIGKILL
     assert gone(pid)
@@ -281,7 +282,7 @@ def test_wall_time_is_enforced_and_named(bench: PoolBench) -> None:
     """A payload that runs for longer than it said is stopped, and the limit is named."""
     report = bench.run(1, "sleep 600", needs=Needs(wall_time=1))
     assert (report.outcome, report.limit) == (Outcome.LIMIT_EXCEEDED, "wall_time")
-    assert 1 <= report.usage.wall < 5
+    assert 1 <= report.usage.wall < 60  # of the ten minutes that it sleeps
 
 
 def test_memory_is_enforced_and_named(bench: PoolBench) -> None:
@@ -458,13 +459,13 @@ def test_preempted_payloads_may_save_their_work(bench: PoolBench) -> None:
     bench.wait_for_file(1, "ready")
     bench.wait_for_file(2, "ready")
     now = time.time()
-    bench.pool.stop(PilotReason.SIGNAL, "the node is wanted", grace=1.5)
+    bench.pool.stop(PilotReason.SIGNAL, "the node is wanted", grace=4)
     first, second = bench.central.end_of(1), bench.central.end_of(2)
     assert (first.outcome, first.exit_code) == (Outcome.PREEMPTED, 0)
     assert (second.outcome, second.signal) == (Outcome.PREEMPTED, signal.SIGKILL)
     word, deadline = bench.central.logs["job-1-1-stdout"].split()
     assert word == b"until"
-    assert abs(float(deadline) - (now + 1.5)) < 3
+    assert abs(float(deadline) - (now + 4)) < 3
     assert bench.pool.stopping() == (PilotReason.SIGNAL, "the node is wanted")
 
 

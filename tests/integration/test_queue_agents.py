@@ -45,7 +45,7 @@ def test_agents_of_one_pilot_share_the_work(system: System, client: Client) -> N
     assert len(system.agents()) == 2
     assert set(agents_with_a_payload(system)) == set(system.agents())
     client.kill(jobs)
-    client.wait(jobs, timeout=20)
+    client.wait(jobs, timeout=60)
     assert {client.job(job).job.state for job in jobs} == {JobState.KILLED}
     steps = {step.command for step in client.pilot(pilot).steps}
     assert {"discover", "2/discover", "run_jobs", "2/run_jobs"} <= steps

@@ -134,7 +134,7 @@ def test_every_job_ends_once_whatever_is_killed(tmp_path: Path) -> None:
             wait_for(lambda: ended(client) >= enough, 90, f"{enough} jobs to end", chaos.told)  # noqa: B023
             chaos.strike()
         chaos.go_on()
-        client.wait(jobs, timeout=180)
+        client.wait(jobs, timeout=540)
         _check(client, jobs, marks, chaos.told)
         for pilot in client.pilots():
             if pilot.ended is None:

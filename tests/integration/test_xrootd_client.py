@@ -142,7 +142,7 @@ def test_one_that_hangs_is_ended(node: Path) -> None:
     began = time.monotonic()
     with pytest.raises(Stopped):
         put(node, pause=pause)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 def test_a_node_without_the_client(node: Path) -> None:

@@ -34,6 +34,7 @@ PLAIN = {
             "standard",
             "bundles",
             "pipelines",
+            "places",
         ),
     )
 }

@@ -120,6 +120,22 @@ def test_what_the_payload_made_of_it_stops_nobody(place: AttemptDirectory) -> No
     assert secrets_in(place.root) == ["job token"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+def test_a_payload_lends_no_rights_of_root(place: AttemptDirectory, tmp_path: Path) -> None:
+    """What it put in the place of a credential leads to nothing that its own user could not read."""
+    (tmp_path / "roots").mkdir()
+    (tmp_path / "roots" / "password").write_text("root's own")
+    (tmp_path / "roots" / "password").chmod(0o600)
+    lay_out(place, (LOGIN,))
+    for part in ("user", "password"):
+        (place.credentials / "login" / part).unlink()
+    (place.credentials / "login").rmdir()
+    (place.credentials / "login").symlink_to(tmp_path / "roots")
+    for path in (place.credentials, place.credentials / "login"):
+        os.lchown(path, 65_533, 65_533)
+    assert values_of(place, LOGIN) == {"user": "", "password": ""}
+
+
 def test_a_container_sees_them_under_its_own_name(place: AttemptDirectory) -> None:
     """The variable names the same folder as it is called inside."""
     assert seen_inside(str(place.credentials), place.root) == "/srv/credentials"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from pilot.errors import InvalidInput, InvalidJob, PilotageError, Refusal, TransportError
 from pilot.looking import LogLine, PeekView
 from pilot.protocol import Needs, Platform, StopSignal, Usage
-from pilot.queues import QueueView
+from pilot.queues import PauseView, PilotsWait, QueueExplanation, QueueView, SiteView
 from pilot.states import JobState, Outcome, Phase, PilotReason, PilotState
 from pilot.views import (
     AttemptView,
@@ -37,6 +37,7 @@ from pilotage.shell import Shell
 from tests.unit.client_scene import job
 
 STAMP, OTHER = "3f9a12bc" * 4, "3f9a77aa" * 4
+QUEUE = QueueView("local", "here", "local", 1, {"running": 1}, 4, "enough pilots")
 
 
 def pilot(stamp: str = STAMP, state: PilotState = PilotState.RUNNING, **fields: object) -> PilotView:
@@ -453,10 +454,29 @@ def test_a_queue_is_paused_and_resumed():
     assert run(client, "queues", "pause", "local").exit_code == 2
     assert json.loads(run(client, "queues", "resume", "local", "--json").stdout)["name"] == "local"
     assert [(name, arguments) for name, arguments, _ in client.asked] == [
-        ("pause_queue", ("local", "new disks")),
+        ("pause_queue", ("local", "new disks", None)),
         ("resume_queue", ("local",)),
     ]
     assert "LAST DECISION" in run(client, "queues").stdout
+
+
+def test_a_site_is_banned_for_a_time_and_unbanned():
+    """A ban asks for a reason, may have an end, and is shown with who said so; so may a pause."""
+    banned = SiteView("here", ("local",), PauseView("ada", "power cut", 1.0, 7201.0, "here"))
+    client = FakeClient(ban_site=banned, unban_site=SiteView("here"), sites=(banned,), pause_queue=QUEUE)
+
+    result = run(client, "sites", "ban", "here", "--reason", "power cut", "--for", "2h")
+    assert "by ada since" in result.stdout
+    assert "power cut" in run(client, "sites").stdout
+    assert run(client, "sites", "ban", "here", "--reason", "x", "--for", "soon").exit_code == Exit.USAGE
+    assert json.loads(run(client, "sites", "unban", "here", "--json").stdout)["banned"] is None
+    run(client, "queues", "pause", "local", "--reason", "x", "--for", "30m")
+    assert [(name, arguments) for name, arguments, _ in client.asked] == [
+        ("ban_site", ("here", "power cut", 7200)),
+        ("sites", ()),
+        ("unban_site", ("here",)),
+        ("pause_queue", ("local", "x", 1800)),
+    ]
 
 
 def test_a_deadline_that_is_none():
@@ -513,16 +533,18 @@ def test_a_pilot_is_explained_by_the_jobs_that_it_fails():
 
 
 def test_a_pilot_and_a_queue_are_explained():
-    """`explain pilot` and `explain queue` answer, and an unknown queue names the known ones."""
+    """`explain pilot` and `explain queue` answer, the latter with since when and what it waits for."""
     client = FakeClient(
         explain_pilot=PilotExplanation(STAMP, PilotState.RUNNING, "nothing fits", 4, 0),
-        queues=(QueueView("local", "here", "local", 1, {"running": 1}, 4, "enough pilots"),),
+        explain_queue=QueueExplanation(
+            QUEUE, "full", time.time() - 5, time.time() - 600, 1.0, (PilotsWait(3, "PENDING (Resources)"),)
+        ),
     )
 
     assert "4 wait, 0 of them would fit" in run(client, "explain", "pilot", STAMP).stdout
-    assert "enough pilots" in run(client, "explain", "queue", "local").stdout
-    with pytest.raises(PilotageError, match="there are: local"):
-        run(client, "explain", "queue", "remote")
+    told = run(client, "explain", "queue", "local").stdout
+    for said in ("enough pilots", "full, for 10m", "5s ago", "3 pilots: PENDING (Resources)", "with a single pilot"):
+        assert said in told
     assert run(client, "explain", "site", "here").exit_code == Exit.USAGE
 
 

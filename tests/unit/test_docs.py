@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from central.configuration.elements import Arc, Batch, Schedd, Ssh, VaultName
 from central.configuration.settings import Queue, Service, Shares
 from central.configuration.settings_file import read
 from central.records import Limit
@@ -18,6 +19,9 @@ from pilotage.exits import Exit
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = (TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md")))
+
+#: Those with settings of the central.
+SETTINGS = ["operating.md", *sorted(one.name for one in PAGES if one.stem.startswith(("ce-", "comput", "machines")))]
 
 
 def page(name: str) -> str:
@@ -109,9 +113,19 @@ def test_every_setting_is_documented():
     assert {field.name for kind in (Service, Shares, Queue) for field in fields(kind)} | limit <= keys(text)
 
 
-def test_the_examples_of_settings_are_valid():
-    """Every TOML block of the page for operators is read, in settings that declare what it names."""
-    blocks = re.findall(r"```toml\n(.*?)```", page("operating.md"), re.DOTALL)
+def test_every_setting_of_computing_elements_is_documented():
+    """The keys of the sections of a queue's computing element are in the tables of their page."""
+    text = page("computing-elements.md")
+
+    assert {field.name for kind in (Batch, Ssh, VaultName) for field in fields(kind)} <= keys(text)
+    assert {field.name for field in fields(Arc)} <= keys(page("ce-arc.md"))
+    assert {field.name for field in fields(Schedd)} <= keys(page("ce-condor.md"))
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_examples_of_settings_are_valid(name):
+    """Every TOML block of the pages for operators is read, in settings that declare what it names."""
+    blocks = re.findall(r"```toml\n(.*?)```", page(name), re.DOTALL)
 
     assert blocks
     for block in blocks:

@@ -33,6 +33,7 @@ from central.several.gossip import (
     Ordered,
     Over,
     PilotMoved,
+    Placed,
     Returned,
     Taken,
     Word,
@@ -54,6 +55,7 @@ class Calls:
 
     def __init__(self) -> None:
         self.told: list[tuple[object, ...]] = []
+        self.places = 0
         self.refreshed = 0
 
     def __getattr__(self, name: str) -> Callable[..., None]:
@@ -61,6 +63,9 @@ class Calls:
 
     async def refresh(self) -> None:
         self.refreshed += 1
+
+    async def looked_at_places(self) -> None:
+        self.places += 1
 
 
 class Rows:
@@ -109,6 +114,7 @@ class Scene:
         parts = SimpleNamespace(
             dispatcher=self.calls,
             inputs=Inputs(store),
+            look_at_places=self.calls.looked_at_places,
             wall=lambda: self.time,
             **{name: value for name, value in vars(self).items() if name not in ("rows", "calls", "time")},
         )
@@ -137,7 +143,7 @@ def story(tell: Callable[[Scene, Scene], Coroutine[Any, Any, None]], folder: Pat
 
 
 def _listening(scene: Scene) -> list[Coroutine[Any, Any, None]]:
-    return [scene.overheard.refresh(), scene.overheard.orders()]
+    return [scene.overheard.refresh(), scene.overheard.orders(), scene.overheard.places()]
 
 
 def order(number: int, stamp: str = STAMP) -> OrderRow:
@@ -173,6 +179,21 @@ def test_what_was_read_is_not_subtracted_again(tmp_path: Path) -> None:
         assert not one.calls.told
         one.hear(Taken(7, 5), at=5000.1 + MARGIN)
         assert one.calls.told == [("jobs_removed", [Requeued(7, 0, 5)])]
+
+    story(tell, tmp_path)
+
+
+def test_what_others_did_to_sites_and_queues_is_taken_up(tmp_path: Path) -> None:
+    """A word about them, and any gap, makes a central look at what was added."""
+
+    async def tell(one: Scene, two: Scene) -> None:
+        two.gossip.say(Placed())
+        await two.gossip.flush()
+        await settled()
+        assert (one.calls.places, two.calls.places) == (1, 0)
+        one.overheard.hear(None)
+        await settled()
+        assert one.calls.places == 2
 
     story(tell, tmp_path)
 
@@ -294,7 +315,7 @@ def test_what_pilots_have_left_is_known_everywhere(tmp_path: Path) -> None:
         assert one.presence.idle_cores([STAMP]) == 4
         assert one.presence.age(STAMP) == 0.0
         assert await one.presence.flush(cast(Store, one.rows)) == 0
-        assert one.decisions == {"local": "no job waits"}
+        assert one.decisions == {"local": Decided("local", "no job waits")}
 
     story(tell, tmp_path)
 

@@ -86,6 +86,16 @@ def test_the_configuration_stays_on_one_line() -> None:
     assert json.loads(line)["site"] == "Gex–Süd ☃"
 
 
+def test_a_proxy_is_told_to_all_programs() -> None:
+    """Whatever spelling they read; without one the environment of the node is left as it is."""
+    told = render(replace(BOOTSTRAP, proxy="http://proxy.site:3128", no_proxy=("se.site", "::1"))).splitlines()[3]
+    assert told == (
+        "set -u; umask 077; export https_proxy=http://proxy.site:3128 HTTPS_PROXY=http://proxy.site:3128"
+        " no_proxy=se.site,::1 NO_PROXY=se.site,::1"
+    )
+    assert "_proxy=" not in render(BOOTSTRAP)
+
+
 def test_without_a_ca_the_system_is_trusted() -> None:
     """No CA is carried, and the pilot is told none."""
     assert configuration(replace(BOOTSTRAP, ca_pem=""))["ca"] is None
@@ -108,6 +118,9 @@ def test_without_a_ca_the_system_is_trusted() -> None:
         ({"secret_file": ""}, "secret_file"),
         ({"pythons": ()}, "pythons"),
         ({"pause": -1}, "pause"),
+        ({"proxy": "proxy.site:3128"}, "proxy"),
+        ({"proxy": "http://proxy.site:3128/ $(reboot)"}, "proxy"),
+        ({"no_proxy": ("se.site", "10.0.0.0/8")}, r"no_proxy\[1\]"),
         ({"settings": {"stamp": "another"}}, "settings"),
         ({"settings": {"keep_work": True}}, "settings"),
     ],
@@ -118,8 +131,11 @@ def test_what_would_fail_on_every_node_is_refused_here(change: dict[str, object]
         render(replace(BOOTSTRAP, **change))  # type: ignore[arg-type]
 
 
-def test_a_refused_ticket_is_not_shown() -> None:
-    """An error goes to logs, and a ticket must not."""
+def test_a_refused_secret_is_not_shown() -> None:
+    """An error goes to logs, and neither a ticket nor a proxy's password must."""
     with pytest.raises(InvalidInput) as refused:
         render(replace(BOOTSTRAP, ticket="almost-a-ticket\n"))
     assert "almost-a-ticket" not in str(refused.value)
+    with pytest.raises(InvalidInput) as refused:
+        render(replace(BOOTSTRAP, proxy="http://ann:sesame@proxy.site:3128"))
+    assert "sesame" not in str(refused.value)

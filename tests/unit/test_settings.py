@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from central.configuration.elements import Batch, Schedd, Ssh
 from central.configuration.expected import expected
 from central.configuration.settings import Service
 from central.configuration.settings_file import InvalidSettings, read
@@ -341,9 +342,34 @@ def test_a_queue_gives_its_pilots_an_environment() -> None:
     assert read(WHOLE, "central.toml").queues[0].environment == ()
 
 
+def test_a_queue_names_the_proxy_of_its_nodes() -> None:
+    """By which they reach the outside, and what they reach without it."""
+    made = read(WHOLE + QUEUE + 'proxy = "http://proxy.site:3128"\nno_proxy = ["se.site", "10.0.0.1"]\n').queue("more")
+    assert made is not None
+    assert (made.proxy, made.no_proxy) == ("http://proxy.site:3128", ("se.site", "10.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'proxy = "http://ann:sesame@proxy.site:3128"',
+        'environment = { HTTPS_PROXY = "http://ann:sesame@proxy.site:3128" }',
+        'batch = { environment = { all_proxy = "ann:sesame@proxy.site:3128" } }',
+    ],
+)
+def test_a_proxy_with_a_password_is_refused_and_not_repeated(line: str) -> None:
+    """What pilots start with is read by others on their nodes."""
+    [said] = mistakes(WHOLE + QUEUE + line)
+    assert "expected a proxy without user and password" in said
+    assert "sesame" not in said
+
+
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
+        ('proxy = "https://proxy.site:3128"\n', "queues[1].proxy: expected http://HOST:PORT"),
+        ('proxy = "proxy.site"\n', "queues[1].proxy: expected http://HOST:PORT"),
+        ('no_proxy = ["se.site", "10.0.0.0/8"]\n', "queues[1].no_proxy[1]: expected a host, a domain or an address"),
         ('environment = { EOS_TOKEN = "a" }\n', "queues[1].environment.EOS_TOKEN: expected nothing secret"),
         ('environment = { PILOTAGE_WORK = "a" }\n', "queues[1].environment.PILOTAGE_WORK: expected a name"),
         ('environment = { "A-B" = "a" }\n', "queues[1].environment.A-B: expected a name"),
@@ -352,5 +378,111 @@ def test_a_queue_gives_its_pilots_an_environment() -> None:
     ],
 )
 def test_what_no_environment_of_a_queue_may_have(lines: str, said: str) -> None:
-    """Secrets, names of ours, what is no text, and a queue whose pilots others start are mistakes with their place."""
+    """Secrets, names of ours, what is no text or proxy, and queues whose pilots others start: told with their place."""
     assert [line for line in mistakes(WHOLE + QUEUE + lines) if line.startswith(f"central.toml: {said}")]
+
+
+CLUSTER = '\n[[queues]]\nname = "more"\nsite = "here"\nkind = "slurm"\n'
+
+
+def test_a_queue_on_a_batch_system() -> None:
+    """What a queue says of its computing element is read section by section; what it leaves out is as usual."""
+    more = (
+        'interval = "1 min"\n[queues.ssh]\nhost = "login.example"\nport = 2222\njump = "me@gate:22"\n'
+        '[queues.batch]\npartition = "main"\naccount = "physics"\nwhole_node = true\nextra = ["--constraint=avx2"]\n'
+        'folder = "/home/pilots/pilotage/"\nenvironment = { SLURM_CONF = "/etc/slurm/b.conf" }\npatience = "2 min"\n'
+    )
+    queue = read(WHOLE + CLUSTER + more, "central.toml").queue("more")
+    assert queue is not None
+    assert queue.interval == 60
+    assert queue.ssh == Ssh("login.example", port=2222, jump="me@gate:22")
+    assert queue.batch.partition == "main"
+    assert queue.batch.whole_node
+    assert queue.batch.folder == "/home/pilots/pilotage"
+    assert queue.batch.environment == (("SLURM_CONF", "/etc/slurm/b.conf"),)
+    assert queue.batch.patience == 120
+    assert queue.credential is None
+    plain = read(WHOLE + CLUSTER, "central.toml").queue("more")
+    assert plain is not None
+    assert (plain.ssh, plain.batch) == (None, Batch())
+
+
+def test_a_queue_of_grid_engine() -> None:
+    """What its site calls things is read; several cores need a parallel environment, and no other kind has one."""
+    several = WHOLE + CLUSTER.replace("slurm", "gridengine") + "cores = 4\n[queues.batch]\n"
+    queue = read(several + 'parallel_environment = "smp"\nmemory_resource = "h_rss"\n', "central.toml").queue("more")
+    assert queue is not None
+    assert (queue.batch.parallel_environment, queue.batch.memory_resource) == ("smp", "h_rss")
+    assert any("queues[1].batch.parallel_environment: expected one" in line for line in mistakes(several))
+    elsewhere = mistakes(WHOLE + CLUSTER + '[queues.batch]\nparallel_environment = "smp"\ngpu_resource = "gpu"\n')
+    assert sum("expected none: a queue of the kind slurm" in line for line in elsewhere) == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('[queues.ssh]\nhost = "-oProxyCommand=x"\n', "queues[1].ssh.host: expected a host's name"),
+        ('[queues.ssh]\nuser = "me"\n', "queues[1].ssh.host: expected the host"),
+        ('[queues.ssh]\nhost = "a"\nport = 0\n', "queues[1].ssh.port: expected"),
+        ('[queues.ssh]\nhost = "a"\nkey = "id_rsa"\n', "queues[1].ssh.key: expected an absolute path"),
+        ('[queues.ssh]\nhost = "a"\njump = "a b"\n', "queues[1].ssh.jump: expected [USER@]HOST[:PORT]"),
+        ('[queues.batch]\npartition = "--wrap=x"\n', "queues[1].batch.partition: expected a partition's"),
+        ('[queues.batch]\nfolder = "/home/$USER"\n', "queues[1].batch.folder: expected an absolute path"),
+        ("[queues.batch]\nwhole_node = 1\n", "queues[1].batch.whole_node: expected true or false"),
+        (
+            '[queues.batch]\nenvironment = { MY_TOKEN = "a" }\n',
+            "queues[1].batch.environment.MY_TOKEN: expected nothing",
+        ),
+        ("[queues.batch]\nnodes = 2\n", "queues[1].batch.nodes"),
+        (
+            '[queues.credential]\ncommunity = "nobody"\n',
+            "queues[1].credential.community: expected a declared community",
+        ),
+        ('[queues.credential]\nkind = "basic"\n', "queues[1].credential.kind: expected one of x509-proxy, bearer"),
+    ],
+)
+def test_what_no_computing_element_may_have(lines: str, said: str) -> None:
+    """Words that a program would take for options, paths that a shell would change, and strangers are mistakes."""
+    assert [line for line in mistakes(WHOLE + CLUSTER + lines) if line.startswith(f"central.toml: {said}")]
+
+
+def test_a_credential_where_it_could_not_be_used() -> None:
+    """Programs on a far host, and processes of this one, have no use for a credential of the vault."""
+    section = '[queues.credential]\ncommunity = "physics"\nowner = "ops"\nname = "grid"\n'
+    for others in (CLUSTER + '[queues.ssh]\nhost = "a"\n', QUEUE):
+        found = mistakes(WHOLE + others + section)
+        assert any("queues[1].credential: expected none" in line for line in found), found
+
+
+POOL = CLUSTER.replace("slurm", "condor")
+
+
+def test_a_queue_on_another_schedd() -> None:
+    """A schedd of HTCondor by name, as that of a CE, which has queues; programs are told in files of their secrets."""
+    more = (
+        '[queues.schedd]\nname = "ce.example.org"\npool = "ce.example.org:9619"\nspool = true\n'
+        '[queues.batch]\npartition = "long"\nenvironment = { _CONDOR_SEC_TOKEN_DIRECTORY = "/etc/pilotage/tokens" }\n'
+    )
+    queue = read(WHOLE + POOL + more, "central.toml").queue("more")
+    assert queue is not None
+    assert queue.schedd == Schedd("ce.example.org", "ce.example.org:9619", spool=True)
+    assert queue.batch.environment == (("_CONDOR_SEC_TOKEN_DIRECTORY", "/etc/pilotage/tokens"),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (POOL + '[queues.batch]\npartition = "long"\n', "batch.partition: expected none: HTCondor has no partitions"),
+        (POOL + "[queues.schedd]\nspool = true\n", "schedd.name: expected the schedd"),
+        (POOL + '[queues.schedd]\nname = "-pool"\n', "schedd.name: expected a schedd's name"),
+        (POOL + '[queues.schedd]\nname = "a"\npool = "a b"\n', "schedd.pool: expected HOST[:PORT]"),
+        (
+            POOL + '[queues.batch]\nenvironment = { A_TOKEN_FILE = "x" }\n',
+            "batch.environment.A_TOKEN_FILE: expected no",
+        ),
+        (CLUSTER + '[queues.schedd]\nname = "a"\n', "schedd: expected none"),
+    ],
+)
+def test_what_no_schedd_may_have(lines: str, said: str) -> None:
+    """Sections and words that mean nothing where they stand are mistakes."""
+    assert [line for line in mistakes(WHOLE + lines) if line.startswith(f"central.toml: queues[1].{said}")]

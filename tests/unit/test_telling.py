@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from central.added import PlaceRow
 from central.databases import CountedStore
 from central.records import Changed, Claim, Ended, Leased, Requeued, Submitted, Swept, TaskQueue, Waiting
-from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Returned, Taken, Word, unpack
+from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Placed, Returned, Taken, Word, unpack
 from central.several.telling import telling
 from central.store.port import Store
 from pilot.errors import Refusal
@@ -22,6 +23,7 @@ from tests.unit.pilot_rows import STAMP, pilot
 WAITING = Waiting(TaskQueue(7, "c", "g", "o", Needs()), {5: 2}, 33)
 BACK = Requeued(7, 33, 5)
 LEASED = Leased(33, 1, 7, 5, 1, JobSpec(("true",)), "c", "g", "o")
+PLACE = PlaceRow("queue", "far", 1, "", "ada", 0.0)
 DONE, AGAIN = Ended(33, 1, JobState.DONE), Ended(33, 1, JobState.WAITING, BACK)
 
 #: A verb, what the store answers to it, and what is said.
@@ -46,6 +48,8 @@ VERBS: list[tuple[str, object, list[Word]]] = [
     ("end_pilot", (), [PilotMoved(STAMP, "over")]),
     ("order", 5, [Ordered(STAMP)]),
     ("acknowledge", None, [Ordered(STAMP)]),
+    ("keep_place", PLACE, [Placed()]),
+    ("remove_place", PLACE, [Placed()]),
     ("held", (), []),
 ]
 #: What each is asked with, where that is not the stamp alone.
@@ -63,6 +67,8 @@ WITH: dict[str, tuple[object, ...]] = {
     "end_pilot": (STAMP, None, None),
     "order": (STAMP, None),
     "acknowledge": (STAMP, ()),
+    "keep_place": ("queue", "far", "", "ada"),
+    "remove_place": ("queue", "far", "ada"),
 }
 
 

@@ -23,7 +23,7 @@ why, until, most = "", time.monotonic() + boot["patience"], 1 << 26
 
 def end(code: int, why: str) -> None:
     head = {"Authorization": "Ticket " + boot["ticket"], "Content-Type": "application/octet-stream"}
-    for url in boot["config"]["central"]:
+    for url in boot["config"]["central"] if boot["ticket"] else ():
         boot_log = "/".join((url, "v1/logs", boot["config"]["stamp"], "boot?offset=0"))
         try:
             ask = urllib.request.Request(boot_log, why.encode(), head, method="PUT")

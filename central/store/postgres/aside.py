@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
-from central.records import BundleRow, CredentialRow, Note, Noted, Pause, PinRow
-from central.store.postgres import bundles, pauses, vault
+from central.added import EnrolmentRow, NewEnrolment, PlaceRow
+from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PinRow
+from central.store.postgres import bundles, enrolment_tokens, pauses, places, vault
 from central.store.postgres.transactions import Transactions
 
 if TYPE_CHECKING:
@@ -17,20 +18,57 @@ P = ParamSpec("P")
 
 
 class Aside:
-    """What operators and owners keep at a central: pauses of queues, credentials, bundles."""
+    """What operators and owners keep at a central: sites, queues and their pauses, credentials, bundles."""
 
     _transactions: Transactions
+    _clock: Callable[[], float] | None
 
     # -- queues
 
-    async def pause_queue(self, queue: str, who: str, reason: str) -> None:
-        await self._repeat(pauses.pause, queue, who, reason)
+    async def pause_queue(self, queue: str, who: str, reason: str, seconds: float | None = None) -> None:
+        await self._repeat(pauses.pause, queue, "", who, reason, seconds)
 
     async def resume_queue(self, queue: str, who: str) -> bool:
-        return await self._repeat(pauses.resume, queue, who)
+        return await self._repeat(pauses.resume, queue, "", who)
+
+    async def ban_site(self, site: str, who: str, reason: str, seconds: float | None = None) -> None:
+        await self._repeat(pauses.pause, "", site, who, reason, seconds)
+
+    async def lift_ban(self, site: str, who: str) -> bool:
+        return await self._repeat(pauses.resume, "", site, who)
 
     async def pauses(self) -> tuple[Pause, ...]:
-        return await self._reader(pauses.pauses)
+        return await self._reader(pauses.pauses, self._clock() if self._clock else None)
+
+    async def keep_place(self, kind: str, name: str, text: str, who: str, note: str = "") -> PlaceRow:
+        return await self._repeat(places.keep, kind, name, text, who, note)
+
+    async def remove_place(self, kind: str, name: str, who: str) -> PlaceRow:
+        return await self._once(places.remove, kind, name, who)
+
+    async def places(self) -> tuple[PlaceRow, ...]:
+        return await self._reader(places.places)
+
+    async def place_history(self, kind: str, name: str) -> tuple[PlaceRow, ...]:
+        return await self._reader(places.history, kind, name)
+
+    # -- pilots that nobody submitted
+
+    async def open_enrolment(self, new: NewEnrolment) -> EnrolmentRow:
+        return await self._repeat(enrolment_tokens.open_one, new)
+
+    async def enrolments(self) -> tuple[EnrolmentRow, ...]:
+        return await self._reader(enrolment_tokens.enrolments)
+
+    async def enrolment_of(self, hash: str) -> EnrolmentRow | None:
+        return await self._reader(enrolment_tokens.enrolment_of, hash)
+
+    async def revoke_enrolment(self, number: int, who: str) -> EnrolmentRow:
+        return await self._repeat(enrolment_tokens.revoke, number, who)
+
+    async def admit(self, pilot: NewPilot, where: str = "") -> None:
+        if problem := await self._repeat(enrolment_tokens.admit, pilot, where):
+            raise problem
 
     # -- credentials
 

@@ -46,6 +46,10 @@ _PAGE = """
     ORDER BY id DESC
 """
 IN_STATE, OF_QUEUE = _PAGE.format(run=_IN_STATE), _PAGE.format(run=_OF_QUEUE)
+LIVE = """
+    SELECT *, NULL AS offer, NULL AS facts FROM pilots
+    WHERE queue = $1 AND state = ANY ($2::text[]) ORDER BY id DESC
+"""
 PLAN = """
     INSERT INTO pilots (stamp, state, site, queue, communities, created, secret_hash, secret_expires, lease, life)
     VALUES ($1, 'planned', $2, $3, $4, $5, $6, $7, $8, $9)
@@ -176,6 +180,10 @@ async def pilots(
     rows = await (db.fetch(IN_STATE, *values) if queue is None else db.fetch(OF_QUEUE, *values, queue))
     cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
     return tuple(record(found) for found in rows[:limit]), cursor
+
+
+async def live(db: Database, queue: str) -> tuple[PilotRow, ...]:
+    return tuple(pilot_row(found, None) for found in await db.fetch(LIVE, queue, sorted(LIVE_PILOT)))
 
 
 async def counts(db: Database) -> dict[str, int]:

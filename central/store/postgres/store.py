@@ -247,6 +247,9 @@ class PostgresStore(Aside):
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         return await self._reader(pilots.pilots, community, states, queue, cursor, limit)
 
+    async def live_pilots(self, queue: str) -> tuple[PilotRow, ...]:
+        return await self._reader(pilots.live, queue)
+
     async def enrol(self, stamp: str, secret_hash: str, key_hash: str, request: EnrolRequest) -> PilotRow:
         answer = await self._repeat(enrolment.enrol, stamp, secret_hash, key_hash, request)
         if isinstance(answer, Refusal):

@@ -1,4 +1,4 @@
-"""Queues that get no pilots because an operator said so."""
+"""Queues and sites that get no pilots because an operator said so."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import sqlite3
 
 from central.records import Pause
 
-OPEN = "SELECT queue, who, reason, since FROM pauses WHERE ended IS NULL ORDER BY queue"
-END = "UPDATE pauses SET ended = ?, ended_by = ? WHERE queue = ? AND ended IS NULL"
-BEGIN = "INSERT INTO pauses (queue, who, reason, since) VALUES (?, ?, ?, ?)"
+OPEN = """
+    SELECT queue, who, reason, since, until, site FROM pauses
+    WHERE ended IS NULL AND (until IS NULL OR until > ?) ORDER BY site, queue
+"""
+EXPIRE = "UPDATE pauses SET ended = until WHERE ended IS NULL AND until <= ?"
+END = "UPDATE pauses SET ended = ?, ended_by = ? WHERE queue = ? AND site = ? AND ended IS NULL"
+BEGIN = "INSERT INTO pauses (queue, site, who, reason, since, until) VALUES (?, ?, ?, ?, ?, ?)"
 
 
-def pause(db: sqlite3.Connection, now: float, queue: str, who: str, reason: str) -> None:
-    db.execute(END, (now, who, queue))
-    db.execute(BEGIN, (queue, who, reason, now))
+def pause(
+    db: sqlite3.Connection, now: float, queue: str, site: str, who: str, reason: str, seconds: float | None
+) -> None:
+    resume(db, now, queue, site, who)
+    db.execute(BEGIN, (queue, site, who, reason, now, None if seconds is None else now + seconds))
 
 
-def resume(db: sqlite3.Connection, now: float, queue: str, who: str) -> bool:
-    return db.execute(END, (now, who, queue)).rowcount > 0
+def resume(db: sqlite3.Connection, now: float, queue: str, site: str, who: str) -> bool:
+    db.execute(EXPIRE, (now,))
+    return db.execute(END, (now, who, queue, site)).rowcount > 0
 
 
-def pauses(db: sqlite3.Connection) -> tuple[Pause, ...]:
-    return tuple(Pause(*row) for row in db.execute(OPEN))
+def pauses(db: sqlite3.Connection, now: float) -> tuple[Pause, ...]:
+    return tuple(Pause(*row) for row in db.execute(OPEN, (now,)))

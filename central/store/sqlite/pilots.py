@@ -32,6 +32,10 @@ OF_QUEUE = """
       AND (:community IS NULL OR :community IN (SELECT value FROM json_each(communities)))
     ORDER BY id DESC LIMIT :limit
 """
+LIVE = """
+    SELECT *, NULL AS offer, NULL AS facts FROM pilots
+    WHERE queue = ? AND state IN (SELECT value FROM json_each(?)) ORDER BY id DESC
+"""
 PLAN = """
     INSERT INTO pilots (stamp, state, site, queue, communities, created, secret_hash, secret_expires, lease, life)
     VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?)
@@ -163,6 +167,10 @@ def pilots(
     rows = list(islice(merge(*runs, key=lambda found: found["id"], reverse=True), limit + 1))
     cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
     return tuple(record(db, found) for found in rows[:limit]), cursor
+
+
+def live(db: sqlite3.Connection, queue: str) -> tuple[PilotRow, ...]:
+    return tuple(pilot_row(found, None) for found in db.execute(LIVE, (queue, codec.text(sorted(LIVE_PILOT)))))
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:

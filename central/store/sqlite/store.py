@@ -9,11 +9,9 @@ from pathlib import Path
 
 from central.records import (
     Beat,
-    BundleRow,
     Changed,
     Claim,
     Consumed,
-    CredentialRow,
     Ended,
     Identity,
     Leased,
@@ -22,13 +20,9 @@ from central.records import (
     LiveAttempt,
     NewJobs,
     NewPilot,
-    Note,
-    Noted,
     OrderRow,
-    Pause,
     Pick,
     PilotRow,
-    PinRow,
     Requeued,
     Submitted,
     Swept,
@@ -38,7 +32,6 @@ from central.store.sqlite import (
     accounting,
     attempts,
     backup,
-    bundles,
     enrolment,
     leaders,
     ledgers,
@@ -46,18 +39,17 @@ from central.store.sqlite import (
     matching,
     orders,
     pages,
-    pauses,
     people,
     pilots,
     retention,
     sandboxes,
     submission,
-    vault,
     views,
     waiting,
 )
 from central.store.sqlite import limits as limiting
 from central.store.sqlite import usage as used
+from central.store.sqlite.aside import Aside
 from central.store.sqlite.connection import connect_reader, connect_writer
 from central.store.sqlite.decay import Decay
 from central.store.sqlite.documents import Templates
@@ -74,7 +66,7 @@ from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, Ste
 READERS = 4
 
 
-class SqliteStore:
+class SqliteStore(Aside):
     """The store in one file; the database's time is `clock`. `central.store.port.Store` says what each verb means."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -231,6 +223,9 @@ class SqliteStore:
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         return await self._readers.run(pilots.pilots, community, states, queue, cursor, limit)
 
+    async def live_pilots(self, queue: str) -> tuple[PilotRow, ...]:
+        return await self._readers.run(pilots.live, queue)
+
     async def enrol(self, stamp: str, secret_hash: str, key_hash: str, request: EnrolRequest) -> PilotRow:
         answer = await self._writer.run(enrolment.enrol, stamp, secret_hash, key_hash, request)
         if isinstance(answer, Refusal):
@@ -254,17 +249,6 @@ class SqliteStore:
 
     async def steps(self, stamp: str) -> tuple[StepView, ...]:
         return await self._readers.run(life.steps, stamp)
-
-    # -- queues
-
-    async def pause_queue(self, queue: str, who: str, reason: str) -> None:
-        await self._writer.run(pauses.pause, queue, who, reason)
-
-    async def resume_queue(self, queue: str, who: str) -> bool:
-        return await self._writer.run(pauses.resume, queue, who)
-
-    async def pauses(self) -> tuple[Pause, ...]:
-        return await self._readers.run(pauses.pauses)
 
     # -- orders
 
@@ -299,51 +283,6 @@ class SqliteStore:
 
     async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
         await self._writer.run(sandboxes.add_sandbox, community, sha256, size)
-
-    # -- credentials
-
-    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
-        return await self._writer.run(vault.keep, row, note, most)
-
-    async def credentials(
-        self, community: str, owner: str | None = None, names: Sequence[str] | None = None
-    ) -> tuple[CredentialRow, ...]:
-        return await self._readers.run(vault.credentials, community, owner, names)
-
-    async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
-        return await self._readers.run(vault.waiting_for, queue, credential, limit)
-
-    async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
-        await self._writer.run(vault.remove, community, owner, name, note)
-
-    async def credentials_under_others(self, keys: Sequence[str], limit: int) -> tuple[CredentialRow, ...]:
-        return await self._readers.run(vault.under_others, keys, limit)
-
-    async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
-        return await self._writer.run(vault.reseal, old, key_id, sealed)
-
-    async def note(self, notes: Sequence[Note]) -> None:
-        await self._writer.run(vault.note, notes)
-
-    async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
-        return await self._readers.run(vault.notes, community, owner, subject, limit)
-
-    # -- bundles
-
-    async def add_bundle(self, bundle: BundleRow) -> None:
-        await self._writer.run(bundles.add, bundle)
-
-    async def bundles(self, community: str | None) -> tuple[BundleRow, ...]:
-        return await self._readers.run(bundles.bundles, community)
-
-    async def knows_bundle(self, sha256: str) -> bool:
-        return await self._readers.run(bundles.known, sha256)
-
-    async def pin_bundle(self, community: str, name: str, sha256: str, who: str) -> None:
-        await self._writer.run(bundles.pin, community, name, sha256, who)
-
-    async def pins(self, community: str | None) -> tuple[PinRow, ...]:
-        return await self._readers.run(bundles.pins, community)
 
     # -- use
 

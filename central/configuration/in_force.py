@@ -1,0 +1,168 @@
+"""The settings in force: the file's, and the sites and queues that operators have added while the central runs.
+
+What was added is kept as it was written, and read by the reader of the file. A name that the file declares is the
+file's. What cannot be used any more, as when its site has gone from the file, is left out, and why is told.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from central.added import PlaceRow
+from central.configuration.settings import LOCAL, CentralSettings, Queue, Site
+from central.configuration.settings_file import InvalidSettings
+from central.configuration.settings_pipelines import check, of_queue
+from central.configuration.settings_queues import queue
+from central.records import Identity
+from pilot.errors import InvalidInput, PilotageError
+from pilot.fields import Fields
+
+SITE, QUEUE = "site", "queue"
+Named = tuple[str, str]  # kind, name
+
+
+@dataclass(frozen=True)
+class InForce:
+    """What counts now, what of it was added, and why some of what was added does not count."""
+
+    settings: CentralSettings
+    added: Mapping[Named, PlaceRow]
+    problems: Mapping[Named, str]
+
+
+class Places:
+    """The settings in force at one central, for as long as it runs."""
+
+    def __init__(self, file: CentralSettings) -> None:
+        self._file = file
+        self._now = InForce(file, {}, {})
+
+    @property
+    def settings(self) -> CentralSettings:
+        """The same record until something changes."""
+        return self._now.settings
+
+    @property
+    def problems(self) -> Mapping[Named, str]:
+        """Why some of what was added is not used."""
+        return self._now.problems
+
+    def added(self, kind: str, name: str) -> PlaceRow | None:
+        """What was added under that name and counts; None for what is the file's."""
+        return self._now.added.get((kind, name))
+
+    def declares(self, kind: str, name: str) -> bool:
+        """Whether the file has that name."""
+        places = self._file.sites if kind == SITE else self._file.queues
+        return any(place.name == name for place in places)
+
+    def take(self, rows: Iterable[PlaceRow]) -> bool:
+        """Make these what was added. Returns whether anything is another than before."""
+        found = in_force(self._file, rows)
+        if (found.added, found.problems) == (self._now.added, self._now.problems):
+            return False
+        self._now = found
+        return True
+
+    def read(self, text: str, who: Identity) -> Queue:
+        """A queue as an operator writes it, in the settings in force. Raises `InvalidSettings` with every mistake."""
+        found = read_queue(text, self.settings)
+        if self.declares(QUEUE, found.name):
+            problem = "expected another name: central.toml declares a queue of this one, which counts"
+            raise InvalidSettings(QUEUE, [InvalidInput("name", problem)])
+        if problems := _beyond(found, self._file, who):
+            raise InvalidSettings(QUEUE, problems)
+        return found
+
+
+def in_force(file: CentralSettings, rows: Iterable[PlaceRow]) -> InForce:
+    """Lay what was added beside the file."""
+    newest = sorted(rows, key=lambda row: (row.kind != SITE, row.name))  # queues need their sites
+    settings, added, problems = file, dict[Named, PlaceRow](), dict[Named, str]()
+    for row in newest:
+        try:
+            settings = _with(settings, row)
+        except PilotageError as problem:
+            problems[row.kind, row.name] = str(problem)
+        else:
+            added[row.kind, row.name] = row
+    return InForce(settings, added, problems)
+
+
+def _with(settings: CentralSettings, row: PlaceRow) -> CentralSettings:
+    places = settings.sites if row.kind == SITE else settings.queues
+    if any(place.name == row.name for place in places):
+        raise PilotageError(f"central.toml declares a {row.kind} {row.name}, which counts")
+    if row.kind == SITE:
+        return replace(settings, sites=(*settings.sites, Site(row.name)))
+    found = read_queue(row.text, settings)
+    if found.name != row.name:
+        raise PilotageError(f"{row.name}: this is the text of the queue {found.name}")
+    return replace(
+        settings,
+        queues=(*settings.queues, found),
+        pipelines=(*settings.pipelines, *of_queue(found, f"{QUEUE} {found.name}: settings")),
+    )
+
+
+def _beyond(queue: Queue, file: CentralSettings, who: Identity) -> list[InvalidInput]:
+    """What only the owner of the central's account may decide: what is run on its host as itself, and which secrets
+    leave it."""
+    problems = []
+    if queue.kind == LOCAL and not any(one.kind == LOCAL for one in file.queues):
+        problem = "expected another kind: jobs of such a queue run as the central itself, so only central.toml has one"
+        problems.append(InvalidInput("kind", problem))
+    if queue.ssh is None:
+        problems += [
+            InvalidInput(
+                f"batch.{key}", "expected none: what runs on the central's own host is for central.toml to say"
+            )
+            for key in ("programs", "environment", "extra")
+            if getattr(queue.batch, key)
+        ]
+    if queue.arc:
+        problems += [
+            InvalidInput(f"arc.{key}", "expected none: which file leaves the central's host is for central.toml to say")
+            for key in ("proxy", "token")
+            if getattr(queue.arc, key)
+        ]
+    named = queue.credential
+    if named and (named.community, named.owner) != (who.community, who.user):
+        problem = "expected one of your own: whose secret goes to this computing element is for central.toml to say"
+        problems.append(InvalidInput("credential", problem))
+    return problems
+
+
+def read_queue(text: str, settings: CentralSettings) -> Queue:
+    """The one queue of a text: its keys alone, or as a table ``[[queues]]``. Raises `InvalidSettings`."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettings(QUEUE, [InvalidInput("", f"this is not TOML: {error}")]) from error
+    problems: list[InvalidInput] = []
+    table, where = _table(document, problems)
+    found = queue(
+        Fields(table, where, problems),
+        settings.service,
+        tuple(community.name for community in settings.communities),
+        settings.sites,
+    )
+    layers = (*settings.pipelines, *of_queue(found, f"{where}.settings" if where else "settings"))
+    if not problems:
+        check(layers, (found,), problems)
+    if problems:
+        raise InvalidSettings(QUEUE, problems)
+    return found
+
+
+def _table(document: Mapping[str, Any], problems: list[InvalidInput]) -> tuple[Any, str]:
+    tables = document.get("queues")
+    if not isinstance(tables, list):
+        return document, ""
+    problems += [InvalidInput(key, "expected nothing beside [[queues]]") for key in document if key != "queues"]
+    if len(tables) != 1:
+        problems.append(InvalidInput("queues", f"expected one queue, got {len(tables)}: add one at a time"))
+    return tables[0] if tables else {}, "queues[0]"

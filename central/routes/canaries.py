@@ -1,0 +1,79 @@
+"""One pilot that an operator has sent to a queue to see what becomes of it; it takes no jobs."""
+
+from __future__ import annotations
+
+import logging
+
+from central.configuration.settings import EXTERNAL, Queue
+from central.directors import asking, canary
+from central.elements.kinds import interval
+from central.serving.http import Call, Route
+from central.trust.rules import Who
+from pilot.errors import PilotageError, Refusal
+from pilot.places import CanaryView, TestQueueRequest
+
+log = logging.getLogger(__name__)
+#: Seconds that the computing element may take to say how a pilot stands.
+PATIENCE = 20.0
+
+
+async def test(call: Call[TestQueueRequest]) -> CanaryView:
+    """Send one pilot that takes no jobs: it looks around, says what it finds, and ends when it is told to."""
+    queue = _led(call)
+    stamp = await canary.send(call.central, queue, call.person.user)
+    log.info("A queue is tested", extra={"fields": {"queue": queue.name, "pilot": stamp, "who": call.person.user}})
+    return CanaryView(stamp, interval(queue))
+
+
+async def how(call: Call[None]) -> CanaryView:
+    """How such a pilot stands at the computing element, which is asked for it."""
+    central, queue, stamp = call.central, _led(call), call.text("stamp")
+    row = await central.store.pilot(stamp)
+    if row.queue != queue.name:
+        raise Refusal("not-found", f"there is no pilot {stamp} of the queue {queue.name}")
+    try:
+        listed = await asking.listing(central, queue, PATIENCE)
+    except PilotageError as error:
+        return CanaryView(stamp, interval(queue), row.reference, problem=str(error))
+    entry = next((one for one in listed if one.stamp == stamp), None)
+    if entry is None:
+        return CanaryView(stamp, interval(queue), row.reference)
+    return CanaryView(
+        stamp, interval(queue), entry.reference, entry.standing.value, " ".join(entry.why.split()), entry.exit_code
+    )
+
+
+def _led(call: Call[None] | Call[TestQueueRequest]) -> Queue:
+    """The queue in the path. Raises ``not-found``, and ``conflict`` for one that has no director."""
+    queue = call.central.settings.queue(call.text("name"))
+    if queue is None:
+        known = ", ".join(one.name for one in call.central.settings.queues) or "none"
+        raise Refusal("not-found", f"there is no queue {call.text('name')}; there are: {known}")
+    if queue.kind == EXTERNAL:
+        raise Refusal(
+            "conflict", f"the queue {queue.name} is external: others start its pilots, and the central can send none"
+        )
+    return queue
+
+
+_QUEUE = "/v1/queues/{name:name}"
+ROUTES = (
+    Route(
+        "POST",
+        f"{_QUEUE}/test",
+        test,
+        (Who.OPERATOR,),
+        "Send a pilot that takes no jobs",
+        message=TestQueueRequest,
+        reply=CanaryView,
+        status=201,
+    ),
+    Route(
+        "GET",
+        f"{_QUEUE}/tests/{{stamp:stamp}}",
+        how,
+        (Who.OPERATOR,),
+        "How a pilot stands at the computing element",
+        reply=CanaryView,
+    ),
+)

@@ -1,0 +1,217 @@
+"""Sites and queues that operators add, change and take away while the central runs; every version is kept."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from central.added import PlaceRow
+from central.configuration.in_force import QUEUE, SITE
+from central.configuration.settings import Queue
+from central.configuration.settings_file import InvalidSettings
+from central.directors import asking
+from central.serving.http import Call, Route
+from central.trust.rules import Who
+from pilot.errors import InvalidInput, PilotageError, Refusal
+from pilot.places import (
+    MAX_TEXT,
+    AddQueueRequest,
+    AddSiteRequest,
+    CheckReply,
+    PlaceHistory,
+    PlaceVersion,
+    QueueDetail,
+    RestoreQueueRequest,
+)
+
+log = logging.getLogger(__name__)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Of a queue, what is said beside its settings.
+_BESIDE = ("name", "site", "kind")
+
+
+async def add(call: Call[AddQueueRequest]) -> PlaceVersion:
+    """Add a queue, or change one that was added. It is taken up at once, by every central."""
+    return await _keep(call, call.message.text, call.message.force)
+
+
+async def restore(call: Call[RestoreQueueRequest]) -> PlaceVersion:
+    """Make an older version of a queue the newest, also of one that was removed."""
+    name, number = call.text("name"), call.message.number
+    older = next((row for row in await _history(call, QUEUE, name) if row.version == number), None)
+    if older is None or not older.text:
+        raise Refusal("not-found", f"the queue {name} has no version {number} with a text")
+    return await _keep(call, older.text, call.message.force, f"restored version {number}")
+
+
+async def _keep(
+    call: Call[AddQueueRequest] | Call[RestoreQueueRequest], text: str, force: bool, note: str = ""
+) -> PlaceVersion:
+    if len(text.encode()) > MAX_TEXT:
+        raise Refusal("too-large", "this is no queue", expected=f"{MAX_TEXT} bytes")
+    try:
+        queue = call.central.places.read(text, call.person)
+    except InvalidSettings as error:
+        raise Refusal("invalid", str(error), problems=error.problems) from error
+    said = "it was not asked" if force else await _checked(call, queue)
+    row = await call.central.store.keep_place(QUEUE, queue.name, text, call.person.user, note)
+    await _taken_up(call, row)
+    return _view(row, said)
+
+
+async def _checked(call: Call[AddQueueRequest] | Call[RestoreQueueRequest], queue: Queue) -> str:
+    try:
+        return await asking.check(call.central, queue)
+    except PilotageError as error:
+        raise Refusal(
+            "conflict", f"the queue {queue.name} is not added: {error}; correct it, or force it to add it as it is"
+        ) from error
+
+
+async def remove(call: Call[None]) -> PlaceVersion:
+    """Take away a queue that was added; its versions stay. Not while pilots of it live."""
+    name = call.text("name")
+    _expect_added(call, QUEUE, name)
+    row = await call.central.store.remove_place(QUEUE, name, call.person.user)
+    await _taken_up(call, row)
+    return _view(row)
+
+
+async def history(call: Call[None]) -> PlaceHistory:
+    """Every version of a queue that was added, the newest first."""
+    return PlaceHistory(tuple(map(_view, await _history(call, QUEUE, call.text("name")))))
+
+
+async def show(call: Call[None]) -> QueueDetail:
+    """The settings in force of a queue, and where they come from."""
+    name, places = call.text("name"), call.central.places
+    problem = places.problems.get((QUEUE, name), "")
+    row = places.added(QUEUE, name)
+    if problem:
+        row = next((one for one in await call.central.store.places() if (one.kind, one.name) == (QUEUE, name)), None)
+    queue = places.settings.queue(name)
+    if queue is None and row is None:
+        known = ", ".join(one.name for one in places.settings.queues) or "none"
+        raise Refusal("not-found", f"there is no queue {name}; there are: {known}")
+    settings = {} if queue is None else _unusual(queue)
+    site, kind = (queue.site, queue.kind) if queue else ("", "")
+    return QueueDetail(name, site, kind, settings, _view(row) if row else None, problem)
+
+
+async def check(call: Call[None]) -> CheckReply:
+    """Ask the computing element of a queue something that changes nothing."""
+    queue = call.central.settings.queue(call.text("name"))
+    if queue is None:
+        raise Refusal("not-found", f"there is no queue {call.text('name')}")
+    try:
+        return CheckReply(await asking.check(call.central, queue))
+    except PilotageError as error:
+        raise Refusal("conflict", str(error)) from error
+
+
+async def add_site(call: Call[AddSiteRequest]) -> PlaceVersion:
+    """Add a site, for queues to be added to."""
+    name = call.message.name
+    if not _NAME.fullmatch(name):
+        raise InvalidInput("name", f"expected letters, digits, '.', '_' and '-', at most 100, got {name[:120]!r}")
+    if call.central.places.declares(SITE, name):
+        raise Refusal("conflict", f"central.toml declares the site {name}")
+    row = await call.central.store.keep_place(SITE, name, f'name = "{name}"\n', call.person.user)
+    await _taken_up(call, row)
+    return _view(row)
+
+
+async def remove_site(call: Call[None]) -> PlaceVersion:
+    """Take away a site that was added and has no queues."""
+    name = call.text("name")
+    _expect_added(call, SITE, name)
+    if queues := [queue.name for queue in call.central.settings.queues if queue.site == name]:
+        raise Refusal("conflict", f"the site {name} has queues: {', '.join(queues)}; remove them first")
+    row = await call.central.store.remove_place(SITE, name, call.person.user)
+    await _taken_up(call, row)
+    return _view(row)
+
+
+def _expect_added(call: Call[None], kind: str, name: str) -> None:
+    places = call.central.places
+    if places.declares(kind, name) and (kind, name) not in places.problems:
+        raise Refusal("conflict", f"central.toml declares the {kind} {name}: take it out there, and start anew")
+
+
+async def _history(call: Call[None] | Call[RestoreQueueRequest], kind: str, name: str) -> tuple[PlaceRow, ...]:
+    rows = await call.central.store.place_history(kind, name)
+    if not rows:
+        where = " (central.toml declares it)" if call.central.places.declares(kind, name) else ""
+        raise Refusal("not-found", f"no {kind} {name} was added through the API{where}")
+    return rows
+
+
+async def _taken_up(call: Call[Any], row: PlaceRow) -> None:
+    await call.central.look_at_places()
+    done = "removed" if not row.text else row.note or "added or changed"
+    fields = {"kind": row.kind, "name": row.name, "number": row.version, "who": row.who, "what": done}
+    log.info("A place is another", extra={"fields": fields})
+
+
+def _view(row: PlaceRow, said: str = "") -> PlaceVersion:
+    return PlaceVersion(row.kind, row.name, row.version, row.text, row.who, row.created, row.note, said)
+
+
+def _unusual(queue: Queue) -> dict[str, str]:
+    """The settings that are other than those of a queue of which only the name is known."""
+    usual = _plain(Queue("", ""))
+    return {
+        key: msgspec.json.encode(value).decode()
+        for key, value in _plain(queue).items()
+        if key not in _BESIDE and value != usual[key]
+    }
+
+
+def _plain(queue: Queue) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = msgspec.to_builtins(queue)
+    return values
+
+
+_QUEUE = "/v1/queues/{name:name}"
+_OPERATORS = (Who.OPERATOR,)
+ROUTES = (
+    Route(
+        "POST",
+        "/v1/queues",
+        add,
+        _OPERATORS,
+        "Add or change a queue",
+        message=AddQueueRequest,
+        reply=PlaceVersion,
+        bound=2 * MAX_TEXT,
+        status=201,
+    ),
+    Route("GET", _QUEUE, show, _OPERATORS, "One queue's settings", reply=QueueDetail),
+    Route("DELETE", _QUEUE, remove, _OPERATORS, "Take away a queue that was added", reply=PlaceVersion),
+    Route("GET", f"{_QUEUE}/history", history, _OPERATORS, "Versions of a queue", reply=PlaceHistory),
+    Route(
+        "POST",
+        f"{_QUEUE}/restore",
+        restore,
+        _OPERATORS,
+        "Make an older version of a queue the newest",
+        message=RestoreQueueRequest,
+        reply=PlaceVersion,
+    ),
+    Route("POST", f"{_QUEUE}/check", check, _OPERATORS, "Ask a queue's computing element", reply=CheckReply),
+    Route(
+        "POST",
+        "/v1/sites",
+        add_site,
+        _OPERATORS,
+        "Add a site",
+        message=AddSiteRequest,
+        reply=PlaceVersion,
+        status=201,
+    ),
+    Route("DELETE", "/v1/sites/{name:name}", remove_site, _OPERATORS, "Take away a site", reply=PlaceVersion),
+)

@@ -1,0 +1,111 @@
+"""The verbs of the port over SQLite about what is kept beside jobs and pilots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from central.added import EnrolmentRow, NewEnrolment, PlaceRow
+from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PinRow
+from central.store.sqlite import bundles, enrolment_tokens, pauses, places, vault
+from central.store.sqlite.readers import Readers
+from central.store.sqlite.writer import Writer
+
+
+class Aside:
+    """What operators and owners keep at a central: sites, queues and their pauses, credentials, bundles."""
+
+    _writer: Writer
+    _readers: Readers
+    _clock: Callable[[], float]
+
+    # -- queues
+
+    async def pause_queue(self, queue: str, who: str, reason: str, seconds: float | None = None) -> None:
+        await self._writer.run(pauses.pause, queue, "", who, reason, seconds)
+
+    async def resume_queue(self, queue: str, who: str) -> bool:
+        return await self._writer.run(pauses.resume, queue, "", who)
+
+    async def ban_site(self, site: str, who: str, reason: str, seconds: float | None = None) -> None:
+        await self._writer.run(pauses.pause, "", site, who, reason, seconds)
+
+    async def lift_ban(self, site: str, who: str) -> bool:
+        return await self._writer.run(pauses.resume, "", site, who)
+
+    async def pauses(self) -> tuple[Pause, ...]:
+        return await self._readers.run(pauses.pauses, self._clock())
+
+    async def keep_place(self, kind: str, name: str, text: str, who: str, note: str = "") -> PlaceRow:
+        return await self._writer.run(places.keep, kind, name, text, who, note)
+
+    async def remove_place(self, kind: str, name: str, who: str) -> PlaceRow:
+        return await self._writer.run(places.remove, kind, name, who)
+
+    async def places(self) -> tuple[PlaceRow, ...]:
+        return await self._readers.run(places.places)
+
+    async def place_history(self, kind: str, name: str) -> tuple[PlaceRow, ...]:
+        return await self._readers.run(places.history, kind, name)
+
+    # -- pilots that nobody submitted
+
+    async def open_enrolment(self, new: NewEnrolment) -> EnrolmentRow:
+        return await self._writer.run(enrolment_tokens.open_one, new)
+
+    async def enrolments(self) -> tuple[EnrolmentRow, ...]:
+        return await self._readers.run(enrolment_tokens.enrolments)
+
+    async def enrolment_of(self, hash: str) -> EnrolmentRow | None:
+        return await self._readers.run(enrolment_tokens.enrolment_of, hash)
+
+    async def revoke_enrolment(self, number: int, who: str) -> EnrolmentRow:
+        return await self._writer.run(enrolment_tokens.revoke, number, who)
+
+    async def admit(self, pilot: NewPilot, where: str = "") -> None:
+        if problem := await self._writer.run(enrolment_tokens.admit, pilot, where):
+            raise problem
+
+    # -- credentials
+
+    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
+        return await self._writer.run(vault.keep, row, note, most)
+
+    async def credentials(
+        self, community: str, owner: str | None = None, names: Sequence[str] | None = None
+    ) -> tuple[CredentialRow, ...]:
+        return await self._readers.run(vault.credentials, community, owner, names)
+
+    async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
+        return await self._readers.run(vault.waiting_for, queue, credential, limit)
+
+    async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
+        await self._writer.run(vault.remove, community, owner, name, note)
+
+    async def credentials_under_others(self, keys: Sequence[str], limit: int) -> tuple[CredentialRow, ...]:
+        return await self._readers.run(vault.under_others, keys, limit)
+
+    async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
+        return await self._writer.run(vault.reseal, old, key_id, sealed)
+
+    async def note(self, notes: Sequence[Note]) -> None:
+        await self._writer.run(vault.note, notes)
+
+    async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
+        return await self._readers.run(vault.notes, community, owner, subject, limit)
+
+    # -- bundles
+
+    async def add_bundle(self, bundle: BundleRow) -> None:
+        await self._writer.run(bundles.add, bundle)
+
+    async def bundles(self, community: str | None) -> tuple[BundleRow, ...]:
+        return await self._readers.run(bundles.bundles, community)
+
+    async def knows_bundle(self, sha256: str) -> bool:
+        return await self._readers.run(bundles.known, sha256)
+
+    async def pin_bundle(self, community: str, name: str, sha256: str, who: str) -> None:
+        await self._writer.run(bundles.pin, community, name, sha256, who)
+
+    async def pins(self, community: str | None) -> tuple[PinRow, ...]:
+        return await self._readers.run(bundles.pins, community)

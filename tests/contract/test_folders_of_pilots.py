@@ -1,0 +1,69 @@
+"""The folders of pilots on a submit host, by the shell that is there."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from pathlib import Path
+
+import pytest
+
+from central.elements import places
+from central.elements.here import Here
+from central.elements.host import Ran
+from central.elements.port import Submission
+from central.elements.system import Call
+
+ONE, TWO, THREE = (f"{number:032x}" for number in (1, 2, 3))
+
+
+def run(call: Call) -> Ran:
+    return asyncio.run(Here({}).run(call.argv, call.stdin))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "a folder"
+    filled = run(
+        places.fill(str(folder), [Submission(stamp, "#!/bin/sh\n", f"secret of {stamp}") for stamp in (ONE, TWO)])
+    )
+    assert filled.code == 0, filled.said
+    return folder
+
+
+def test_they_are_closed_to_others(folder: Path) -> None:
+    """Nobody else can look into a pilot's folder, nor read its script and its secret."""
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *(folder / ONE).iterdir(), folder / ONE)}
+    assert modes == {"a folder": 0o700, ONE: 0o700, "wrapper.sh": 0o700, "secret": 0o600}
+    assert (folder / TWO / "secret").read_text() == f"secret of {TWO}"
+
+
+def test_they_are_listed_with_the_codes_that_were_left(folder: Path) -> None:
+    """A code is read where a wrapper left one; a file that is none, however large, says nothing."""
+    (folder / TWO / "exit").write_text("7\n")
+    (folder / THREE).mkdir()
+    (folder / THREE / "exit").write_text("8" * 10_000_000)
+    listed = run(places.list_all(str(folder)))
+    assert places.listed(listed.output) == {ONE: None, TWO: 7, THREE: None}
+    assert len(listed.output) < 1000
+
+
+def test_before_the_first(tmp_path: Path) -> None:
+    """Where there is no folder yet, there are no pilots, and that is no failure."""
+    none = run(places.list_all(str(tmp_path / "none")))
+    assert (none.code, places.listed(none.output)) == (0, {})
+
+
+def test_the_end_of_what_was_printed(folder: Path) -> None:
+    """Nothing was printed yet, or little, or much: then its last megabyte."""
+    place = folder / ONE
+    assert run(places.tail(str(place))).output == b""
+    (place / "output").write_bytes(b"begin" + b"x" * places.OUTPUT_BOUND + b"end")
+    output = run(places.tail(str(place))).output
+    assert (len(output), output[-4:]) == (places.OUTPUT_BOUND, b"xend")
+
+
+def test_one_is_removed(folder: Path) -> None:
+    """One pilot's folder goes, the others stay."""
+    assert run(places.remove(str(folder), ONE)).code == 0
+    assert [path.name for path in folder.iterdir()] == [TWO]

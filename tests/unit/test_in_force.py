@@ -1,0 +1,95 @@
+"""The settings in force: the file's, with what operators have added laid beside."""
+
+from __future__ import annotations
+
+import pytest
+
+from central.added import PlaceRow
+from central.configuration.in_force import Places, in_force
+from central.configuration.settings_file import InvalidSettings, read
+from central.records import Identity
+
+FILE = read(
+    '[[communities]]\nname = "physics"\ngroups = [{name = "users"}]\n[[sites]]\nname = "here"\n'
+    '[[queues]]\nname = "local"\nsite = "here"\nkind = "external"\n'
+)
+OF_BOB = (
+    'kind = "arc"\n[arc]\nurl = "https://ce.example/arex"\n'
+    '[credential]\ncommunity = "physics"\nowner = "bob"\nname = "grid"\nkind = "bearer"\n'
+)
+ADA = Identity("ada", "physics", "users", "operator")
+FAR = 'name = "far"\nsite = "there"\nkind = "external"\n'
+THERE = PlaceRow("site", "there", 1, 'name = "there"', "ada", 1.0)
+
+
+def queue(text: str = FAR, name: str = "far", number: int = 1) -> PlaceRow:
+    return PlaceRow("queue", name, number, text, "ada", 1.0)
+
+
+def test_what_was_added_is_beside_what_is_declared() -> None:
+    """Sites and queues that were added count as if they stood in the file, in whatever order they come."""
+    found = in_force(FILE, [queue(), THERE])
+    assert [site.name for site in found.settings.sites] == ["here", "there"]
+    assert [(one.name, one.site) for one in found.settings.queues] == [("local", "here"), ("far", "there")]
+    assert found.settings.tokens == FILE.tokens
+    assert not found.problems
+
+
+def test_what_cannot_be_used_is_left_out_and_told() -> None:
+    """A queue whose site has gone, one that is not understood any more and a name of the file's do not count, and each
+    says why; the others do."""
+    rows = [queue(), queue('name = "odd"\ncors = 1\n', "odd"), queue(FAR.replace("far", "local"), "local")]
+    found = in_force(FILE, [*rows, queue(FAR.replace("there", "here").replace("far", "good"), "good")])
+    assert [one.name for one in found.settings.queues] == ["local", "good"]
+    assert "site: expected a declared site, got 'there'" in found.problems["queue", "far"]
+    assert "cors: unknown key" in found.problems["queue", "odd"]
+    assert found.problems["queue", "local"] == "central.toml declares a queue local, which counts"
+
+
+def test_nothing_new_changes_nothing() -> None:
+    """The record of settings is the same one until something is another."""
+    places = Places(FILE)
+    assert places.take([THERE, queue()])
+    before = places.settings
+    assert not places.take([THERE, queue()])
+    assert places.settings is before
+    assert places.take([THERE, queue(FAR + "slots = 9\n", number=2)])
+    assert places.settings.queues[1].slots == 9
+    added = places.added("queue", "far")
+    assert added
+    assert added.version == 2
+
+
+def test_a_queue_has_its_own_pipeline() -> None:
+    """The pipeline in an added queue's settings counts for its pilots, and one that cannot be run is refused."""
+    good = FAR.replace("there", "here") + '[settings]\npipeline = ["check_node", "discover", "clean_up"]\n'
+    found = in_force(FILE, [queue(good)])
+    assert [layer.queue for layer in found.settings.pipelines] == ["far"]
+    bad = FAR.replace("there", "here") + '[settings]\npipeline = ["run_jobs"]\n'
+    with pytest.raises(InvalidSettings, match="pipeline"):
+        Places(FILE).read(bad, ADA)
+
+
+@pytest.mark.parametrize(
+    ("more", "where"),
+    [
+        ('kind = "local"\n', "kind"),
+        ('kind = "slurm"\n[batch]\nfolder = "/p"\nprograms = "/tmp"\n', "batch.programs"),
+        ('kind = "slurm"\n[batch]\nfolder = "/p"\nenvironment = {A = "b"}\n', "batch.environment"),
+        ('kind = "slurm"\n[batch]\nfolder = "/p"\nextra = ["--qos=x"]\n', "batch.extra"),
+        ('kind = "arc"\n[arc]\nurl = "https://ce.example/arex"\ntoken = "/home/central/key"\n', "arc.token"),
+        ('kind = "arc"\n[arc]\nurl = "https://ce.example/arex"\nproxy = "/home/central/key"\n', "arc.proxy"),
+        (OF_BOB, "credential"),
+    ],
+)
+def test_what_runs_on_the_centrals_host_and_which_secrets_leave_it_is_the_files_to_say(more: str, where: str) -> None:
+    """An operator who has the API alone becomes no user of the central's host by adding a queue, and sends nobody
+    else's secret anywhere; the same through SSH, or with a secret of the operator's own, is taken."""
+    text = f'name = "far"\nsite = "here"\n{more}'
+    with pytest.raises(InvalidSettings) as refused:
+        Places(FILE).read(text, ADA)
+    assert [problem.where for problem in refused.value.problems] == [where]
+    if where.startswith("batch"):
+        Places(FILE).read(text + '[ssh]\nhost = "login.example"\n', ADA)
+    if where == "credential":
+        Places(FILE).read(text.replace("bob", "ada"), ADA)
