@@ -70,6 +70,11 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """Nothing that it started stays, even where it has ended itself."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
+    # What has left its group may hold its pipes, for as long as it lives, and asyncio waits for these too; there is no
+    # public way to let go of them.
+    transport = process._transport  # type: ignore[attr-defined]
+    for number in range(3):
+        if pipe := transport.get_pipe_transport(number):
+            pipe.abort() if number == 0 else pipe.close()
     await process.wait()
-    # What has left its group may hold its pipes, for as long as it lives; there is no public way to let go of these.
-    process._transport.close()  # type: ignore[attr-defined]
+    transport.close()

@@ -96,12 +96,14 @@ def far() -> Iterator[Far]:
 
 
 def ended(word: str) -> list[str]:
-    """End what is left there; what was."""
-    told = subprocess.run(["ps", "-u", USER, "-ww", "-o", "pid=,args="], capture_output=True, text=True).stdout
-    rows = [line.split(None, 1) for line in told.splitlines() if word in line]
-    for pid, _ in rows:
+    """End what is left there, with all that is in a session with it; what was."""
+    told = subprocess.run(["ps", "-u", USER, "-ww", "-o", "pid=,sid=,args="], capture_output=True, text=True).stdout
+    rows = [line.split(None, 2) for line in told.splitlines()]
+    sessions = {session for _, session, words in rows if word in words}
+    ours = [(pid, words) for pid, session, words in rows if session in sessions]
+    for pid, _ in ours:
         subprocess.run(["kill", "-KILL", pid], capture_output=True)
-    return [words for _, words in rows]
+    return [words for _, words in ours]
 
 
 class TestSsh(ComputingElementContract):
