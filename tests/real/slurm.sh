@@ -199,9 +199,18 @@ start() {
     echo "Slurm $(slurmd -V | cut -d ' ' -f 2): $nodes x $cpus CPUs, $task"
 }
 
+end_steps() { # what watches a job outlives slurmd, and the job where nobody told it
+    for pid in $(pgrep -x slurmstepd); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$SLURM_CONF" || continue
+        kill "$pid" 2>/dev/null
+        wait_for 5 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
+    done
+}
+
 stop() {
     [ -s "$place/run/slurmctld.pid" ] && timeout 5 scancel --state=running,pending 2>/dev/null
     for file in "$place"/run/slurmd-*.pid "$place/run/slurmd.pid"; do end_by_pidfile "$file"; done
+    end_steps
     for file in run/slurmctld run/slurmdbd sql/database; do end_by_pidfile "$place/$file.pid"; done
     end_by_pidfile "$place/munge/munged.pid"
     rm -f "$place/munge/munge.sock" "$place/munge/munge.sock.lock"
