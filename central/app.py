@@ -138,7 +138,7 @@ class Central:
     def outlook(self, queue: Queue) -> Outlook:
         """What explain and the list of queues say of a queue."""
         jobs, _ = self.dispatcher.queues.demand(expected(queue))
-        said = self.decisions.get(queue.name) or Decided(queue.name, "its director has not looked yet")
+        said = self.decisions.get(queue.name) or Decided(queue.name, queue.undecided())
         return Outlook(jobs, said)
 
     async def pause(self, seconds: float) -> None:

@@ -219,7 +219,7 @@ class Pause:
 
     def __str__(self) -> str:
         what = f"banned with its site {self.site}" if self.site else "paused"
-        end = "" if self.until is None else f" until {_moment(self.until)}"
+        end = "" if self.until is None else f" until {moment(self.until)}"
         return f"{what} by {self.who}{end}" + (f": {self.reason}" if self.reason else "")
 
     def stops(self, queue: str, site: str) -> bool:
@@ -227,7 +227,8 @@ class Pause:
         return self.site == site if self.site else self.queue == queue
 
 
-def _moment(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """Seconds since the epoch for people."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

@@ -256,7 +256,8 @@ _PILOTS = (
     Entry(
         PilotCode.NEVER_CALLED,
         "It was submitted, is gone, and never called.",
-        "Read what the batch system says of it; check Python and the way to the central from there.",
+        "Read `pilotage logs --pilot STAMP --stream ce`, and what the batch system says of it; check Python and the way"
+        " to the central from there.",
         _P,
         _SLOW,
     ),

@@ -183,7 +183,7 @@ def _url_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
     schemes = SCHEMES[request.kind]
     if not schemes and request.urls:
         yield InvalidInput(
-            "urls", f"a {request.kind} is for payloads alone: the pilot would not know how to use it; leave it out"
+            "urls", f"expected none: the pilot itself reaches nothing with the kind {request.kind}; leave it out"
         )
         return
     if request.kind == "s3" and not request.urls:

@@ -78,6 +78,7 @@ class Canary:
             yield Line(now - self.began, "alarm", pilot.alarm)
         if pilot.state not in LIVE_PILOT:
             reason = pilot.reason.value if pilot.reason else ""
+            reason = "" if pilot.message.startswith(reason) else reason
             code = "" if pilot.exit_code is None else f"exit code {pilot.exit_code}"
             more = ", ".join(filter(None, (reason, code, pilot.message)))
             yield Line((pilot.ended or now) - self.began, f"ended: {pilot.state.value}", more)

@@ -54,5 +54,6 @@ def test_queue(shell: Shell, name: str, patience: str) -> int:
             f"it has not ended yet, and goes on: `pilotage pilot {stamp(sent.stamp)}` shows it, `pilotage halt` ends it"
         )
     elif not succeeded:
-        shell.screen.note(f"what it said: `pilotage logs --pilot {stamp(sent.stamp)}`")
+        stream = " --stream ce" if detail.pilot.enrolled is None else ""
+        shell.screen.note(f"what it said: `pilotage logs --pilot {stamp(sent.stamp)}{stream}`")
     return Exit.DONE if succeeded else Exit.FAILED

@@ -31,20 +31,27 @@ _PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secre
 
 @click.group()
 def credential() -> None:
-    """Keep secrets for your jobs: tokens, passwords, keys of S3.
+    """Keep secrets for your jobs, and for computing elements: tokens, passwords, keys of S3, proxies.
 
     A job that names one in `credentials` gets it with its lease. The payload finds it in the folder
     $PILOTAGE_CREDENTIALS, and the pilot itself uses it for the URLs that it is for. What is kept is never shown again.
 
     \b
-    Example:
+    Examples:
       pilotage credential set eos --kind bearer --url https://eos.example.org/user/ada/ < token
+      pilotage credential set grid-proxy --kind x509-proxy --secret-file /tmp/x509up_u1000
     """
 
 
 @credential.command("set")
 @click.argument("name")
-@click.option("--kind", type=click.Choice(sorted(NEEDED)), default="text", show_default=True)
+@click.option(
+    "--kind",
+    type=click.Choice(sorted(NEEDED)),
+    default="text",
+    show_default=True,
+    help="What it is; computing elements take bearer and x509-proxy.",
+)
 @click.option("--url", "urls", multiple=True, metavar="PREFIX", help="What lies below it is for; repeatable.")
 @click.option("--expires", metavar="DURATION", help="It is not given to jobs after that, as 7d.")
 @click.option(

@@ -42,7 +42,7 @@ def create(shell: Shell, queue: str, count: int, life: str, communities: tuple[s
       pilotage enrolment create --queue vacuum --count 100 --for 7d --output token
     """
     seconds = duration("--for", life)
-    file = None if output is None else os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    file = None if output is None else _new_file(output)
     try:
         with shell.client() as client:
             opened = client.open_enrolment(queue, pilots=count, seconds=seconds, communities=communities)
@@ -66,6 +66,13 @@ def create(shell: Shell, queue: str, count: int, life: str, communities: tuple[s
         f"token {made.number} lets {plural(made.pilots, 'pilot')} into the queue {made.queue} until"
         f" {clock(made.expires)}, for {whom}; whoever has it can start them"
     )
+
+
+def _new_file(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise click.BadParameter(f"{path} is there already; name a new file", param_hint="--output") from error
 
 
 @enrolment.command("list")

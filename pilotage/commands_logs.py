@@ -131,7 +131,10 @@ def _of_pilot(shell: Shell, pilot: str, stream: str | None, follow: bool, offset
         if follow:
             chunks: Iterable[bytes] = client.follow_pilot(stamp, name, offset=offset)
         else:
-            chunks = [client.pilot_logs(stamp, name, offset=offset)]
+            content = client.pilot_logs(stamp, name, offset=offset)
+            if not content and stream is None and (others := _own(client.pilot(stamp).streams)):
+                shell.screen.note(f"pilot {words.stamp(stamp)} pushed no log of its own; --stream shows {others}")
+            chunks = [content]
         _copy(chunks, _Lines(name) if shell.screen.json else sys.stdout.buffer)
 
 
@@ -142,9 +145,13 @@ def _stream_of(client: Client, pilot: str, stream: str | None, to_come: bool = F
         return stamp, stream or "pilot"
     there = client.pilot(stamp).streams
     if stream not in there:
-        names = ", ".join(sorted(name for name in there if not name.startswith("job-"))) or "none yet"
-        raise PilotageError(f"Pilot {words.stamp(stamp)} has no stream {stream}; it has {names}.")
+        raise PilotageError(f"Pilot {words.stamp(stamp)} has no stream {stream}; it has {_own(there) or 'none yet'}.")
     return stamp, stream
+
+
+def _own(streams: Iterable[str]) -> str:
+    """Those of a pilot that are not its jobs'."""
+    return ", ".join(sorted(name for name in streams if not name.startswith("job-")))
 
 
 def _grep(

@@ -10,7 +10,10 @@ import click
 from pilot.places import MAX_TEXT, PlaceVersion, QueueDetail
 from pilotage.screen import Table
 from pilotage.shell import Shell, common
-from pilotage.words import clock
+from pilotage.words import clock, seconds, size
+
+_BYTES = ("memory", "disk")
+_SECONDS = ("wall_time", "lease", "secret_ttl", "idle")
 
 _force = click.option("--force", is_flag=True, help="Do not ask the queue's computing element first.")
 
@@ -239,5 +242,12 @@ def detail_facts(detail: QueueDetail) -> list[tuple[str, str]]:
         ("not used", detail.problem),
         ("site", detail.site),
         ("kind", detail.kind),
-        *detail.settings.items(),
+        *((key, _plainly(key, value)) for key, value in detail.settings.items()),
     ]
+
+
+def _plainly(key: str, value: str) -> str:
+    """A setting for people: amounts with their units."""
+    if not value.isdigit():
+        return value.strip('"')
+    return size(int(value)) if key in _BYTES else seconds(int(value)) if key in _SECONDS else value

@@ -29,7 +29,12 @@ MOST_READ = 1024 * 1024
 @click.option("--life", default="14d", show_default=True, help="The machine powers off after that whatever it does.")
 @click.option("--boot", "deadline", default="1h", show_default=True, help="Its pilot must have called within that.")
 @click.option("--stays", is_flag=True, help="It does not power off when its pilot has ended.")
-@click.option("--check", "file", type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True))
+@click.option(
+    "--check",
+    "file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="Say what speaks against this user-data instead; - reads it from standard input.",
+)
 @common
 def user_data(
     shell: Shell, name: str, queue: str | None, life: str, deadline: str, stays: bool, file: Path | None
@@ -50,6 +55,10 @@ def user_data(
         return
     if not queue:
         raise click.UsageError("say which --queue the machine's pilot is of, or --check FILE")
+    if sys.stdout.isatty() and not shell.screen.json:
+        raise click.UsageError(
+            "what it makes is not for a terminal, and has a secret: write it to a file, as `> user-data`"
+        )
     times = (duration("--life", life), duration("--boot", deadline))
     with shell.client() as client:
         made = _compiled(client, name, queue, times, stays)

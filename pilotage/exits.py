@@ -41,7 +41,8 @@ def sentences(error: PilotageError) -> str:
         detail = detail[:1].upper() + detail[1:]
         if error.type in _WHOLE:
             bound = error.expected if error.type == "too-large" else None
-            return f"{detail}{f' (expected at most {bound})' if bound and bound not in detail else ''}."
+            more = f" (expected at most {bound})" if bound and bound not in detail else ""
+            return f"{detail}{more}{'' if detail.endswith('?') and not more else '.'}"
         action = f"try again in {error.retry_after:g} s" if error.retry_after else REFUSALS[error.type].action
         return f"{detail}: {action}."
     return str(error)

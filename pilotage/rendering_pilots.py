@@ -132,18 +132,19 @@ def queue_explanation(explained: QueueExplanation, now: float) -> list[tuple[str
 
 def sites_table(sites: Sequence[SiteView]) -> Table:
     """A row for each site."""
-    rows = [(site.name, ", ".join(site.queues), _paused(site.banned)) for site in sites]
+    rows = [(site.name, ", ".join(site.queues), _paused(site.banned, whole=False)) for site in sites]
     return Table(("SITE", "QUEUES", "BANNED"), rows)
 
 
 def site_facts(site: SiteView) -> list[tuple[str, str]]:
     """Everything about a site, as names and values."""
-    return [("site", site.name), ("queues", ", ".join(site.queues)), ("banned", _paused(site.banned) or "no")]
+    banned = _paused(site.banned, whole=False) or "no"
+    return [("site", site.name), ("queues", ", ".join(site.queues)), ("banned", banned)]
 
 
-def _paused(pause: PauseView | None) -> str:
+def _paused(pause: PauseView | None, *, whole: bool = True) -> str:
     if pause is None:
         return ""
-    whole = f", with the site {pause.site}" if pause.site else ""
+    site = f", with the site {pause.site}" if whole and pause.site else ""
     until = f" until {words.clock(pause.until)}" if pause.until else ""
-    return f"by {pause.who} since {words.clock(pause.since)}{until}{whole}: {pause.reason}"
+    return f"by {pause.who} since {words.clock(pause.since)}{until}{site}: {pause.reason}"

@@ -136,4 +136,4 @@ def pilot_note(pilot: PilotView) -> str:
     if pilot.alarm:
         return f"ALARM: {pilot.alarm}"
     reason = pilot.reason.value if pilot.reason else ""
-    return f"{reason}: {pilot.message}" if reason and pilot.message else reason or pilot.message
+    return pilot.message if pilot.message.startswith(reason) else f"{reason}: {pilot.message}".removesuffix(": ")

@@ -132,6 +132,8 @@ def _under(version: str) -> Lane:
 
 
 LANES = (
+    # The longest first: the others are done beside it.
+    Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in SYSTEM))),
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
     Lane("examples", within("examples/bundle/tests")),  # as a community tests its own commands
@@ -141,7 +143,6 @@ LANES = (
         lacks=postgres.missing,
         environment={"PILOTAGE_TEST_STORE": "postgres"},
     ),
-    Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in SYSTEM))),
     # The end-to-end suite, and again with two centrals over one database. Mostly it waits.
     Lane("system", within(*SYSTEM)),
     Lane(

@@ -17,6 +17,8 @@ from wrappers.render import render as render_wrapper
 HERE = Path(__file__).parent
 #: Stands for the stamp in the wrapper until one is drawn.
 PLACEHOLDER = "0" * 32
+#: The line of the script that ends the wrapper in it.
+END = "END OF WRAPPER"
 
 
 def render(bootstrap: Bootstrap, token_file: str) -> str:
@@ -26,10 +28,9 @@ def render(bootstrap: Bootstrap, token_file: str) -> str:
     """
     if bootstrap.stamp != PLACEHOLDER:
         raise InvalidInput("stamp", "expected the placeholder: each start of the script draws a stamp")
-    values = {
-        "token_file": quoted(token_file),
-        "placeholder": PLACEHOLDER,
-        "wrapper": render_wrapper(bootstrap).rstrip("\n"),
-    }
+    wrapper = render_wrapper(bootstrap).rstrip("\n")
+    if END in wrapper.split("\n"):
+        raise InvalidInput("work_base", f"expected a path without the line {END!r}: the shell would run what follows")
+    values = {"token_file": quoted(token_file), "placeholder": PLACEHOLDER, "wrapper": wrapper}
     template = (HERE / "unsent.sh").read_text(encoding="utf-8")
     return re.sub(r"@([a-z_]+)@", lambda marker: values[marker[1]], template)

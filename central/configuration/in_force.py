@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from central.added import PlaceRow
-from central.configuration.settings import LOCAL, CentralSettings, Queue, Site
+from central.configuration.settings import EXTERNAL, KINDS, LOCAL, CentralSettings, Queue, Site
 from central.configuration.settings_file import InvalidSettings
 from central.configuration.settings_pipelines import check, of_queue
 from central.configuration.settings_queues import queue
@@ -73,7 +73,7 @@ class Places:
         if self.declares(QUEUE, found.name):
             problem = "expected another name: central.toml declares a queue of this one, which counts"
             raise InvalidSettings(QUEUE, [InvalidInput("name", problem)])
-        if problems := _beyond(found, self._file, who):
+        if problems := [*_beyond(found, self._file), *_not_own(found, who)]:
             raise InvalidSettings(QUEUE, problems)
         return found
 
@@ -84,7 +84,7 @@ def in_force(file: CentralSettings, rows: Iterable[PlaceRow]) -> InForce:
     settings, added, problems = file, dict[Named, PlaceRow](), dict[Named, str]()
     for row in newest:
         try:
-            settings = _with(settings, row)
+            settings = _with(settings, row, file)
         except PilotageError as problem:
             problems[row.kind, row.name] = str(problem)
         else:
@@ -92,7 +92,7 @@ def in_force(file: CentralSettings, rows: Iterable[PlaceRow]) -> InForce:
     return InForce(settings, added, problems)
 
 
-def _with(settings: CentralSettings, row: PlaceRow) -> CentralSettings:
+def _with(settings: CentralSettings, row: PlaceRow, file: CentralSettings) -> CentralSettings:
     places = settings.sites if row.kind == SITE else settings.queues
     if any(place.name == row.name for place in places):
         raise PilotageError(f"central.toml declares a {row.kind} {row.name}, which counts")
@@ -101,6 +101,8 @@ def _with(settings: CentralSettings, row: PlaceRow) -> CentralSettings:
     found = read_queue(row.text, settings)
     if found.name != row.name:
         raise PilotageError(f"{row.name}: this is the text of the queue {found.name}")
+    if problems := _beyond(found, file):  # this file: the central that took it may have had another
+        raise InvalidSettings(QUEUE, problems)
     return replace(
         settings,
         queues=(*settings.queues, found),
@@ -108,13 +110,18 @@ def _with(settings: CentralSettings, row: PlaceRow) -> CentralSettings:
     )
 
 
-def _beyond(queue: Queue, file: CentralSettings, who: Identity) -> list[InvalidInput]:
-    """What only the owner of the central's account may decide: what is run on its host as itself, and which secrets
-    leave it."""
+def _beyond(queue: Queue, file: CentralSettings) -> list[InvalidInput]:
+    """What only the owner of the central's account may decide: what is run on its host as itself, and which of its
+    files leave it."""
     problems = []
-    if queue.kind == LOCAL and not any(one.kind == LOCAL for one in file.queues):
+    if _as_the_central(queue) and not any(one.kind == queue.kind and _as_the_central(one) for one in file.queues):
         problem = "expected another kind: jobs of such a queue run as the central itself, so only central.toml has one"
+        if queue.kind != LOCAL:
+            problem += "; or a section [queues.ssh], for the batch system of another host"
         problems.append(InvalidInput("kind", problem))
+    if queue.kind == LOCAL and not problems and not any(_guarded(one) == _guarded(queue) for one in file.queues):
+        problem = "expected slot_users, environment, policy and settings of containers as a local queue of central.toml"
+        problems.append(InvalidInput("kind", f"{problem} has them: its jobs run on the central's own host"))
     if queue.ssh is None:
         problems += [
             InvalidInput(
@@ -129,18 +136,35 @@ def _beyond(queue: Queue, file: CentralSettings, who: Identity) -> list[InvalidI
             for key in ("proxy", "token")
             if getattr(queue.arc, key)
         ]
-    named = queue.credential
-    if named and (named.community, named.owner) != (who.community, who.user):
-        problem = "expected one of your own: whose secret goes to this computing element is for central.toml to say"
-        problems.append(InvalidInput("credential", problem))
     return problems
+
+
+def _guarded(queue: Queue) -> tuple[object, ...]:
+    """What keeps the jobs of a queue on this host from the central."""
+    settings = queue.settings
+    held = (settings.isolation, settings.containers, settings.image, settings.job_images, settings.bind)
+    return (queue.kind, queue.slot_users, queue.environment, queue.policy, *held)
+
+
+def _as_the_central(queue: Queue) -> bool:
+    """Whether its jobs run as the account of the central: on its host, or where the batch system of its host has
+    nodes. Another schedd knows us by who we are there."""
+    return queue.kind in KINDS and queue.kind not in (EXTERNAL, "arc") and not queue.ssh and not queue.schedd.name
+
+
+def _not_own(queue: Queue, who: Identity) -> list[InvalidInput]:
+    named = queue.credential
+    if not named or (named.community, named.owner) == (who.community, who.user):
+        return []
+    problem = "expected one of your own: whose secret goes to this computing element is for central.toml to say"
+    return [InvalidInput("credential", problem)]
 
 
 def read_queue(text: str, settings: CentralSettings) -> Queue:
     """The one queue of a text: its keys alone, or as a table ``[[queues]]``. Raises `InvalidSettings`."""
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidSettings(QUEUE, [InvalidInput("", f"this is not TOML: {error}")]) from error
     problems: list[InvalidInput] = []
     table, where = _table(document, problems)

@@ -131,6 +131,12 @@ class Queue:
     schedd: Schedd = field(default_factory=Schedd)
     settings: protocol.Settings = field(default_factory=protocol.Settings)
 
+    def undecided(self) -> str:
+        """What is told of it as long as no director has decided anything."""
+        if self.kind == EXTERNAL:
+            return "others start its pilots: the central sends none to an external queue"
+        return "its director has not looked yet"
+
     def offer(self) -> Offer:
         """What the director and explain assume of a pilot that starts here: the largest offer of its agents."""
         cores = -(-self.cores // self.agents)

@@ -26,7 +26,8 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
     default = Queue("", "")
     site = read.name(fields, "site")
     if site not in {known.name for known in sites}:
-        fields.problem("site", f"expected a declared site, got {site!r}")
+        there = ", ".join(known.name for known in sites) or "none"
+        fields.problem("site", f"expected a declared site, got {site!r}; there are: {there}")
     lease = fields.duration("lease", service.lease, least=1)
     if lease < 2 * service.beat:
         fields.problem("lease", f"expected at least two heartbeats ({2 * service.beat:g} s), got {lease} s")
@@ -34,10 +35,11 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
     for unknown in sorted(set(allowed) - set(communities)):
         fields.problem("communities", f"expected declared communities, got {unknown!r}")
     idle = fields.duration("idle", default.idle, least=1)
+    kind = fields.text("kind", "", choices=_kinds(fields.left.get("kind"))) if fields.given("kind") else default.kind
     result = Queue(
         name=read.name(fields),
         site=site,
-        kind=fields.text("kind", default.kind, choices=_kinds(fields.left.get("kind"))) or default.kind,
+        kind=kind or default.kind,
         slots=fields.whole("slots", default.slots, least=0, most=1_000_000),
         max_submit=fields.whole("max_submit", default.max_submit, least=1, most=10_000),
         cores=fields.whole("cores", default.cores, least=1, most=65_536),
@@ -71,7 +73,8 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         schedd=settings_elements.schedd(fields.section("schedd")),
         settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
     )
-    _check(fields, result)
+    if kind:  # nothing goes with one that there is not
+        _check(fields, result)
     fields.finish()
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Sequence
 
 from central.app import Central
@@ -21,7 +22,7 @@ PATIENCE = 40.0
 async def listing(central: Central, queue: Queue, patience: float = PATIENCE) -> Sequence[Listed]:
     """All of ours that it knows. Raises `ComputingError`, and `PilotageError` where there is no adapter for it."""
     try:
-        computing = element(central, queue)
+        computing = element(central, queue, secrets.token_hex(8))
         try:
             return await asyncio.wait_for(computing.listing(), patience)
         finally:

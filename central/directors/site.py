@@ -19,7 +19,7 @@ from central.directors.control import Cause, Decision, Supply, wanted
 from central.directors.follow import Step, follow
 from central.directors.plan import QueuePlan
 from central.directors.submitting import Handed, Submitting
-from central.directors.tidying import End, Tidying
+from central.directors.tidying import WORDS_ARE, End, Tidying
 from central.elements.port import ComputingElement, ComputingError, Listed, Standing
 from central.records import PilotRow
 from central.store.port import Store
@@ -268,5 +268,12 @@ def _waits(turn: _Turn) -> tuple[tuple[str, int], ...]:
 
 
 def _end_of(row: PilotRow) -> PilotEnd:
-    line = row.message.partition("\n")[0][:ONE_LINE]
-    return PilotEnd(row.ended or row.created, row.reason, row.leases > 0, line, row.created)
+    return PilotEnd(row.ended or row.created, row.reason, row.leases > 0, in_one_line(row.message), row.created)
+
+
+def in_one_line(message: str) -> str:
+    """Of a pilot's message its first line, and the end of what it printed last."""
+    told, words_are, words = message.partition(WORDS_ARE)
+    told = told.partition("\n")[0][: ONE_LINE // 2 if words_are else ONE_LINE] + words_are
+    words, left = " ".join(words.split()), ONE_LINE - len(told)
+    return told + (words if len(words) <= left else f"…{words[1 - left :]}")

@@ -40,17 +40,18 @@ def origin(central: Central) -> Origin:
     return Origin(digest, authority.read_text(encoding="ascii"))
 
 
-def element(central: Central, queue: Queue) -> ComputingElement:
-    """What a queue's pilots are submitted to, with the credential that its settings name.
+def element(central: Central, queue: Queue, apart: str = "") -> ComputingElement:
+    """What a queue's pilots are submitted to, with the credential that its settings name. `apart`: a word for whoever
+    asks it beside the queue's director.
 
     Raises `PilotageError` where there is no adapter for it.
     """
     pilots = central.folder.pilots
     alarm = partial(central.alarm, queue.name)
-    computing = computing_element(queue, pilots, central.settings.service.url, alarm)
+    file = credential_file(queue, pilots, apart)
+    computing = computing_element(queue, pilots, central.settings.service.url, alarm, file)
     if not queue.credential:
         return computing
-    file = credential_file(queue, pilots)
     return Credentialed(computing, Held(queue.credential, file, central.store, central.vault, alarm), central.wall)
 
 

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 #: Characters of a dead pilot's output kept as the reason.
 LAST_WORDS = 2000
+#: What stands before them in the message of a pilot.
+WORDS_ARE = "; its last words: "
 #: Pilots closed, and pilots cleared away, in one turn: each takes a call or two, and the turn is to end.
 MOST = 200
 #: Turns in which the output of a pilot could not be fetched, until it is cleared away without.
@@ -61,7 +63,7 @@ class Tidying:
         row, entry = end.row, end.entry
         words = await self._output(row.stamp, row.reference, entry) if row.reference or entry else "none"
         how = _told(entry) or "no exit code"
-        await self.close(row, end.state, end.reason, f"{end.reason.value}, {how}; its last words: {words or 'none'}")
+        await self.close(row, end.state, end.reason, f"{end.reason.value}, {how}{WORDS_ARE}{words or 'none'}")
 
     async def close(self, row: PilotRow, state: PilotState, reason: PilotReason, message: str) -> None:
         """Close a pilot, for the reason in the message."""
@@ -112,7 +114,9 @@ class Tidying:
         self._kept.add(stamp)
         how = _told(entry)
         await self.keep(stamp, output + (f"\n[{how}, says the computing element]\n".encode() if how else b""))
-        return output.decode("utf-8", "replace").strip()[-LAST_WORDS:]
+        head, newline, rest = output.decode("utf-8", "replace").strip().partition("\n")
+        greeted = newline and head.startswith(f"pilot {stamp} on ")  # which says nothing of its end
+        return (rest if greeted else f"{head}{newline}{rest}")[-LAST_WORDS:]
 
 
 def _told(entry: Listed | None) -> str:

@@ -45,7 +45,9 @@ class Held:
         rows = await self.store.credentials(name.community, name.owner, [name.name])
         row = rows[0] if rows else None
         values = unlocked(self.vault, row, now)
-        if row is None or isinstance(values, str):
+        if row is None:
+            self._missing(f"there is no credential {name}")
+        elif isinstance(values, str):
             self._missing(f"the credential {name} {values}")
         elif row.kind != name.kind:
             self._missing(f"the credential {name} is of the kind {row.kind}, expected {name.kind}")
@@ -55,7 +57,7 @@ class Held:
 
     def _missing(self, sentence: str) -> None:
         self.file.unlink(missing_ok=True)
-        sentence = f"{sentence}; set it anew with `pilotage credential set {self.name.name} --kind {self.name.kind}`"
+        sentence = f"{sentence}; `pilotage credential set {self.name.name} --kind {self.name.kind}` sets it"
         self.alarm(sentence)
         raise ComputingError(sentence, Trouble.CREDENTIAL)
 
@@ -124,7 +126,7 @@ def _write(path: Path, text: str) -> None:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = path.with_name(path.name + ".new")
+    aside = path.with_name(f".{path.name}.new")  # the name of no queue: none begins with a dot
     aside.unlink(missing_ok=True)
     with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)

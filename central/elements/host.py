@@ -10,6 +10,9 @@ from central.elements.port import ComputingError, Trouble
 
 #: Bytes that a program may print; more is an answer that cannot be used.
 MOST_PRINTED = 256 * 1024 * 1024
+#: Parts of an answer in JSON or XML, and its texts and numbers. Millions of empty ones fit into few bytes, and nothing
+#: else would happen while they are read; a hundred thousand jobs have fewer.
+MOST_PARTS, MOST_VALUES = 2_000_000, 20_000_000
 #: Seconds that a program may take.
 PATIENCE = 60.0
 
@@ -57,3 +60,9 @@ async def bounded(stream: Readable | None) -> bytes:
         if len(content) > MOST_PRINTED:
             raise ComputingError(f"a program printed more than {MOST_PRINTED} bytes", Trouble.UNREACHABLE)
     return bytes(content)
+
+
+def crowded(content: bytes) -> bool:
+    """Whether JSON or XML has more in it than can be read in a few seconds."""
+    parts = content.count(b"{") + content.count(b"[")
+    return parts > MOST_PARTS or content.count(b"<") > 2 * MOST_PARTS or content.count(b",") > MOST_VALUES

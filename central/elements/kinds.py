@@ -44,24 +44,26 @@ def _unheard(what: str) -> None:
 
 
 def computing_element(
-    queue: Queue, pilots: Path, url: str = "", alarm: Callable[[str], None] = _unheard
+    queue: Queue, pilots: Path, url: str = "", alarm: Callable[[str], None] = _unheard, held: Path | None = None
 ) -> ComputingElement:
     """The adapter of a queue; `pilots` is the central's own folder for what runs on this host, `url` tells this
-    central from others, `alarm` is told what is or will be wrong with a credential, empty when nothing is.
+    central from others, `alarm` is told what is or will be wrong with a credential, empty when nothing is. `held`:
+    where the credential of the vault is laid; None: at the queue's own place.
 
     Raises `PilotageError` where there is none.
     """
+    held = held or credential_file(queue, pilots)
     if queue.kind == LOCAL:
         return LocalHost(pilots / queue.name, dict(queue.environment))
     if system := SYSTEMS.get(queue.kind):
         door = _door(queue)
         folder = queue.batch.folder or str(pilots / queue.name)
-        return BatchElement(_host(queue, pilots), system(door), folder, queue.batch.programs)
+        return BatchElement(_host(queue, held), system(door), folder, queue.batch.programs)
     if queue.kind == "ssh":
         folder = queue.batch.folder
-        return BatchElement(_host(queue, pilots), Processes(folder, _door(queue)), folder)
+        return BatchElement(_host(queue, held), Processes(folder, _door(queue)), folder)
     if queue.arc:
-        return make_arc(queue, queue.arc, credential_file(queue, pilots), url, alarm)
+        return make_arc(queue, queue.arc, held, url, alarm)
     for plugin in entry_points(group=PLUGINS, name=queue.kind):
         return _plugged_in(queue, pilots, plugin)
     raise PilotageError(f"queue {queue.name}: there is no computing element of the kind {queue.kind}")
@@ -110,17 +112,21 @@ def _door(queue: Queue) -> Door:
     )
 
 
-def credential_file(queue: Queue, pilots: Path) -> Path:
-    """Where the credential that the queue's settings name is laid for whoever speaks to its computing element."""
-    return pilots / ".credentials" / queue.name
+def credential_file(queue: Queue, pilots: Path, apart: str = "") -> Path:
+    """Where the credential that the queue's settings name is laid for whoever speaks to its computing element.
+
+    `apart`: a word for whoever asks on the side. The queue's own place is for its director alone: what is laid there
+    for other settings of the same name would be told to the wrong one.
+    """
+    return pilots / ".credentials" / (f".{queue.name}.{apart}" if apart else queue.name)
 
 
-def _host(queue: Queue, pilots: Path) -> Host:
+def _host(queue: Queue, held: Path) -> Host:
     environment = dict(queue.batch.environment)
     if queue.ssh:
         from central.elements.ssh import SshHost  # its library is an extra
 
         return SshHost(queue.ssh, environment, queue.batch.patience)
     if queue.credential:
-        environment[VARIABLES[queue.credential.kind]] = str(credential_file(queue, pilots))
+        environment[VARIABLES[queue.credential.kind]] = str(held)
     return Here(environment, queue.batch.patience)

@@ -7,13 +7,16 @@ the stamp, and the wrapper leaves its exit code in a file.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from central.elements.here import INHERITED
 from central.elements.places import OUTPUT_BOUND
@@ -169,16 +172,29 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def _exit_code(path: Path) -> int | None:
     try:
-        return int(path.read_text().strip())
-    except (OSError, ValueError):
+        with _opened(path) as file:
+            text = file.read(8).strip()
+    except OSError:
         return None
+    return int(text) if text.isdigit() and len(text) < 6 else None
 
 
 def _tail(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with _opened(path) as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - OUTPUT_BOUND))
-            return file.read()
+            return file.read(OUTPUT_BOUND)
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        raise ComputingError(f"{path} cannot be read: {error.strerror or error}", Trouble.UNREACHABLE) from error
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A file of a pilot's folder, where what it runs may have put anything: a link or a pipe is refused."""
+    file = open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb")  # noqa: SIM115 - the caller closes it
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return file
+    file.close()
+    raise OSError(errno.EINVAL, "it is no plain file")

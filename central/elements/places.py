@@ -20,13 +20,27 @@ OUTPUT_BOUND = 1024 * 1024
 HEAD = "folders of pilots:"
 
 # $1 is the folder in each. Nothing else of ours is in these words. What jobs may write is read where it is small.
-_FILL = 'umask 077 && mkdir -p "$1" && exec tar -x -p -f - -C "$1"'
+# Who could rename what is in the folder of all could have us run another script.
+_FILL = (
+    'umask 077; mkdir -p "$1" || exit; '
+    'ours=$(find -H "$1" -prune "(" -user "$(id -u)" -o -user 0 ")" ! "(" -perm -002 ! -perm -1000 ")") || exit; '
+    '[ -n "$ours" ] || { echo "$1 is another user\'s, or all may write to it: expected one of our own" >&2; exit 1; }; '
+    'exec tar -x -p -f - -C "$1"'
+)
 _LIST = (
     f'echo "{HEAD}"; '
     'cd "$1" || { [ ! -d "$1" ]; exit; }; ls || exit; echo;'
     ' find . -mindepth 2 -maxdepth 2 -name exit -type f -size -2 -exec grep -H "" {} +; exit 0'
 )
-_TAIL = f'[ -f "$1/output" ] || exit 0; exec tail -c {OUTPUT_BOUND} "$1/output"'
+# What a pilot runs may put a link there, to what it cannot read itself and we can. What was opened is looked at, by its
+# name, so that it cannot be another one by then.
+_TAIL = (
+    '[ ! -L "$1" ] && [ ! -L "$1/output" ] || { echo "it is a link" >&2; exit 1; }; '
+    '[ -f "$1/output" ] || exit 0; exec <"$1/output"; cd -P "${1%/*}" || exit; '
+    '[ ! -d /proc/self/fd ] || [ "$(readlink /proc/self/fd/0)" = "$(pwd -P)/${1##*/}/output" ] || '
+    '{ echo "it is not in its folder" >&2; exit 1; }; '
+    f"exec tail -c {OUTPUT_BOUND}"
+)
 
 
 def fill(folder: str, submissions: Iterable[Submission]) -> Call:
@@ -69,7 +83,7 @@ def listed(output: bytes) -> Mapping[str, int | None]:
 
 
 def tail(folder: str) -> Call:
-    """The end of what a pilot printed, given its folder; nothing where there is no such file."""
+    """The end of what a pilot printed, given its folder; nothing where there is no such file. A link is refused."""
     return _script(_TAIL, folder)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
 import stat
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ except ImportError as missing:
 ALIVE, ALIVE_MOST = 15, 3
 #: How a shell says that there is no such program, or that it is none.
 NO_PROGRAM = (126, 127)
+#: Characters of a file of known hosts; some hundred thousand hosts.
+MOST_KNOWN = 64 * 1024 * 1024
 
 asyncssh.set_log_level(logging.WARNING)  # else it tells of each program
 
@@ -106,8 +109,8 @@ async def _connect(target: Ssh, through: Sequence[asyncssh.SSHClientConnection])
     """Raises `ComputingError`."""
     witness = _Witness()
     try:
-        await asyncio.to_thread(_check_files, target)
-        options = await asyncssh.SSHClientConnectionOptions.construct(host=target.host, **_given(target))
+        given = _given(target) | await asyncio.to_thread(_from_files, target)
+        options = await asyncssh.SSHClientConnectionOptions.construct(host=target.host, **given)
         if options.known_hosts is None:
             raise ComputingError(
                 f"the SSH configuration of this user turns the check of the host key of {target.host} off"
@@ -115,15 +118,15 @@ async def _connect(target: Ssh, through: Sequence[asyncssh.SSHClientConnection])
                 Trouble.CREDENTIAL,
             )
         connection, _ = await asyncssh.create_connection(
-            lambda: witness, target.host, tunnel=through[-1] if through else (), options=options, **_given(target)
+            lambda: witness, target.host, tunnel=through[-1] if through else (), options=options, **given
         )
         return connection
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
         raise ComputingError(_unknown_key(target, witness, error), Trouble.CREDENTIAL) from error
     except asyncssh.PermissionDenied as error:
         raise ComputingError(
-            f"{target.host} does not let us in as {target.user or 'this user'} ({_said(error)}): is the public half of"
-            f" {target.key or 'a key of ours'} in the file .ssh/authorized_keys there?",
+            f"{target.host} does not let us in as {target.user or 'this user'} ({_said(error)}); see that the public"
+            f" half of {target.key or 'a key of ours'} is in the file .ssh/authorized_keys there",
             Trouble.CREDENTIAL,
         ) from error
     except (asyncssh.KeyImportError, asyncssh.KeyEncryptionError, asyncssh.ConfigParseError) as error:
@@ -133,7 +136,18 @@ async def _connect(target: Ssh, through: Sequence[asyncssh.SSHClientConnection])
             Trouble.CREDENTIAL,
         ) from error
     except (asyncssh.Error, OSError) as error:
-        raise ComputingError(f"{target.host} cannot be reached by SSH: {_said(error)}", Trouble.UNREACHABLE) from error
+        port = f", port {target.port}," if target.port else ""
+        raise ComputingError(
+            f"{target.host}{port} cannot be reached by SSH: {_said(error)}; see that host and port are right, and"
+            " that it is up",
+            Trouble.UNREACHABLE,
+        ) from error
+    except ValueError:  # without the cause, which quotes what it read
+        raise ComputingError(
+            f"{target.host} cannot be called with what this user's SSH configuration says: is every line of its known"
+            " hosts as `ssh-keyscan` writes them?",
+            Trouble.CREDENTIAL,
+        ) from None
 
 
 class _Witness(asyncssh.SSHClient):
@@ -148,11 +162,12 @@ class _Witness(asyncssh.SSHClient):
 
 def _unknown_key(target: Ssh, witness: _Witness, error: Exception) -> str:
     shown = f"its host key ({witness.shown}) is" if witness.shown else f"no host key that it has ({_said(error)}) is"
-    known = target.known_hosts or "the known hosts of this user"
+    known = target.known_hosts or "the known hosts of this user (~/.ssh/known_hosts)"
     port = f" -p {target.port}" if target.port else ""
     return (
-        f"{target.host} is not the host that we know by that name: {shown} not in {known}. Ask its administrator"
-        f" whether the key has changed; if so, replace it there by what `ssh-keyscan{port} {target.host}` says"
+        f"{target.host} is new, or is not the host that we know by that name: {shown} not in {known}. Ask its"
+        f" administrator whether that is its key; if so, put what `ssh-keyscan{port} {target.host}` says into that"
+        " file, in the place of an older key"
     )
 
 
@@ -173,31 +188,51 @@ def _given(target: Ssh) -> dict[str, Any]:
         "keepalive_count_max": ALIVE_MOST,
         "password_auth": False,  # nobody is there to type one
         "kbdint_auth": False,
+        "agent_forwarding": False,  # whatever the user's own logins do: our keys are of no use to programs there
     }
     if target.port:
         given["port"] = target.port
     if target.user:
         given["username"] = target.user
-    if target.known_hosts:
-        given["known_hosts"] = target.known_hosts
     if target.key:
         given |= {"client_keys": [target.key], "agent_path": None}
     return given
 
 
-def _check_files(target: Ssh) -> None:
-    """A key that others can read is no secret. Raises `ComputingError`."""
-    for file, what in ((target.key, "key"), (target.known_hosts, "file of known hosts")):
-        try:
-            mode = stat.S_IMODE(Path(file).stat().st_mode) if file else 0
-        except OSError as error:
+def _from_files(target: Ssh) -> dict[str, Any]:
+    """The known hosts that the settings name, and a look at the key: one that others can read is no secret.
+
+    Raises `ComputingError`, which never quotes a file: the settings may name any.
+    """
+    if target.key:
+        mode = stat.S_IMODE(_plain(target.key, "key").st_mode)
+        if mode & 0o077:
             raise ComputingError(
-                f"the SSH {what} {file} cannot be read: {error.strerror}", Trouble.CREDENTIAL
-            ) from error
-        if what == "key" and mode & 0o077:
-            raise ComputingError(
-                f"the SSH key {file} can be read by others (mode {mode:04o}): `chmod 600 {file}`", Trouble.CREDENTIAL
+                f"the SSH key {target.key} can be read by others (mode {mode:04o}): `chmod 600 {target.key}`",
+                Trouble.CREDENTIAL,
             )
+    if not target.known_hosts:
+        return {}
+    _plain(target.known_hosts, "file of known hosts")
+    try:
+        with open(target.known_hosts, encoding="utf-8") as file:
+            return {"known_hosts": asyncssh.import_known_hosts(file.read(MOST_KNOWN))}
+    except OSError as error:
+        why = error.strerror
+    except ValueError:
+        why = "expected lines as `ssh-keyscan` writes them"
+    raise ComputingError(f"the SSH file of known hosts {target.known_hosts} cannot be read: {why}", Trouble.CREDENTIAL)
+
+
+def _plain(file: str, what: str) -> os.stat_result:
+    """Raises `ComputingError` for what is no plain file, and would be read without end or never."""
+    try:
+        about = Path(file).stat()
+    except OSError as error:
+        raise ComputingError(f"the SSH {what} {file} cannot be read: {error.strerror}", Trouble.CREDENTIAL) from error
+    if not stat.S_ISREG(about.st_mode):
+        raise ComputingError(f"the SSH {what} {file} cannot be read: it is no plain file", Trouble.CREDENTIAL)
+    return about
 
 
 async def _run(connection: asyncssh.SSHClientConnection, command: str, stdin: bytes) -> Ran:
@@ -225,4 +260,5 @@ async def _write(stream: asyncssh.SSHWriter[bytes], content: bytes) -> None:
 
 
 def _said(error: Exception) -> str:
-    return str(error).strip() or type(error).__name__
+    words = error.strerror if isinstance(error, OSError) else None
+    return (words or str(error)).strip() or type(error).__name__

@@ -118,7 +118,8 @@ async def _circumstances(central: Central) -> Circumstances:
     now = await central.store.now() if any(row.suspect for row in rows) else 0.0
     pilots = [agent for row in rows for agent in _agents(central, row, now)]
     queues = [Candidate.queue(expected(queue)) for queue in central.settings.queues]
-    decisions = {name: word.why for name, word in central.decisions.items()}
+    decisions = {queue.name: queue.undecided() for queue in central.settings.queues}
+    decisions |= {name: word.why for name, word in central.decisions.items()}
     return Circumstances(distinct([*pilots, *queues]), decisions, await central.store.limits(), await paused(central))
 
 

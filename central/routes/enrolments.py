@@ -101,9 +101,9 @@ def _external(call: Call[None] | Call[OpenEnrolmentRequest], name: str) -> Queue
         known = ", ".join(one.name for one in call.central.settings.queues) or "none"
         raise Refusal("not-found", f"there is no queue {name}; there are: {known}")
     if queue.kind != EXTERNAL:
-        raise Refusal(
-            "conflict", f"the queue {name} has a director, which submits its pilots: only an external one has none"
-        )
+        known = ", ".join(one.name for one in call.central.settings.queues if one.kind == EXTERNAL) or "none"
+        said = f"the queue {name} has a director, which submits its pilots: only an external one has none"
+        raise Refusal("conflict", f"{said}; there are: {known}")
     return queue
 
 

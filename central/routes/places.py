@@ -68,7 +68,7 @@ async def _checked(call: Call[AddQueueRequest] | Call[RestoreQueueRequest], queu
         return await asking.check(call.central, queue)
     except PilotageError as error:
         raise Refusal(
-            "conflict", f"the queue {queue.name} is not added: {error}; correct it, or force it to add it as it is"
+            "conflict", f"the queue {queue.name} is not added: {error}; correct that, or add it unasked with `--force`"
         ) from error
 
 
@@ -119,7 +119,7 @@ async def add_site(call: Call[AddSiteRequest]) -> PlaceVersion:
     if not _NAME.fullmatch(name):
         raise InvalidInput("name", f"expected letters, digits, '.', '_' and '-', at most 100, got {name[:120]!r}")
     if call.central.places.declares(SITE, name):
-        raise Refusal("conflict", f"central.toml declares the site {name}")
+        raise Refusal("conflict", f"there is a site {name} already: central.toml declares it")
     row = await call.central.store.keep_place(SITE, name, f'name = "{name}"\n', call.person.user)
     await _taken_up(call, row)
     return _view(row)
@@ -139,7 +139,8 @@ async def remove_site(call: Call[None]) -> PlaceVersion:
 def _expect_added(call: Call[None], kind: str, name: str) -> None:
     places = call.central.places
     if places.declares(kind, name) and (kind, name) not in places.problems:
-        raise Refusal("conflict", f"central.toml declares the {kind} {name}: take it out there, and start anew")
+        todo = "take it out there and start the central anew"
+        raise Refusal("conflict", f"the {kind} {name} is not removed: central.toml declares it; {todo}")
 
 
 async def _history(call: Call[None] | Call[RestoreQueueRequest], kind: str, name: str) -> tuple[PlaceRow, ...]:
@@ -154,7 +155,7 @@ async def _taken_up(call: Call[Any], row: PlaceRow) -> None:
     await call.central.look_at_places()
     done = "removed" if not row.text else row.note or "added or changed"
     fields = {"kind": row.kind, "name": row.name, "number": row.version, "who": row.who, "what": done}
-    log.info("A place is another", extra={"fields": fields})
+    log.info("A site or a queue is changed", extra={"fields": fields})
 
 
 def _view(row: PlaceRow, said: str = "") -> PlaceVersion:
@@ -163,12 +164,19 @@ def _view(row: PlaceRow, said: str = "") -> PlaceVersion:
 
 def _unusual(queue: Queue) -> dict[str, str]:
     """The settings that are other than those of a queue of which only the name is known."""
-    usual = _plain(Queue("", ""))
-    return {
-        key: msgspec.json.encode(value).decode()
-        for key, value in _plain(queue).items()
-        if key not in _BESIDE and value != usual[key]
-    }
+    usual, plain = _plain(Queue("", "")), _plain(queue)
+    plain = {**plain, "settings": {key: value for key, value in plain["settings"].items() if key not in plain}}
+    found = {key: _different(value, usual[key]) for key, value in plain.items() if key not in _BESIDE}
+    return {key: msgspec.json.encode(value).decode() for key, value in found.items() if value not in (usual[key], {})}
+
+
+def _different(value: Any, usual: Any) -> Any:
+    """Of a section what is said in it, of all else the value."""
+    if not isinstance(value, dict):
+        return value
+    if isinstance(usual, dict):
+        return {key: one for key, one in value.items() if one != usual[key]}
+    return {key: one for key, one in value.items() if one or one is False}
 
 
 def _plain(queue: Queue) -> Mapping[str, Any]:

@@ -33,6 +33,7 @@ from central.lifecycle import running
 from central.routes import TABLE
 from central.serving import http, openapi
 from central.serving.gathered import Neighbours
+from central.serving.journal import Sentences
 from central.serving.workers import Workers, command, end_with_parent, show_life
 from central.trust.certificates import Certificates
 from central.trust.seal import load_ring
@@ -262,22 +263,6 @@ async def _renew(certificates: Certificates, context: ssl.SSLContext | None, our
 
 def _today() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
-
-
-class Sentences(logging.Formatter):
-    """A line for people: time, level, sentence, then the fields as ``name=value``."""
-
-    converter = staticmethod(time.gmtime)
-    default_time_format = "%Y-%m-%dT%H:%M:%S"
-    default_msec_format = "%s.%03dZ"
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = getattr(record, "fields", None)
-        line = super().format(record)
-        if not fields:
-            return line
-        first, newline, rest = line.partition("\n")
-        return f"{first}  {' '.join(f'{name}={value}' for name, value in fields.items())}{newline}{rest}"
 
 
 def log_to_stderr(worker: int = 0) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from central.added import EnrolmentRow
+from central.records import moment
 from central.store import codec
 from central.store.rows import Row
 from pilot.errors import Refusal
@@ -36,7 +37,7 @@ def secret_problem(known: Row, stamp: str, secret_hash: str, now: float) -> Refu
 def second_key(stamp: str, instance: str, now: float) -> tuple[str, Refusal]:
     """The alarm, and the answer, when a secret that was traded comes with another session key."""
     where = f" from instance {instance}" if instance else ""
-    alarm = f"at {now:.0f} its secret came again with another session key{where}"
+    alarm = f"at {moment(now)} its secret came again with another session key{where}"
     return alarm, Refusal("secret-used", f"Pilot {stamp} has enrolled with another session key; the operator is told.")
 
 

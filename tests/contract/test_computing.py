@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,3 +76,11 @@ class TestProcesses(ComputingElementContract):
         folder = tmp_path_factory.mktemp("processes") / "pilots"
         system = Processes(str(folder), Door(environment=tuple(ENVIRONMENT.items())))
         return Scene(lambda: BatchElement(Here({}), system, str(folder)), obstacle(folder), unknown=f"{1:032x}")
+
+
+def test_a_pipe_in_the_place_of_a_mark_keeps_no_order_waiting(tmp_path: Path) -> None:
+    """What a pilot's jobs put into its folder does not keep it, nor others, from being ended."""
+    (tmp_path / f"{1:032x}").mkdir()
+    os.mkfifo(tmp_path / f"{1:032x}" / "started")
+    element = BatchElement(Here({}, patience=20), Processes(str(tmp_path), Door()), str(tmp_path))
+    assert asyncio.run(element.cancel([f"{1:032x}"])) == {}

@@ -10,7 +10,8 @@ import pytest
 
 from central.directors.board import Board, Wait
 from central.directors.control import Cause, Limits
-from central.directors.site import SiteDirector
+from central.directors.site import ONE_LINE, SiteDirector, in_one_line
+from central.directors.tidying import WORDS_ARE
 from central.elements.port import ComputingError, Standing, Trouble
 from central.records import PilotRow
 from central.store.port import Store
@@ -342,6 +343,28 @@ async def test_the_end_is_kept_and_what_is_left_is_cleared(store: Store, clock: 
     assert row.message == "never-called, exit code 92, TIMEOUT; its last words: no python here"
     assert work.kept == {job.stamp: b"no python here\n\n[exit code 92, TIMEOUT, says the computing element]\n"}
     assert (element.jobs, element.calls["output"], element.calls["forget"]) == ({}, 1, 1)
+
+
+async def test_last_words_are_told_without_the_greeting(store: Store, clock: Clock) -> None:
+    """Why a pilot died is told in the decision, in one line, and not where and when its wrapper began."""
+    element, work = FakeElement(clock), Work([Wait(1, 1, 1.0)])
+    mine = director(store, element, work)
+    await cycles(store, clock, mine, 1)
+    (job,) = element.jobs.values()
+    job.standing, job.exit_code = Standing.ENDED, 93
+    element.printed[job.stamp] = f"pilot {job.stamp} on node7 at noon\nNo work directory:\n no space left\n".encode()
+    await cycles(store, clock, mine, 2, 1.0)
+    assert (await store.pilot(job.stamp)).message.endswith("its last words: No work directory:\n no space left")
+    assert "exit code 93; its last words: No work directory: no space left)" in mine.decision.why
+
+
+def test_long_last_words_are_told_by_their_end() -> None:
+    """One line of bounded length: how it ended, and the end of what it printed; of other messages the first line."""
+    line = in_one_line(f"gone, exit code 1{WORDS_ARE}" + "on and on\n" * 100 + "the reason")
+    assert line.startswith(f"gone, exit code 1{WORDS_ARE}…")
+    assert line.endswith("on and on the reason")
+    assert len(line) == ONE_LINE
+    assert in_one_line("drained by the site\nmore") == "drained by the site"
 
 
 async def test_what_cannot_be_fetched_or_cleared_stops_nothing(store: Store, clock: Clock) -> None:

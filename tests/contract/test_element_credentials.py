@@ -5,11 +5,17 @@ from __future__ import annotations
 import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
-from central.configuration.elements import VaultName
+from central.app import Central
+from central.configuration.elements import Batch, VaultName
+from central.configuration.settings import Queue
+from central.directors import asking
 from central.elements.credentialed import ALARM, Credentialed, Held
+from central.elements.kinds import credential_file
 from central.elements.port import ComputingError, Listed, Submission, Trouble
 from central.records import CredentialRow, Note
 from central.store.port import Store
@@ -103,6 +109,16 @@ async def test_it_lies_in_a_private_file_and_is_taken_up_anew(scene: Scene) -> N
     assert not scene.file.exists()
 
 
+async def test_it_never_lies_in_the_file_of_another_queue(scene: Scene) -> None:
+    """A queue whose name is that of another and a bit more keeps its own file."""
+    scene.file.parent.mkdir(mode=0o700)
+    other = scene.file.with_name(f"{scene.file.name}.new")
+    other.write_text("of another")
+    await scene.keep("first-token")
+    await scene.credentialed.listing()
+    assert other.read_text() == "of another"
+
+
 async def test_an_end_is_an_alarm_before_it_is_a_failure(scene: Scene) -> None:
     """Long before its end the alarm names it; at its end nothing is asked, nothing submitted, and the file is gone."""
     await scene.keep("a-token-of-days", 0.0)
@@ -115,7 +131,7 @@ async def test_an_end_is_an_alarm_before_it_is_a_failure(scene: Scene) -> None:
     await scene.credentialed.listing()
     assert "grid of ops (atlas) ends in 11h" in scene.alarms.pop()
     scene.now = end + 1
-    with pytest.raises(ComputingError, match="grid of ops .atlas. has expired; set it anew") as caught:
+    with pytest.raises(ComputingError, match="grid of ops .atlas. has expired; .pilotage credential set") as caught:
         await scene.credentialed.listing()
     assert caught.value.trouble is Trouble.CREDENTIAL
     assert "has expired" in scene.alarms.pop()
@@ -128,7 +144,7 @@ async def test_an_end_is_an_alarm_before_it_is_a_failure(scene: Scene) -> None:
 
 async def test_one_that_is_not_there_or_of_another_kind(scene: Scene) -> None:
     """A credential that was removed, or is another thing than the settings say, is told and not used."""
-    with pytest.raises(ComputingError, match="has been removed"):
+    with pytest.raises(ComputingError, match="there is no credential grid of ops"):
         await scene.credentialed.listing()
     await scene.keep("-----BEGIN CERTIFICATE-----", kind="x509-proxy")
     with pytest.raises(ComputingError, match="is of the kind x509-proxy, expected bearer"):
@@ -141,3 +157,30 @@ async def test_all_else_is_the_element_s_own(scene: Scene) -> None:
     wrapped = scene.credentialed
     assert (wrapped.lag, await wrapped.capacity(), await wrapped.output("", "")) == (5.0, 7, b"words")
     assert (wrapped.secret_file(""), wrapped.work_base(""), wrapped.exit_file("")) == ("secret", None, "exit")
+
+
+async def test_who_asks_beside_the_director_leaves_its_file_alone(scene: Scene, tmp_path: Path) -> None:
+    """What an operator tries under a queue's name is asked with the credential that it names, which nobody else finds:
+    neither the director of that queue, nor does its own get there."""
+    pilots, programs = tmp_path / "pilots", tmp_path / "programs"
+    programs.mkdir()
+    (programs / "squeue").write_text(f'#!/bin/sh\ncat "$BEARER_TOKEN_FILE" >>{tmp_path}/seen\n')
+    (programs / "squeue").chmod(0o700)
+    batch = Batch(folder=str(tmp_path / "folder"), programs=str(programs))
+    queue = Queue("grid", "here", kind="slurm", batch=batch, credential=NAME)
+    directors = credential_file(queue, pilots)
+    directors.parent.mkdir(parents=True)
+    directors.write_text("of the director")
+    await scene.keep("a-token")
+    central = SimpleNamespace(
+        folder=SimpleNamespace(pilots=pilots),
+        settings=SimpleNamespace(service=SimpleNamespace(url="https://central.example")),
+        store=scene.store,
+        vault=VAULT,
+        wall=lambda: scene.now,
+        alarm=lambda queue, sentence: None,
+    )
+    assert "lists no pilots" in await asking.check(cast(Central, central), queue)
+    assert (tmp_path / "seen").read_text() == "a-token"
+    assert directors.read_text() == "of the director"
+    assert list(directors.parent.iterdir()) == [directors]

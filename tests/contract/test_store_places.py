@@ -107,6 +107,15 @@ async def test_a_pilot_that_asks_again_counts_once(store: Store) -> None:
     assert (await only(store)).used == 1
 
 
+async def test_who_shares_a_token_cannot_stop_the_others(store: Store) -> None:
+    """Another key for a pilot that came by a token of several is refused, and is no alarm: they all know the token."""
+    await store.open_enrolment(token(pilots=2))
+    await store.admit(comer())
+    await store.enrol(stamp(1), TOKEN, digest("key"), enrolment())
+    assert await refused(store.enrol(stamp(1), TOKEN, digest("thief"), enrolment())) == "secret-used"
+    assert not (await store.pilot(stamp(1))).alarm
+
+
 async def test_no_more_than_the_number_come_in_at_once(store: Store) -> None:
     """Pilots that come at the same moment are counted one by one."""
     await store.open_enrolment(token(pilots=3))

@@ -491,7 +491,7 @@ async def test_a_database_of_schema_1(one: PostgresStore) -> None:
     made = re.findall(r"^CREATE (TABLE|FUNCTION|INDEX) (\w+)", later, re.MULTILINE)
     columns = re.findall(r"^ALTER TABLE (\w+) ADD COLUMN (\w+)", later, re.MULTILINE)
     gone = "".join(f"DROP {kind} IF EXISTS {name} CASCADE;\n" for kind, name in made)
-    gone += "".join(f"ALTER TABLE {table} DROP COLUMN {column};\n" for table, column in columns)
+    gone += "".join(f"ALTER TABLE IF EXISTS {table} DROP COLUMN {column};\n" for table, column in columns)
     cluster().execute(one.url, f"{BACK_TO_SCHEMA_1}{gone}{old_claim}")
     async with opened(PostgresStore(one.url)) as store:
         assert await store.answered(worker.stamp, 1, worker.number) == leased

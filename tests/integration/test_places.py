@@ -181,7 +181,8 @@ def test_a_queue_whose_computing_element_does_not_answer_is_not_added(oli: Clien
     assert (added.number, added.said) == (1, "it was not asked")
     detail = oli.queue("away")
     assert (detail.kind, detail.added and detail.added.who) == ("slurm", "oli")
-    assert '"port":1' in detail.settings["ssh"]
+    assert detail.settings["ssh"] == '{"host":"127.0.0.1","port":1}'
+    assert detail.settings["batch"] == '{"folder":"/tmp/pilots"}'
     oli.remove_queue("away")
 
 

@@ -110,6 +110,7 @@ def test_a_site_starts_pilots_by_itself(system: System, client: Client) -> None:
     assert (kept.used, kept.pilots, kept.refused) == (2, 2, 1)
     assert "has let in all of its 2 pilots" in kept.alarm
     assert "came with an enrolment token that is not good" in system.log()
+    assert kept.alarm.startswith("at 20")
     assert "1 pilot came in vain" in run(system, "enrolment", "list").stdout
     assert len(of_queue(client)) == 2
 

@@ -372,7 +372,7 @@ def test_a_connection_that_breaks_in_the_middle(far: Far) -> None:
         ({"user": "nobody"}, "does not let us in as nobody"),
         ({"key": "{place}/id.pub"}, "can be read by others (mode 0644): `chmod 600"),
         ({"key": "{place}/missing"}, "cannot be read: No such file"),
-        ({"key": "{place}/far.key"}, "is the public half of"),
+        ({"key": "{place}/far.key"}, "see that the public half of"),
         ({"known_hosts": "/dev/null"}, "ssh-keyscan -p"),
         ({"known_hosts": "{place}/missing"}, "the SSH file of known hosts"),
     ],

@@ -12,12 +12,14 @@ from typing import TypeVar
 import pytest
 import requests
 import responses
+from requests.structures import CaseInsensitiveDict
 
 from central.elements.arc.client import Client
 from central.elements.arc.credentials import Credential
 from central.elements.arc.element import ArcElement
 from central.elements.arc.jobs import Door
-from central.elements.arc.wire import Wire
+from central.elements.arc.wire import Answer, Wire
+from central.elements.host import MOST_PARTS
 from central.elements.port import ComputingError, Listed, Standing, Submission, Trouble
 
 T = TypeVar("T")
@@ -349,3 +351,17 @@ def test_no_version_that_is_known(arc: Arc, versions: str) -> None:
     arc.versions = versions
     with pytest.raises(ComputingError, match=r"expected one of 1\.1, 1\.0"):
         run(lambda used: used.listing())
+
+
+def test_authorities_are_a_file_or_a_folder() -> None:
+    """A device, which would be read without end, is none."""
+    with pytest.raises(ComputingError, match="authorities in /dev/zero cannot be read") as caught:
+        Wire("/dev/zero", lambda: Credential(token="a-token"), 5).ask("GET", URL)
+    assert caught.value.trouble is Trouble.CREDENTIAL
+
+
+def test_an_answer_that_would_take_minutes_to_read_is_not_read() -> None:
+    """Millions of empty parts keep the central from nothing else."""
+    answer = Answer(200, "OK", CaseInsensitiveDict(), b"[" + b"{}," * MOST_PARTS + b"{}]")
+    with pytest.raises(ComputingError, match="too much to read"):
+        answer.json()

@@ -467,7 +467,9 @@ def test_a_site_is_banned_for_a_time_and_unbanned():
 
     result = run(client, "sites", "ban", "here", "--reason", "power cut", "--for", "2h")
     assert "by ada since" in result.stdout
-    assert "power cut" in run(client, "sites").stdout
+    told = run(client, "sites").stdout
+    assert "power cut" in told
+    assert "with the site" not in told
     assert run(client, "sites", "ban", "here", "--reason", "x", "--for", "soon").exit_code == Exit.USAGE
     assert json.loads(run(client, "sites", "unban", "here", "--json").stdout)["banned"] is None
     run(client, "queues", "pause", "local", "--reason", "x", "--for", "30m")

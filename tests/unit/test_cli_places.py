@@ -14,7 +14,7 @@ from pilot.places import CanaryView, EnrolmentView, OpenedEnrolment, PlaceVersio
 from pilot.queues import SiteView
 from pilot.states import PilotReason, PilotState
 from pilot.views import PilotDetail, PilotView, StepView
-from pilotage import canary
+from pilotage import canary, words
 from tests.unit.test_cli import FakeClient, run
 
 FAR = PlaceVersion("queue", "far", 2, 'name = "far"\n', "ada", 0.0, said="the computing element answers")
@@ -47,10 +47,10 @@ def test_mistakes_in_a_queue_are_lines_with_their_places(capsys: pytest.CaptureF
 
 def test_a_queue_is_shown_with_where_it_comes_from() -> None:
     """Settings that are not the usual ones, and who added it; or that the file declares it; or its text alone."""
-    detail = QueueDetail("far", "there", "slurm", {"slots": "9"}, FAR)
+    detail = QueueDetail("far", "there", "slurm", {"slots": "9", "memory": "8000000000", "wall_time": "14400"}, FAR)
     told = run(FakeClient(queue=detail), "queue", "show", "far").stdout
     assert "version 2, by ada" in told
-    assert "slots  9" in told
+    assert [line.split(maxsplit=1)[1] for line in told.splitlines()[-3:]] == ["9", "8.0 GB", "4h"]
     assert run(FakeClient(queue=detail), "queue", "show", "far", "--text").stdout == FAR.text
     declared = replace(detail, added=None)
     assert "in central.toml" in run(FakeClient(queue=declared), "queue", "show", "far").stdout
@@ -162,9 +162,22 @@ def test_a_pilot_that_does_not_come_is_left_after_a_while() -> None:
 def test_a_pilot_that_failed_has_not_succeeded() -> None:
     """The test of a queue fails with a pilot that ended badly, or ended well before it was checked."""
     failed = replace(SENT, state=PilotState.FAILED, reason=PilotReason.UNFIT, exit_code=20, message="no space")
-    detail = Story([PilotDetail(failed)], [CanaryView(STAMP, 2.0)]).follow()
-    assert not canary.succeeded(detail)
+    story = Story([PilotDetail(failed)], [CanaryView(STAMP, 2.0)])
+    assert not canary.succeeded(story.follow())
+    assert [more for _, what, more in story.told if what == "ended: failed"] == ["unfit, exit code 20, no space"]
     assert not canary.succeeded(PilotDetail(replace(SENT, state=PilotState.DONE, exit_code=0)))
+
+
+def test_why_a_pilot_ended_is_said_once() -> None:
+    """A message that begins with the reason stands for both."""
+    gone = replace(SENT, state=PilotState.FAILED, reason=PilotReason.NEVER_CALLED)
+    assert words.pilot_note(gone) == "never-called"
+    assert words.pilot_note(replace(gone, message="no space")) == "never-called: no space"
+    said = replace(gone, message="never-called, exit code 93")
+    assert words.pilot_note(said) == "never-called, exit code 93"
+    story = Story([PilotDetail(said)], [CanaryView(STAMP, 2.0)])
+    story.follow()
+    assert story.told[-1][1:] == ("ended: failed", "never-called, exit code 93")
 
 
 # -- enrolments
@@ -183,8 +196,7 @@ def test_a_token_goes_into_a_file_of_its_own(tmp_path: Path) -> None:
     assert client.asked == [("open_enrolment", ("vacuum",), {"pilots": 10, "seconds": 604800, "communities": ()})]
     assert "s3cret" not in run(client, *words, "--output", str(tmp_path / "more"), "--json").output
     assert run(client, *words).stdout.startswith("s3cret\n")
-    with pytest.raises(FileExistsError):
-        run(client, *words, "--output", str(file))
+    assert "is there already; name a new file" in run(client, *words, "--output", str(file)).output
 
 
 def test_a_token_that_was_not_made_leaves_no_file(tmp_path: Path) -> None:
@@ -211,3 +223,12 @@ def test_tokens_are_listed_with_their_state(changes: dict[str, object], word: st
     told = run(client, "enrolment", "list").stdout
     assert word in told
     assert f"{changes.get('used', 4)} of 10" in told
+
+
+def test_user_data_is_not_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a secret and is no text: nothing is asked for, and what to do is said."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
+    client = FakeClient()
+    told = run(client, "user-data", "--cloud", "ec2", "--queue", "cloud")
+    assert (told.exit_code, client.asked) == (2, [])
+    assert "write it to a file" in told.output

@@ -175,6 +175,14 @@ def test_a_stream_that_a_pilot_does_not_have_is_refused():
     assert run(client, "logs", "--pilot", STAMP, "--stream", "step-9-late", "-f").stdout == "ho"
 
 
+def test_a_pilot_without_a_log_of_its_own_has_its_streams_named():
+    """Nothing is not all that is said of a pilot that never enrolled: what there is of it is in other streams."""
+    client = FakeClient(pilot=PilotDetail(pilot(), streams={"ce": 9}), pilot_logs=b"")
+    told = run(client, "logs", "--pilot", STAMP)
+    assert told.stdout == ""
+    assert "--stream shows ce" in told.stderr
+
+
 def test_an_offset_behind_the_end_is_told():
     """An error when no stream that was asked for is so long; the longer one is printed."""
 

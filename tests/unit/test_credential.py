@@ -125,4 +125,4 @@ def test_a_proxy_that_is_none() -> None:
     [problem] = check(CredentialRequest("x509-proxy", {"proxy": "not a proxy at all"}))
     assert problem.where == "values.proxy"
     [problem] = check(CredentialRequest("x509-proxy", {"proxy": "-----BEGIN CERTIFICATE-----"}, ("https://h/",)))
-    assert "for payloads alone" in problem.problem
+    assert "expected none" in problem.problem

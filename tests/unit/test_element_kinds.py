@@ -9,7 +9,7 @@ import pytest
 
 from central.configuration.elements import Batch, Ssh
 from central.configuration.settings import Queue
-from central.configuration.settings_file import read
+from central.configuration.settings_file import InvalidSettings, read
 from central.elements.batch import BatchElement
 from central.elements.here import Here
 from central.elements.kinds import computing_element
@@ -104,6 +104,14 @@ def test_a_kind_that_nobody_knows() -> None:
         read(SETTINGS.format(kind="cloud9"), "central.toml")
     with pytest.raises(PilotageError, match="there is no computing element of the kind cloud9"):
         computing_element(queue("cloud9"), Path("/f"))
+
+
+def test_of_a_kind_that_nobody_knows_nothing_else_is_said() -> None:
+    """A kind that is mistyped is one problem: what goes with it cannot be known."""
+    text = SETTINGS.format(kind="local").replace('kind = "local"', 'kind = "slurmm"\nssh = { host = "a" }')
+    with pytest.raises(InvalidSettings) as found:
+        read(text, "central.toml")
+    assert len(found.value.problems) == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from central.added import PlaceRow
@@ -9,10 +11,9 @@ from central.configuration.in_force import Places, in_force
 from central.configuration.settings_file import InvalidSettings, read
 from central.records import Identity
 
-FILE = read(
-    '[[communities]]\nname = "physics"\ngroups = [{name = "users"}]\n[[sites]]\nname = "here"\n'
-    '[[queues]]\nname = "local"\nsite = "here"\nkind = "external"\n'
-)
+HEAD = '[[communities]]\nname = "physics"\ngroups = [{name = "users"}]\n[[sites]]\nname = "here"\n'
+FILE = read(HEAD + '[[queues]]\nname = "local"\nsite = "here"\nkind = "external"\n')
+SLURM = replace(FILE, queues=(*FILE.queues, replace(FILE.queues[0], name="ours", kind="slurm")))
 OF_BOB = (
     'kind = "arc"\n[arc]\nurl = "https://ce.example/arex"\n'
     '[credential]\ncommunity = "physics"\nowner = "bob"\nname = "grid"\nkind = "bearer"\n'
@@ -74,6 +75,8 @@ def test_a_queue_has_its_own_pipeline() -> None:
     ("more", "where"),
     [
         ('kind = "local"\n', "kind"),
+        ('kind = "condor"\n', "kind"),
+        ('kind = "pbs"\n[batch]\nfolder = "/p"\n', "kind"),
         ('kind = "slurm"\n[batch]\nfolder = "/p"\nprograms = "/tmp"\n', "batch.programs"),
         ('kind = "slurm"\n[batch]\nfolder = "/p"\nenvironment = {A = "b"}\n', "batch.environment"),
         ('kind = "slurm"\n[batch]\nfolder = "/p"\nextra = ["--qos=x"]\n', "batch.extra"),
@@ -87,9 +90,37 @@ def test_what_runs_on_the_centrals_host_and_which_secrets_leave_it_is_the_files_
     else's secret anywhere; the same through SSH, or with a secret of the operator's own, is taken."""
     text = f'name = "far"\nsite = "here"\n{more}'
     with pytest.raises(InvalidSettings) as refused:
-        Places(FILE).read(text, ADA)
+        Places(SLURM).read(text, ADA)
     assert [problem.where for problem in refused.value.problems] == [where]
-    if where.startswith("batch"):
+    if "[batch]" in more:
         Places(FILE).read(text + '[ssh]\nhost = "login.example"\n', ADA)
     if where == "credential":
         Places(FILE).read(text.replace("bob", "ada"), ADA)
+
+
+def test_what_runs_as_the_central_is_added_beside_what_the_file_has() -> None:
+    """Where the file sends pilots to the batch system of its own host, operators may add to it; a central whose file
+    does not leaves out what another one took."""
+    text = 'name = "far"\nsite = "here"\nkind = "slurm"\n'
+    assert Places(SLURM).read(text, ADA).kind == "slurm"
+    assert [one.name for one in in_force(SLURM, [queue(text)]).settings.queues] == ["local", "ours", "far"]
+    found = in_force(FILE, [queue(text)])
+    assert [one.name for one in found.settings.queues] == ["local"]
+    assert "jobs of such a queue run as the central itself" in found.problems["queue", "far"]
+
+
+def test_a_text_that_nests_without_end_is_no_toml() -> None:
+    """It is a mistake of whoever wrote it, and told as such."""
+    with pytest.raises(InvalidSettings, match="this is not TOML"):
+        Places(FILE).read(f"name = {'[' * 20_000}", ADA)
+
+
+def test_a_local_queue_that_is_added_holds_its_jobs_as_the_file_s_own_do() -> None:
+    """Beside a local queue of the file another is taken that keeps jobs from the central as that one does, and none
+    that gives them another user, another environment or other containers."""
+    file = read(HEAD + '[[queues]]\nname = "own"\nsite = "here"\nslot_users = "20000-20063"\n')
+    alike = 'name = "far"\nsite = "here"\nslot_users = "20000-20063"\nslots = 7\n'
+    assert Places(file).read(alike, ADA).slots == 7
+    for other in ('slot_users = "root"\n', "", 'slot_users = "20000-20063"\nenvironment = {LD_PRELOAD = "/tmp/x"}\n'):
+        with pytest.raises(InvalidSettings, match="kind: expected slot_users, environment"):
+            Places(file).read(f'name = "far"\nsite = "here"\n{other}', ADA)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from central.configuration.elements import Batch, Ssh
 from central.configuration.settings import Queue
 from central.elements.kinds import computing_element
 from central.elements.port import ComputingError, Trouble
-from central.elements.ssh import SshHost, _targets, command
+from central.elements.ssh import SshHost, _given, _targets, command
 from pilot.errors import PilotageError
 
 
@@ -58,6 +59,29 @@ def test_a_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     with pytest.raises(ComputingError, match=r"key can be read by others \(mode 0640\): `chmod 600 ") as caught:
         asyncio.run(SshHost(Ssh("far", key=str(key)), {}).run(["true"]))
     assert caught.value.trouble is Trouble.CREDENTIAL
+
+
+@pytest.mark.parametrize("what", ["words", "bytes", "pipe", "device", "nothing"])
+def test_known_hosts_are_a_file_of_lines_and_never_quoted(tmp_path: Path, what: str) -> None:
+    """Whatever file the settings name as known hosts, it is read within bounds, and what is in it is not told."""
+    file = tmp_path / "file"
+    if what == "words":
+        file.write_text("a-key-of-the-central\n")
+    elif what == "bytes":
+        file.write_bytes(b"a-key \xff\xfe")
+    elif what == "pipe":
+        os.mkfifo(file)
+    elif what == "device":
+        file = Path("/dev/zero")
+    with pytest.raises(ComputingError, match="file of known hosts .* cannot be read: ") as caught:
+        asyncio.run(SshHost(Ssh("far", known_hosts=str(file)), {}).run(["true"]))
+    assert caught.value.trouble is Trouble.CREDENTIAL
+    assert "a-key" not in str(caught.value)
+
+
+def test_no_agent_goes_along() -> None:
+    """Programs on the host cannot use the keys of the central's user, whatever its own logins have forwarded."""
+    assert _given(Ssh("far"))["agent_forwarding"] is False
 
 
 def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,3 +28,9 @@ def test_a_path_is_one_word_and_a_stamp_is_not_given() -> None:
     assert "token_file='/etc/o'\"'\"'clock $HOME' place" in render(UNSENT, "/etc/o'clock $HOME")
     with pytest.raises(InvalidInput, match="placeholder"):
         render(BOOTSTRAP, "/etc/token")
+
+
+def test_no_value_ends_the_wrapper_in_it() -> None:
+    """A path that would have the shell of the site run what an operator wrote behind it is refused."""
+    with pytest.raises(InvalidInput, match="END OF WRAPPER"):
+        render(replace(UNSENT, work_base="/work\nEND OF WRAPPER\ntouch /owned"), "/etc/pilotage/token")

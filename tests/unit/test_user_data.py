@@ -159,6 +159,7 @@ def test_what_makes_a_machine_come_up_wrong(document: dict[str, Any], said: str)
         (b"#cloud-config\n- a\n", "expected a mapping"),
         (b"#cloud-config\nhostname: a", "expected a line's end"),
         (gzip.compress(b"#cloud-config\nhostname: a\n")[:-9], "what is compressed cannot be read"),
+        (gzip.compress(b"#cloud-config\n")[:10] + b"\xff" * 20, "what is compressed cannot be read"),
     ],
 )
 def test_what_is_no_cloud_config(content: bytes, said: str) -> None:

@@ -6,6 +6,7 @@ import base64
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +44,7 @@ def problems(content: bytes, cloud: Cloud) -> list[str]:
     """Everything that speaks against giving this to a machine of the cloud, as sentences; empty when nothing does."""
     try:
         content = _unpacked(content, cloud)
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         return [f"what is compressed cannot be read: {error}"]
     text = content.decode("utf-8", "replace")
     if not text.startswith(HEAD):
@@ -64,7 +65,7 @@ def problems(content: bytes, cloud: Cloud) -> list[str]:
 
 
 def _unpacked(content: bytes, cloud: Cloud) -> bytes:
-    """What cloud-init reads. Raises `OSError`, `EOFError`, `ValueError`."""
+    """What cloud-init reads. Raises `OSError`, `EOFError`, `ValueError`, `zlib.error`."""
     if cloud.text and not content.startswith(HEAD.encode()):
         content = base64.b64decode(content, validate=True)
     if not content.startswith(b"\x1f\x8b"):

@@ -18,6 +18,7 @@ from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
 from central.elements.arc.credentials import Credential
+from central.elements.host import crowded
 from central.elements.port import ComputingError, Trouble
 
 #: Bytes of one answer; more cannot be used. A job's information has about two thousand.
@@ -57,6 +58,8 @@ class Answer:
 
     def json(self) -> Any:
         """Raises `ComputingError`. Of nothing ARC says nothing at all."""
+        if crowded(self.body):
+            raise ComputingError("it gave an answer that is too much to read", Trouble.UNREACHABLE)
         try:
             return json.loads(self.body.decode("utf-8", "replace"), strict=False) if self.body.strip() else {}
         except (ValueError, RecursionError) as error:
@@ -149,6 +152,8 @@ class _Adapter(HTTPAdapter):
 def _context(ca: str, pem: bytes) -> ssl.SSLContext:
     try:
         folder = os.path.isdir(ca)
+        if ca and not folder and not os.path.isfile(ca):  # OpenSSL would read a device without end
+            raise OSError("there is no such file or folder")
         context = ssl.create_default_context(cafile=ca if ca and not folder else None, capath=ca if folder else None)
     except OSError as error:  # SSLError is one
         raise ComputingError(f"the authorities in {ca} cannot be read: {error}", Trouble.CREDENTIAL) from error
@@ -170,7 +175,8 @@ def _context(ca: str, pem: bytes) -> ssl.SSLContext:
 
 
 def _broken(url: str, error: requests.RequestException, certified: bool) -> ComputingError:
-    told = " ".join(str(error).split())[-300:]
+    inner = getattr(error.args[0] if error.args else None, "reason", None)  # without how often it was tried
+    told = " ".join(str(inner or error).split())[-300:]
     if _NOT_TAKEN.search(told.lower()):
         return ComputingError(f"{url} does not take our certificate: {told}", Trouble.CREDENTIAL)
     if certified and "EOF occurred in violation" in told:

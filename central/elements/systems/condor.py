@@ -9,7 +9,6 @@ printed. A pilot that HTCondor holds will not go on by itself: it counts as ende
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -17,7 +16,7 @@ from central.elements.host import Ran
 from central.elements.places import STAMP
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
 from central.elements.system import Call, Door, Job
-from central.elements.systems.lists import nonsense, one_each, whole
+from central.elements.systems.lists import nonsense, one_each, parsed, whole
 
 #: What is asked of each job.
 ATTRIBUTES = (
@@ -88,10 +87,7 @@ class Condor:
             raise ComputingError(f"HTCondor did not list its jobs: {ran.said}", trouble)
         if not ran.output.strip():  # as it says that there are none
             return ()
-        try:
-            ads = json.loads(ran.output.decode("utf-8", "replace"), strict=False)
-        except (ValueError, RecursionError) as error:
-            raise nonsense(ran.output, "condor_q") from error
+        ads = parsed(ran.output, "condor_q")
         if not isinstance(ads, list):
             raise nonsense(ran.output, "condor_q")
         return one_each(entry for ad in ads if isinstance(ad, dict) and (entry := _entry(ad)))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from central.elements import places
-from central.elements.host import Ran
+from central.elements.host import Ran, crowded
 from central.elements.port import ComputingError, Listed, Standing, Trouble
 
 #: Before the stamp in a job's name, which in some systems must not begin with a digit.
 PREFIX = "p"
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:\[\]-]{0,199}")
 
 
 def name(stamp: str) -> str:
@@ -26,12 +29,15 @@ def stamp(text: object) -> str | None:
 
 
 def one_each(entries: Iterable[Listed]) -> Sequence[Listed]:
-    """One entry for each stamp: of several jobs, as after a repeated submission, one that is not over."""
+    """One entry for each stamp: of several jobs, as after a repeated submission, one that is not over.
+
+    What could be no name of a job is none: it would be an option to the program that is to end it.
+    """
     found: dict[str, Listed] = {}
     for entry in entries:
         before = found.get(entry.stamp)
         if before is None or before.standing is Standing.ENDED:
-            found[entry.stamp] = entry
+            found[entry.stamp] = entry if _REFERENCE.fullmatch(entry.reference) else replace(entry, reference="")
     return list(found.values())
 
 
@@ -42,12 +48,19 @@ def answer(ran: Ran, program: str) -> bytes:
     return ran.output
 
 
-def document(output: bytes, program: str) -> dict[str, object]:
-    """A JSON object that a program printed. Raises `ComputingError`."""
+def parsed(output: bytes, program: str) -> object:
+    """The JSON that a program printed. Raises `ComputingError`."""
+    if crowded(output):
+        raise nonsense(output, program)
     try:
-        found = json.loads(output.decode("utf-8", "replace"), strict=False)
+        return json.loads(output.decode("utf-8", "replace"), strict=False)
     except (ValueError, RecursionError) as error:
         raise nonsense(output, program) from error
+
+
+def document(output: bytes, program: str) -> dict[str, object]:
+    """A JSON object that a program printed. Raises `ComputingError`."""
+    found = parsed(output, program)
     if not isinstance(found, dict):
         raise nonsense(output, program)
     return found
@@ -56,7 +69,7 @@ def document(output: bytes, program: str) -> dict[str, object]:
 def tree(output: bytes, program: str, root: str) -> ElementTree.Element:
     """An XML document that a program printed, whose outermost element is `root`. Raises `ComputingError`."""
     text = output.decode("utf-8", "replace")
-    if "<!" in text:  # declarations, with which a short text becomes a huge one: no batch system has any
+    if crowded(output) or "<!" in text:  # declarations make a huge text of a short one: no batch system has any
         raise nonsense(output, program)
     try:
         found = ElementTree.fromstring(text)  # noqa: S314 - see above

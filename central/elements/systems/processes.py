@@ -23,12 +23,13 @@ HEAD = "pilots on:"
 GRACE = 60
 
 # The scripts come by standard input, since any shell may read what logs in. `here` tells a host, and its last start.
+# What pilots run may put anything into their folders, and other users may call their processes anything.
 _COMMON = """\
 umask 077
 here="$(uname -n)/$(cat /proc/sys/kernel/random/boot_id)"
 guarded() { # folder: whether its guard lives; $where and $pid are then what it left
     where='' pid=''
-    [ -r "$1/started" ] && read -r where pid <"$1/started" && [ "$where" = "$here" ] &&
+    [ -f "$1/started" ] && read -r where pid <"$1/started" && [ "$where" = "$here" ] &&
         tr '\\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -q -F "$1/guard.sh"
 }
 """
@@ -69,7 +70,7 @@ cd "$1" || {{ [ ! -d "$1" ]; exit; }}
 echo "$here"
 find . -mindepth 2 -maxdepth 2 -type f -size -2 '(' -name started -o -name why ')' -exec grep -H '' '{{}}' +
 echo
-all=$(ps -A -ww -o args= && ps -A -ww -o args=) || exit
+all=$(ps -u "$(id -u)" -ww -o args= && ps -u "$(id -u)" -ww -o args=) || exit
 printf '%s\\n' "$all" | grep -F "$1/"
 exit 0
 """
@@ -81,7 +82,7 @@ folder=$1; shift
 for stamp; do
     if guarded "$folder/$stamp"; then kill -TERM "$pid"; continue; fi
     if [ -n "$where" ] && [ "${{where%/*}}" != "${{here%/*}}" ]; then echo "$stamp ${{where%/*}}"; continue; fi
-    all=$(ps -A -ww -o pid= -o args=) || exit
+    all=$(ps -u "$(id -u)" -ww -o pid= -o args=) || exit
     printf '%s\\n' "$all" | grep -F "$folder/$stamp/wrapper.sh" | while read -r pid words; do kill -TERM "$pid"; done
 done
 exit 0

@@ -11,6 +11,7 @@ from central.store.decide import left_behind
 from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_all
 from central.store.postgres.connection import plain
+from central.store.postgres.enrolment_tokens import shared
 from central.store.postgres.pilots import LOCKED, handed_over, move, pilot
 from pilot.errors import Refusal
 from pilot.protocol import EnrolRequest
@@ -56,7 +57,8 @@ async def _again(db: Database, now: float, known: Row, key_hash: str, request: E
     if key_hash == known["key_hash"]:  # the first answer was lost
         return await pilot(db, known["stamp"])
     alarm, refusal = second_key(known["stamp"], plain(request.instance), now)
-    await db.execute(ALARM, known["id"], alarm)
+    if not await shared(db, known["secret_hash"]):  # else each of those who have it could stop all the others
+        await db.execute(ALARM, known["id"], alarm)
     return refusal
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.added import EnrolmentRow, NewEnrolment
-from central.records import NewPilot
+from central.records import NewPilot, moment
 from central.store import codec
 from central.store.admission import no_enrolment, not_expected, token_problem
 from central.store.postgres.connection import plain
@@ -53,6 +53,12 @@ async def revoke(db: Database, now: float, number: int, who: str) -> EnrolmentRo
     return enrolment_row(found)
 
 
+async def shared(db: Database, hash: str) -> bool:
+    """Whether a secret is a token by which several pilots enrol."""
+    found = await db.fetchrow(BY_HASH, hash)
+    return found is not None and found["pilots"] > 1
+
+
 async def admit(db: Database, now: float, pilot: NewPilot, where: str) -> Refusal | None:
     """Why not, as a value: what is written about it must stay."""
     found = await db.fetchrow(LOCKED_TOKEN, pilot.secret_hash)
@@ -62,7 +68,7 @@ async def admit(db: Database, now: float, pilot: NewPilot, where: str) -> Refusa
         return None if known["secret_hash"] == pilot.secret_hash else not_expected()
     token = enrolment_row(found)
     if problem := token_problem(token, now):
-        alarm = plain(f"at {now:.0f} pilot {pilot.stamp} came{where}: {problem}")
+        alarm = plain(f"at {moment(now)} pilot {pilot.stamp} came{where}: {problem}")
         await db.execute(REFUSE, token.id, alarm)
         return problem
     await db.execute(USE, token.id)

@@ -10,6 +10,7 @@ from central.store.admission import comes_again, not_expected, not_known, second
 from central.store.decide import left_behind
 from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
+from central.store.sqlite.enrolment_tokens import shared
 from central.store.sqlite.pilots import ONE, handed_over, move, pilot, row
 from pilot.errors import Refusal
 from pilot.protocol import EnrolRequest
@@ -53,7 +54,8 @@ def _again(
     if key_hash == known["key_hash"]:  # the first answer was lost
         return pilot(db, known["stamp"])
     alarm, refusal = second_key(known["stamp"], request.instance, now)
-    db.execute(ALARM, (alarm, known["id"]))
+    if not shared(db, known["secret_hash"]):  # else each of those who have it could stop all the others
+        db.execute(ALARM, (alarm, known["id"]))
     return refusal
 
 

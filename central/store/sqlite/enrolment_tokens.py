@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from central.added import EnrolmentRow, NewEnrolment
-from central.records import NewPilot
+from central.records import NewPilot, moment
 from central.store import codec
 from central.store.admission import no_enrolment, not_expected, token_problem
 from central.store.rows import enrolment_row
@@ -47,6 +47,12 @@ def revoke(db: sqlite3.Connection, now: float, number: int, who: str) -> Enrolme
     return enrolment_row(db.execute(BY_ID, (number,)).fetchone())
 
 
+def shared(db: sqlite3.Connection, hash: str) -> bool:
+    """Whether a secret is a token by which several pilots enrol."""
+    found = db.execute(BY_HASH, (hash,)).fetchone()
+    return found is not None and found["pilots"] > 1
+
+
 def admit(db: sqlite3.Connection, now: float, pilot: NewPilot, where: str) -> Refusal | None:
     """Why not, as a value: what is written about it must stay."""
     found = db.execute(BY_HASH, (pilot.secret_hash,)).fetchone()
@@ -56,7 +62,7 @@ def admit(db: sqlite3.Connection, now: float, pilot: NewPilot, where: str) -> Re
         return None if known["secret_hash"] == pilot.secret_hash else not_expected()
     token = enrolment_row(found)
     if problem := token_problem(token, now):
-        db.execute(REFUSE, (f"at {now:.0f} pilot {pilot.stamp} came{where}: {problem}", token.id))
+        db.execute(REFUSE, (f"at {moment(now)} pilot {pilot.stamp} came{where}: {problem}", token.id))
         return problem
     db.execute(USE, (token.id,))
     plan(db, now, pilot)
