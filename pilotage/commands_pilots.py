@@ -6,6 +6,7 @@ import time
 
 import click
 
+from pilot.errors import PilotageError
 from pilot.states import ENROLLED, LIVE_PILOT, PilotState
 from pilotage import places, words
 from pilotage.rendering_jobs import leases_table
@@ -72,10 +73,17 @@ def pilot(shell: Shell, stamp: str) -> None:
         shell.screen.table(leases_table(detail.leases))
 
 
-def _order(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None, verb: str) -> None:
+def _order(
+    shell: Shell, stamps: tuple[str, ...], queue: str | None, reason: str, deadline: str | None, verb: str
+) -> None:
+    if bool(stamps) == bool(queue):
+        raise click.UsageError("say which pilots: by their STAMPs, or all that live of one --queue")
     seconds = None if deadline is None else duration("--deadline", deadline)
     with shell.client() as client:
-        whole = [whole_stamp(client, stamp) for stamp in stamps]
+        found = [one.stamp for one in client.pilots(tuple(LIVE_PILOT), queue)] if queue else []
+        if queue and not found and (unknown := places.unknown(client, None, queue)):
+            raise PilotageError(unknown)
+        whole = [*found, *(whole_stamp(client, stamp) for stamp in stamps)]
         give = client.drain if verb == "drain" else client.halt
         orders = [(stamp, give(stamp, reason, deadline=seconds)) for stamp in whole]
     if shell.screen.json:
@@ -84,33 +92,38 @@ def _order(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | N
     told = "finishes what it runs and ends" if verb == "drain" else "stops everything and ends"
     for stamp, _ in orders:
         shell.screen.line(f"pilot {words.stamp(stamp)} {told} as soon as it hears of it")
+    if not orders:
+        shell.screen.note(f"no pilot of {queue} lives now")
 
 
 @click.command()
-@click.argument("stamps", nargs=-1, required=True, metavar="STAMP…")
+@click.argument("stamps", nargs=-1, metavar="STAMP…")
+@click.option("--queue", help="All that live of this queue. New ones may be sent: `pilotage queues pause` first.")
 @click.option("--reason", default="", help="Kept with the order.")
 @click.option("--deadline", help="They must be over after so long; what still runs is preempted shortly before.")
 @common
-def drain(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None) -> None:
+def drain(shell: Shell, stamps: tuple[str, ...], queue: str | None, reason: str, deadline: str | None) -> None:
     """Let pilots finish what they run, then end. For operators.
 
     \b
-    Example:
+    Examples:
       pilotage drain 3f9a12bc --reason "kernel update" --deadline 2h
+      pilotage drain --queue cluster
     """
-    _order(shell, stamps, reason, deadline, "drain")
+    _order(shell, stamps, queue, reason, deadline, "drain")
 
 
 @click.command()
-@click.argument("stamps", nargs=-1, required=True, metavar="STAMP…")
+@click.argument("stamps", nargs=-1, metavar="STAMP…")
+@click.option("--queue", help="All that live of this queue. New ones may be sent: `pilotage queues pause` first.")
 @click.option("--reason", default="", help="Kept with the order.")
 @click.option("--deadline", help="They must be over after so long; payloads get most of it to save their state.")
 @common
-def halt(shell: Shell, stamps: tuple[str, ...], reason: str, deadline: str | None) -> None:
+def halt(shell: Shell, stamps: tuple[str, ...], queue: str | None, reason: str, deadline: str | None) -> None:
     """Let pilots end at once; their jobs wait again. For operators.
 
     \b
     Example:
       pilotage halt 3f9a12bc
     """
-    _order(shell, stamps, reason, deadline, "halt")
+    _order(shell, stamps, queue, reason, deadline, "halt")

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts one pilot that nobody submitted: draws a stamp for it, gives it this site's enrolment token, and waits for it.
 # To be started as often as there is room, under a batch system or not. No secret is in here, nor in any argument: the
-# token is in a file, which only those may read who start pilots. Made by wrappers/unsent.py.
+# token is in a file, which only those may read who start pilots.
 set -u; umask 077
 token_file=@token_file@ place='' child=''
 fail() { printf '%s\n' "$1" >&2; exit 95; }

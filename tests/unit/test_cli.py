@@ -444,6 +444,22 @@ def test_drain_tells_what_happens():
     assert "finishes what it runs and ends" in result.stdout
 
 
+def test_all_pilots_of_a_queue_are_drained():
+    """Each that lives is given the order; where none does that is told, and a queue that nobody knows is a mistake."""
+    queue = QueueView("local", "here", "local", 2, {})
+    client = FakeClient(pilots=(pilot(), pilot(OTHER)), drain=5)
+    assert run(client, "drain", "--queue", "local").stdout.count("finishes what it runs and ends") == 2
+    assert [what for what, _, _ in client.asked].count("drain") == 2
+    assert (
+        "no pilot of local lives now"
+        in run(FakeClient(pilots=(), queues=(queue,), halt=1), "halt", "--queue", "local").stderr
+    )
+    with pytest.raises(PilotageError, match="nowhere"):
+        run(FakeClient(pilots=(), queues=(queue,)), "drain", "--queue", "nowhere")
+    assert run(FakeClient(), "drain").exit_code == 2
+    assert run(FakeClient(), "drain", STAMP, "--queue", "local").exit_code == 2
+
+
 def test_a_queue_is_paused_and_resumed():
     """Pausing asks for a reason and shows the queue as it is then; `queues` alone lists them all."""
     paused = QueueView("local", "here", "local", 2, {}, decision="paused by ada: new disks")
