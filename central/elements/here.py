@@ -75,6 +75,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     transport = process._transport  # type: ignore[attr-defined]
     for number in range(3):
         if pipe := transport.get_pipe_transport(number):
-            pipe.abort() if number == 0 else pipe.close()
+            with suppress(AttributeError):  # of one that is gone by itself already: asyncio has emptied it
+                pipe.abort() if number == 0 else pipe.close()
     await process.wait()
     transport.close()

@@ -213,6 +213,8 @@ def _from_files(target: Ssh) -> dict[str, Any]:
             )
     if not target.known_hosts:
         return {}
+    if target.known_hosts == os.devnull:  # as many write it who know no host
+        return {"known_hosts": asyncssh.import_known_hosts("")}
     _plain(target.known_hosts, "file of known hosts")
     try:
         with open(target.known_hosts, encoding="utf-8") as file:

@@ -26,7 +26,19 @@ def fifty_jobs(system: System, patience: float = 90) -> Sequence[PilotDetail]:
         client.wait(done.ids, timeout=patience)
         assert {client.job(job).job.state for job in done.ids} == {JobState.DONE}, system.log()
         ran = {attempt.pilot for job in done.ids for attempt in client.attempts(job)}
-        return [client.pilot(stamp) for stamp in sorted(ran)]
+        return [discovered(client, stamp) for stamp in sorted(ran)]
+
+
+def discovered(client: Client, stamp: str) -> PilotDetail:
+    """A pilot with what it has found out: that comes with a heartbeat, and may be later than a short job's end."""
+
+    def known() -> PilotDetail | None:
+        detail = client.pilot(stamp)
+        return detail if {"cores", "memory", "seconds_left"} <= detail.facts.keys() else None
+
+    found = wait_for(known, 30, f"what pilot {stamp} has found out")
+    assert found
+    return found
 
 
 def fact(pilot: PilotDetail, name: str) -> tuple[int, str]:

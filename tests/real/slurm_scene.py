@@ -22,7 +22,7 @@ from central.elements.systems.slurm import Slurm
 from pilot.states import JobState, Outcome
 from pilot.views import AttemptView
 from pilotage import Client
-from tests.real.element_scene import fact
+from tests.real.element_scene import discovered, fact
 from tests.system import TOP, Plan, System, acting_as, running_system, wait_for
 
 USER = os.environ.get("PILOTAGE_SLURM_USER", "pilotage-test")
@@ -192,7 +192,7 @@ def fifty_jobs(client: Client, cluster: Cluster) -> None:
         assert [attempt.outcome for attempt in of if attempt.outcome] == [Outcome.SUCCESS], (job, of)
     numbers = {name: number for number, name, _ in cluster.jobs()}
     for stamp in {of[-1].pilot for of in attempts.values()}:
-        detail = client.pilot(stamp)
+        detail = discovered(client, stamp)
         assert detail.pilot.reference == numbers[stamp]
         cores, _ = fact(detail, "cores")
         assert cores == min(2, os.cpu_count() or 1)
@@ -200,4 +200,4 @@ def fifty_jobs(client: Client, cluster: Cluster) -> None:
         assert (memory, "SLURM_MEM_PER_NODE" in source) == (1200 * 1024**2, True), source
         left, source = fact(detail, "seconds_left")
         assert 3480 <= left <= 3600
-        assert "TimeLimit" in source
+        assert "TimeLimit" in source, source
