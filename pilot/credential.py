@@ -73,7 +73,7 @@ class CredentialView:
     changed: float  # seconds since the epoch
     urls: tuple[str, ...] = ()
     expires: Optional[float] = None  # likewise
-    shown: dict[str, str] = field(default_factory=dict)  # user, endpoint, region, style, access_key
+    shown: dict[str, str] = field(default_factory=dict)  # of OPEN; of a proxy its subject and attributes
     problem: str = ""  # why it cannot be delivered: it has expired, or cannot be opened
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
 from central.records import CredentialRow, Identity, Note
 from central.serving.http import Call, Route
 from central.trust.delivering import unlocked
-from central.trust.expiry import ends_by_itself
+from central.trust.expiry import ends_by_itself, read_proxy
 from central.trust.rules import Who
 from pilot.credential import (
     NEEDED,
@@ -124,7 +125,7 @@ def _note(who: Identity, what: str, owner: str, name: str, detail: str = "") -> 
 def _view(call: Call[CredentialRequest] | Call[None], row: CredentialRow) -> CredentialView:
     values = unlocked(call.central.vault, row, call.central.wall())
     problem = f"it {values}" if isinstance(values, str) else ""
-    shown = {} if isinstance(values, str) else {name: value for name, value in values.items() if name in OPEN}
+    shown = {} if isinstance(values, str) else _shown(row.kind, values)
     return CredentialView(
         name=row.name,
         kind=cast(Kind, row.kind),
@@ -136,6 +137,14 @@ def _view(call: Call[CredentialRequest] | Call[None], row: CredentialRow) -> Cre
         shown=shown,
         problem=problem,
     )
+
+
+def _shown(kind: str, values: Mapping[str, str]) -> dict[str, str]:
+    """What is no secret of it. A proxy is known by whose it is and what its VOMS attributes say."""
+    if kind == "x509-proxy":
+        proxy = read_proxy(values["proxy"])
+        return {"subject": proxy.subject, **({"attributes": ", ".join(proxy.attributes)} if proxy.attributes else {})}
+    return {name: value for name, value in values.items() if name in OPEN}
 
 
 _PATH = "/v1/credentials/{name:name}"

@@ -460,7 +460,7 @@ def test_a_proxy_tells_its_own_end(central: RunningCentral, ann: Person) -> None
     now = time.time()
     kept = keep(ann, "grid", "x509-proxy", {"proxy": proxy(now + 7200)})
     assert kept.expires == pytest.approx(now + 7200, abs=5)
-    assert kept.shown == {}
+    assert kept.shown == {"subject": "CN=1234,CN=Ada Example"}
     assert keep(ann, "grid", "x509-proxy", {"proxy": proxy(now + 7200)}, expires_in=60).expires < now + 120
     body = json.dumps({"kind": "x509-proxy", "values": {"proxy": proxy(now - 60)}})
     refused = ann.put("/v1/credentials/grid", data=body)
