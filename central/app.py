@@ -20,6 +20,7 @@ from central.configuration.settings import CentralSettings, Queue, is_postgresql
 from central.database_time import DatabaseTime
 from central.databases import CountedStore, open_database
 from central.dispatching.dispatch import Dispatcher
+from central.elements.connections import Connections
 from central.events import Event, Hub, JobChanged, JobsSubmitted
 from central.fleet.orders import OrderDesk
 from central.fleet.presence import Presence
@@ -90,7 +91,8 @@ class Central:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)  # a part that must run has died
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    alarms: dict[str, str] = field(default_factory=dict)  # queue → what is or will be wrong with its credential
+    connections: Connections = field(default_factory=Connections)  # to hosts of computing elements
+    alarms: dict[tuple[str, str], str] = field(default_factory=dict)  # queue, about what → what is or will be wrong
     decisions: dict[str, Decided] = field(default_factory=dict)  # queue → what its director last decided, and why
 
     @property
@@ -123,17 +125,18 @@ class Central:
 
     def decided(self, queue: str, why: str, told: Decided | None = None) -> None:
         """The director of a queue has decided; `told`: the circumstances. An alarm is told with it."""
-        if (alarm := self.alarms.get(queue, "")) and alarm not in why:
-            why = f"{why}; {alarm}"
+        for (of, _), alarm in self.alarms.items():
+            if of == queue and alarm and alarm not in why:
+                why = f"{why}; {alarm}"
         word = msgspec.structs.replace(told or Decided(queue, why), why=why)
         self.decisions[queue] = word
         self.gossip.say(word)
 
-    def alarm(self, queue: str, what: str) -> None:
-        """What is or will be wrong with a queue's credential; empty when nothing is."""
-        if what and not self.alarms.get(queue):
+    def alarm(self, queue: str, what: str, about: str = "credential") -> None:
+        """What is or will be wrong with a queue's credential, or with its machines; empty when nothing is."""
+        if what and not self.alarms.get((queue, about)):
             log.warning("queue %s: %s", queue, what)
-        self.alarms[queue] = what
+        self.alarms[queue, about] = what
 
     def outlook(self, queue: Queue) -> Outlook:
         """What explain and the list of queues say of a queue."""

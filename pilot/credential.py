@@ -5,6 +5,7 @@ Values are written and never read back: no answer to a person carries one.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pilot.destination import is_metadata
 from pilot.errors import InvalidInput
 from pilot.protocol import SHORTEST_SECRET, VERSION, Credential
 
-Kind = Literal["text", "bearer", "basic", "s3", "x509-proxy"]
+Kind = Literal["text", "bearer", "basic", "s3", "x509-proxy", "application-credential", "access-key"]
 #: What each kind must have; the last is what makes it secret.
 NEEDED: dict[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -23,11 +24,16 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "basic": ("user", "password"),
     "s3": ("endpoint", "access_key", "secret_key"),
     "x509-proxy": ("proxy",),
+    "application-credential": ("id", "secret"),
+    "access-key": ("access_key", "secret_key"),
 }
 #: What a kind may have beside that. `style` is ``path`` (endpoint/bucket/key) or ``host`` (bucket.endpoint/key).
-OPTIONAL: dict[str, tuple[str, ...]] = {"s3": ("region", "style", "session_token")}
+OPTIONAL: dict[str, tuple[str, ...]] = {
+    "s3": ("region", "style", "session_token"),
+    "access-key": ("session_token",),
+}
 #: What may be shown to the owner.
-OPEN = frozenset({"user", "endpoint", "region", "style", "access_key"})
+OPEN = frozenset({"user", "endpoint", "region", "style", "access_key", "id"})
 #: Schemes of the URLs that the pilot itself uses a credential for: none that shows the secret to the network.
 SCHEMES: dict[str, tuple[str, ...]] = {
     "text": (),
@@ -35,7 +41,11 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     "basic": ("https", "davs"),
     "s3": ("s3",),
     "x509-proxy": (),
+    "application-credential": (),
+    "access-key": (),
 }
+#: Those of clouds: what of them goes anywhere is one file with all of it, as JSON.
+OF_CLOUDS = frozenset({"application-credential", "access-key"})
 #: Bytes of one value.
 MAX_VALUE = 16 * 1024
 MAX_URLS = 20
@@ -116,8 +126,11 @@ def delivered(
 ) -> Credential:
     """What of a credential goes to an attempt, in words that every pilot knows.
 
-    The keys of s3 stay where they are kept. A proxy is a text to a pilot: a file that the payload finds.
+    The keys of s3 stay where they are kept. A proxy is a text to a pilot, and so is what a cloud is spoken to with: a
+    file that the payload finds.
     """
+    if kind == "application-credential" or kind == "access-key":
+        return Credential(name, "text", {"text": json.dumps(values, sort_keys=True)}, (), seconds_left)
     if kind == "x509-proxy":
         return Credential(name, "text", {"text": values["proxy"]}, (), seconds_left)
     return Credential(name, kind, {} if kind == "s3" else dict(values), tuple(urls), seconds_left)
@@ -150,7 +163,7 @@ def _value_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
 def _value_problem(name: str, value: str) -> str:
     if len(value.encode("utf-8", "surrogateescape")) > MAX_VALUE:
         return f"expected at most {MAX_VALUE:,} bytes"
-    if name in ("text", "token", "password", "secret_key") and len(value.strip()) < SHORTEST_SECRET:
+    if name in ("text", "token", "password", "secret_key", "secret") and len(value.strip()) < SHORTEST_SECRET:
         return f"expected at least {SHORTEST_SECRET} characters: a shorter secret could not be blotted out of logs"
     if name == "proxy":
         begins = "-----BEGIN CERTIFICATE-----"

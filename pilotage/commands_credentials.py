@@ -26,7 +26,15 @@ from pilotage.screen import Table
 from pilotage.shell import Shell, common, duration
 from pilotage.words import clock, plural
 
-_PROMPTS = {"text": "Text", "bearer": "Token", "basic": "Password", "s3": "Secret key", "x509-proxy": "Proxy"}
+_PROMPTS = {
+    "text": "Text",
+    "bearer": "Token",
+    "basic": "Password",
+    "s3": "Secret key",
+    "x509-proxy": "Proxy",
+    "application-credential": "Secret",
+    "access-key": "Secret key",
+}
 
 
 @click.group()
@@ -50,7 +58,7 @@ def credential() -> None:
     type=click.Choice(sorted(NEEDED)),
     default="text",
     show_default=True,
-    help="What it is; computing elements take bearer and x509-proxy.",
+    help="What it is; computing elements take bearer and x509-proxy, clouds the two that are called for them.",
 )
 @click.option("--url", "urls", multiple=True, metavar="PREFIX", help="What lies below it is for; repeatable.")
 @click.option("--expires", metavar="DURATION", help="It is not given to jobs after that, as 7d.")
@@ -61,7 +69,8 @@ def credential() -> None:
 )
 @click.option("--user", help="For basic.")
 @click.option("--endpoint", help="For s3, as https://s3.example.org.")
-@click.option("--access-key", help="For s3: the key's id.")
+@click.option("--access-key", help="For s3 and access-key (EC2): the key's id.")
+@click.option("--id", help="For application-credential (OpenStack): its id.")
 @click.option("--region", help="For s3.  [default: us-east-1]")
 @click.option("--style", type=click.Choice(["path", "host"]), help="For s3: where the bucket stands.  [default: path]")
 @common

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from central.directors.board import Board, Wait
 from central.directors.control import Limits
+from central.directors.following import Following
 from central.directors.plan import QueuePlan
 from central.directors.site import SiteDirector
 from central.directors.submitting import Submitting
@@ -30,6 +31,8 @@ class Work:
     rested: list[float] = field(default_factory=list)
     ends: list[tuple[str, PilotState, PilotReason]] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
+    drained: list[str] = field(default_factory=list)
+    alarms: list[str] = field(default_factory=list)
 
     async def waiting(self) -> Sequence[Wait]:
         return self.waits
@@ -42,6 +45,9 @@ class Work:
 
     def over(self, row: PilotRow, state: PilotState, reason: PilotReason, ends: Sequence[Ended]) -> None:
         self.ends.append((row.stamp, state, reason))
+
+    async def drain(self, row: PilotRow, why: str) -> None:
+        self.drained.append(row.stamp)
 
     async def keep(self, stamp: str, output: bytes) -> None:
         self.kept[stamp] = output
@@ -56,15 +62,19 @@ def director(
     board: Board | None = None,
     name: str = "local",
     secret_ttl: float = 1e6,
+    machines: bool = False,
+    life: float | None = None,
 ) -> SiteDirector:
-    """One that has just started."""
-    plan = QueuePlan(name, "here", ("atlas",), limits, Request(), 600, secret_ttl, None)
+    """One that has just started. `machines`: its pilots are those of a cloud."""
+    plan = QueuePlan(name, "here", ("atlas",), limits, Request(), 600, secret_ttl, life, machines)
+    submitting = Submitting(plan, store, element, DUTY, lambda stamp: "#!/bin/sh\n")
+    tidying = Tidying(plan, store, element, work.over, work.keep)
     return SiteDirector(
         plan,
         store,
         element,
-        Submitting(plan, store, element, DUTY, lambda stamp: "#!/bin/sh\n"),
-        Tidying(plan, store, element, work.over, work.keep),
+        submitting,
+        Following(plan, store, element, submitting, tidying, work.drain, work.alarms.append),
         board or Board(),
         waiting=work.waiting,
         idle_cores=lambda stamps: work.idle,

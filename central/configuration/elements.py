@@ -12,7 +12,7 @@ class VaultName:
     community: str
     owner: str
     name: str
-    kind: str  # x509-proxy or bearer
+    kind: str  # x509-proxy, bearer, application-credential or access-key
 
     def __str__(self) -> str:
         return f"{self.name} of {self.owner} ({self.community})"
@@ -69,4 +69,24 @@ class Arc:
     runtime_environments: tuple[str, ...] = ()
     whole_node: bool = False
     prefix: str = ""  # of the names of jobs; empty: of this queue and this central
+    patience: float = 60.0  # seconds that one request may take
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The section ``[queues.cloud]``: an account of a cloud, and which machines are started there."""
+
+    flavor: str  # this, the image and the networks by name or id
+    image: str
+    url: str = ""  # of its API (OpenStack: of Keystone); empty: the usual one of the kind
+    region: str = ""
+    networks: tuple[str, ...] = ()  # empty: the cloud's default
+    security_groups: tuple[str, ...] = ()  # likewise
+    zone: str = ""  # availability zone; empty: the cloud chooses
+    key: str = ""  # name of an SSH key of the account that operators may log in with
+    config_drive: bool = True  # user-data comes on a disk of the machine as well, where the cloud can do that
+    ca: str = ""  # file of certificates that its API is trusted by; empty: the system's
+    spot: bool = False  # machines that may be taken back at any time, for less money
+    most: float | None = None  # price of an hour above which no machine is bought
+    folder: str = ""  # of guests on this host: where images and machines are
     patience: float = 60.0  # seconds that one request may take

@@ -136,6 +136,14 @@ def _beyond(queue: Queue, file: CentralSettings) -> list[InvalidInput]:
             for key in ("proxy", "token")
             if getattr(queue.arc, key)
         ]
+    if queue.cloud:
+        problems += [
+            InvalidInput(
+                f"cloud.{key}", "expected none: which files of the central's host are used is for central.toml to say"
+            )
+            for key in ("ca", "folder")
+            if getattr(queue.cloud, key)
+        ]
     return problems
 
 
@@ -148,8 +156,9 @@ def _guarded(queue: Queue) -> tuple[object, ...]:
 
 def _as_the_central(queue: Queue) -> bool:
     """Whether its jobs run as the account of the central: on its host, or where the batch system of its host has
-    nodes. Another schedd knows us by who we are there."""
-    return queue.kind in KINDS and queue.kind not in (EXTERNAL, "arc") and not queue.ssh and not queue.schedd.name
+    nodes; or as root in guests of its host. Another schedd knows us by who we are there."""
+    elsewhere = queue.kind in (EXTERNAL, "arc", "openstack", "ec2") or queue.ssh or queue.schedd.name
+    return queue.kind in KINDS and not elsewhere
 
 
 def _not_own(queue: Queue, who: Identity) -> list[InvalidInput]:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from central.configuration.elements import Arc, Batch, Schedd, Ssh, VaultName
+from central.configuration.elements import Arc, Batch, Cloud, Schedd, Ssh, VaultName
 from central.configuration.pipelines import Layer
 from central.records import Identity, Limit
 from pilot import protocol
+from pilot.halting import ELASTIC
 from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
 
 #: What a person's token may do, from least to most; `central/trust/rules.py` says what each means.
@@ -18,7 +19,9 @@ ROLES = ("member", "group-admin", "community-admin", "operator")
 #: The computing elements that there are adapters for; ``external``: no director, others start the pilots.
 LOCAL = "local"
 EXTERNAL = "external"
-KINDS = (LOCAL, EXTERNAL, "arc", "condor", "gridengine", "lsf", "oar", "pbs", "slurm", "ssh", "torque")
+#: Of these, the clouds: a pilot is a virtual machine there.
+CLOUDS = ("ec2", "nspawn", "openstack", "pycloudlib", "qemu")
+KINDS = (LOCAL, EXTERNAL, "arc", "condor", "gridengine", "lsf", "oar", "pbs", "slurm", "ssh", "torque", *CLOUDS)
 #: Entry points by which other distributions add kinds: name = kind, and a factory (Queue, Path) -> ComputingElement.
 PLUGINS = "pilotage.elements"
 DEFAULT_PORT = 9618
@@ -113,6 +116,9 @@ class Queue:
     lease: int = 600
     secret_ttl: int = 3 * _DAY  # seconds that a one-time secret is good for
     idle: int = 300  # seconds after which a pilot without jobs ends
+    halting: str = ELASTIC  # of machines without work: elastic, static, never
+    billing_period: int = 0  # seconds that a machine is paid by; 0: by the second, or not at all
+    metadata: str = ""  # on VMs: whether payloads may reach the metadata service; empty: guard
     policy: str = ""  # on the node: the site's word, beside that in /etc/pilotage
     drain_file: str = ""  # on the node: touched to have its pilots drain
     work: str = ""  # on the node: the folder that pilots work in; empty: where the computing element says
@@ -126,6 +132,7 @@ class Queue:
     interval: float = 0.0  # seconds between two turns of its director; 0: as usual for the kind
     ssh: Ssh | None = None
     arc: Arc | None = None
+    cloud: Cloud | None = None
     credential: VaultName | None = None  # with which its computing element is spoken to
     batch: Batch = field(default_factory=Batch)
     schedd: Schedd = field(default_factory=Schedd)

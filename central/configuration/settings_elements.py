@@ -10,6 +10,8 @@ from central.configuration.elements import Arc, Batch, Schedd, Ssh, VaultName
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, strings
 
+#: What a computing element or a cloud may be spoken to with.
+CREDENTIALS = ("x509-proxy", "bearer", "application-credential", "access-key")
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._:-]{0,253})")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@-]{0,99}")
 _JUMP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*@)?[A-Za-z0-9_][A-Za-z0-9._-]*(?::[0-9]{1,5})?")
@@ -32,7 +34,7 @@ def credential(fields: Fields, communities: Sequence[str]) -> VaultName | None:
         community=read.name(fields, "community"),
         owner=read.name(fields, "owner"),
         name=read.name(fields, "name"),
-        kind=fields.text("kind", "x509-proxy", choices=("x509-proxy", "bearer")) or "",
+        kind=fields.text("kind", "x509-proxy", choices=CREDENTIALS) or "",
     )
     if found.community not in communities:
         fields.problem("community", f"expected a declared community, got {found.community!r}")
@@ -45,12 +47,12 @@ def ssh(fields: Fields) -> Ssh | None:
     if not fields.left:
         return None
     found = Ssh(
-        host=_matching(fields, "host", _HOST, "a host's name or address"),
-        user=_matching(fields, "user", _USER, "a user's name"),
+        host=matching(fields, "host", _HOST, "a host's name or address"),
+        user=matching(fields, "user", _USER, "a user's name"),
         port=fields.whole("port", 0, least=1, most=65535) if fields.given("port") else 0,
-        key=_path(fields, "key"),
-        known_hosts=_path(fields, "known_hosts"),
-        jump=_matching(fields, "jump", _JUMP, "[USER@]HOST[:PORT]"),
+        key=path(fields, "key"),
+        known_hosts=path(fields, "known_hosts"),
+        jump=matching(fields, "jump", _JUMP, "[USER@]HOST[:PORT]"),
     )
     if not found.host:
         fields.problem("host", "expected the host that the batch system is reached on")
@@ -61,17 +63,17 @@ def ssh(fields: Fields) -> Ssh | None:
 def batch(fields: Fields) -> Batch:
     default = Batch()
     found = Batch(
-        partition=_matching(fields, "partition", _WORD, "a partition's or a queue's name"),
-        account=_matching(fields, "account", _WORD, "an account's or a project's name"),
+        partition=matching(fields, "partition", _WORD, "a partition's or a queue's name"),
+        account=matching(fields, "account", _WORD, "an account's or a project's name"),
         whole_node=read.flag(fields, "whole_node", default.whole_node),
         extra=strings(fields, "extra", most=100, each=_printable),
-        folder=_path(fields, "folder"),
-        programs=_path(fields, "programs"),
+        folder=path(fields, "folder"),
+        programs=path(fields, "programs"),
         environment=read.environment(fields.section("environment")),
         patience=read.seconds(fields, "patience", default.patience),
-        parallel_environment=_matching(fields, "parallel_environment", _NAME, "a parallel environment's name"),
-        memory_resource=_matching(fields, "memory_resource", _NAME, "a resource's name"),
-        gpu_resource=_matching(fields, "gpu_resource", _NAME, "a resource's name"),
+        parallel_environment=matching(fields, "parallel_environment", _NAME, "a parallel environment's name"),
+        memory_resource=matching(fields, "memory_resource", _NAME, "a resource's name"),
+        gpu_resource=matching(fields, "gpu_resource", _NAME, "a resource's name"),
     )
     fields.finish()
     return found
@@ -80,8 +82,8 @@ def batch(fields: Fields) -> Batch:
 def schedd(fields: Fields) -> Schedd:
     default = Schedd()
     found = Schedd(
-        name=_matching(fields, "name", _WORD, "a schedd's name"),
-        pool=_matching(fields, "pool", _COLLECTOR, "HOST[:PORT] of a collector"),
+        name=matching(fields, "name", _WORD, "a schedd's name"),
+        pool=matching(fields, "pool", _COLLECTOR, "HOST[:PORT] of a collector"),
         spool=read.flag(fields, "spool", default.spool),
     )
     if (found.pool or found.spool) and not found.name:
@@ -96,15 +98,15 @@ def arc(fields: Fields) -> Arc | None:
         return None
     default = Arc("")
     found = Arc(
-        url=_matching(fields, "url", _HTTPS, "https://HOST[:PORT]/arex"),
-        queue=_matching(fields, "queue", _WORD, "a queue's name"),
-        ca=_path(fields, "ca"),
-        proxy=_path(fields, "proxy"),
-        token=_path(fields, "token"),
+        url=matching(fields, "url", _HTTPS, "https://HOST[:PORT]/arex"),
+        queue=matching(fields, "queue", _WORD, "a queue's name"),
+        ca=path(fields, "ca"),
+        proxy=path(fields, "proxy"),
+        token=path(fields, "token"),
         delegate=read.flag(fields, "delegate", default.delegate),
         runtime_environments=strings(fields, "runtime_environments", most=20, each=_runtime_environment),
         whole_node=read.flag(fields, "whole_node", default.whole_node),
-        prefix=_matching(fields, "prefix", _NAME, "what names of jobs begin with"),
+        prefix=matching(fields, "prefix", _NAME, "what names of jobs begin with"),
         patience=read.seconds(fields, "patience", default.patience),
     )
     if not found.url:
@@ -115,7 +117,7 @@ def arc(fields: Fields) -> Arc | None:
     return found
 
 
-def _matching(fields: Fields, key: str, pattern: re.Pattern[str], expected: str) -> str:
+def matching(fields: Fields, key: str, pattern: re.Pattern[str], expected: str) -> str:
     value = fields.text(key, "", most=300) or ""
     if value and not pattern.fullmatch(value):
         fields.problem(key, f"expected {expected}, got {value!r}")
@@ -123,7 +125,7 @@ def _matching(fields: Fields, key: str, pattern: re.Pattern[str], expected: str)
     return value
 
 
-def _path(fields: Fields, key: str) -> str:
+def path(fields: Fields, key: str) -> str:
     value = fields.text(key, "", most=1000) or ""
     if value and not _PATH.fullmatch(value):
         fields.problem(key, f"expected an absolute path of letters, digits and ._/+@~-, got {value!r}")

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from central.configuration import settings_elements, settings_proxy
+from central.configuration import settings_clouds, settings_elements, settings_proxy
 from central.configuration import settings_fields as read
-from central.configuration.settings import EXTERNAL, KINDS, LOCAL, PLUGINS, Queue, Service, Site
+from central.configuration.settings import CLOUDS, EXTERNAL, KINDS, LOCAL, PLUGINS, Queue, Service, Site
 from central.configuration.settings_pipelines import command_name
 from pilot import imagename, protocol, units
 from pilot.binds import parse_bind
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, host_and_port, strings
+from pilot.halting import POLICIES
 from pilot.protocol import UNLIMITED, Gpu, Platform
 from pilot.standard import MOST
 
 #: As many as a pilot starts at most.
 MAX_AGENTS = 256
+#: Seconds that a virtual machine lives at most, and in which it must have called, where nothing is said.
+LIFE, BOOT = 14 * 86400, 1800
 #: Whether payloads run in containers.
 CONTAINERS = ("allowed", "required", "refused")
 
@@ -47,14 +50,17 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         memory=read.amount(fields, "memory", None, units.bytes_of),
         disk=read.amount(fields, "disk", None, units.bytes_of),
         gpus=_gpus(fields),
-        wall_time=read.amount(fields, "wall_time", UNLIMITED, units.duration),
+        wall_time=read.amount(fields, "wall_time", LIFE if kind in CLOUDS else UNLIMITED, units.duration),
         platform=_platform(fields.section("platform")),
         tags=strings(fields, "tags", most=1000),
         required_tags=strings(fields, "required_tags", most=100),
         communities=allowed,
         lease=lease,
-        secret_ttl=fields.duration("secret_ttl", default.secret_ttl, least=1),
+        secret_ttl=fields.duration("secret_ttl", BOOT if kind in CLOUDS else default.secret_ttl, least=1),
         idle=idle,
+        halting=fields.text("halting", default.halting, choices=POLICIES) or default.halting,
+        billing_period=fields.duration("billing_period", default.billing_period),
+        metadata=fields.text("metadata", "", choices=("guard", "refuse", "open")) or "",
         policy=_on_the_node(fields, "policy"),
         drain_file=_on_the_node(fields, "drain_file"),
         work=_on_the_node(fields, "work"),
@@ -69,6 +75,7 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         ssh=settings_elements.ssh(fields.section("ssh")),
         credential=settings_elements.credential(fields.section("credential"), communities),
         arc=settings_elements.arc(fields.section("arc")),
+        cloud=settings_clouds.cloud(fields.section("cloud")),
         batch=settings_elements.batch(fields.section("batch")),
         schedd=settings_elements.schedd(fields.section("schedd")),
         settings=_pilot_settings(fields.section("settings"), service, allowed, lease, idle),
@@ -91,6 +98,7 @@ def _check(fields: Fields, result: Queue) -> None:
     _check_schedd(fields, result)
     _check_gridengine(fields, result)
     _check_arc(fields, result)
+    settings_clouds.check(fields, result)
     if result.environment and result.kind == EXTERNAL:
         fields.problem("environment", "expected none: whoever starts the pilots of an external queue has it")
 
@@ -103,7 +111,7 @@ def _kinds(asked: object) -> tuple[str, ...]:
 def _check_ssh(fields: Fields, result: Queue) -> None:
     if result.kind == "ssh" and not result.ssh:
         fields.problem("ssh", "expected the host that pilots are started on, in a section [queues.ssh]")
-    if result.ssh and result.kind in (LOCAL, EXTERNAL, "arc"):
+    if result.ssh and result.kind in (LOCAL, EXTERNAL, "arc", *CLOUDS):
         fields.problem("ssh", f"expected none: a queue of the kind {result.kind} is not reached by SSH")
     elif result.ssh and not result.batch.folder:
         fields.problem("batch.folder", f"expected the folder on {result.ssh.host} where each pilot has a folder")
@@ -149,7 +157,6 @@ def _pilot_settings(
         beat=service.beat,
         idle=idle,
         match_wait=fields.duration("match_wait", service.match_wait),
-        halting=fields.text("halting", default.halting, choices=("elastic", "static", "never")) or default.halting,
         log_bound=fields.bytes("log_bound", service.log_bound, least=1),
         log_interval=read.seconds(fields, "log_interval", default.log_interval),
         spool_bound=fields.bytes("spool_bound", default.spool_bound, least=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from central import aftermath
 from central.app import Central
@@ -11,6 +12,7 @@ from central.configuration.expected import expected
 from central.configuration.settings import EXTERNAL, CentralSettings, Queue
 from central.directors.board import Board, Wait
 from central.directors.control import Limits
+from central.directors.following import Following
 from central.directors.plan import QueuePlan
 from central.directors.site import SiteDirector
 from central.directors.starting import Origin, bootstrap, element, origin
@@ -110,7 +112,8 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board) -> S
         return waits(central.dispatcher.queues.fitting(offer), offer, uses)
 
     def script(stamp: str) -> str:
-        return render(bootstrap(central, queue, computing, stamp, origin))
+        """Machines are told by user-data, which their element makes."""
+        return "" if queue.cloud else render(bootstrap(central, queue, computing, stamp, origin))
 
     async def unfit() -> str:
         problems = await central.bundles.problems(queue)
@@ -126,13 +129,20 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board) -> S
         except (OSError, PilotageError) as error:
             log.warning("What a pilot printed is not kept", extra={"fields": {"stamp": stamp, "error": error}})
 
-    plan = _plan(queue)
+    async def drain(row: PilotRow, why: str) -> None:
+        log.info("Pilot %s of queue %s drains: %s", row.stamp, queue.name, why)
+        await aftermath.drained(central, row, why)
+
+    plan, store = _plan(queue), central.store
+    submitting = Submitting(plan, store, computing, DUTY, script)
+    tidying = Tidying(plan, store, computing, over, keep)
+    alarm = partial(central.alarm, queue.name, about="machines")
     return SiteDirector(
         plan,
-        central.store,
+        store,
         computing,
-        Submitting(plan, central.store, computing, DUTY, script),
-        Tidying(plan, central.store, computing, over, keep),
+        submitting,
+        Following(plan, store, computing, submitting, tidying, drain, alarm),
         board,
         waiting=waiting,
         idle_cores=central.dispatcher.idle_cores,
@@ -151,6 +161,8 @@ def _plan(queue: Queue) -> QueuePlan:
         lease=queue.lease,
         secret_ttl=queue.secret_ttl,
         life=_seconds(queue.wall_time),
+        machines=queue.cloud is not None,
+        elastic=queue.settings.halting == "elastic",
     )
 
 

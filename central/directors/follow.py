@@ -28,6 +28,7 @@ class Step(Enum):
     END = "end"  # close it with the state and reason given
     CANCEL = "cancel"  # end it at the computing element
     FORGET = "forget"  # it is over: fetch what it printed, and remove what is kept of it there
+    DRAIN = "drain"  # of no use any more: no new jobs, and then its end
     LEAVE = "leave"  # the same, but what it could not deliver is still there, and stays for a person
 
 
@@ -50,7 +51,7 @@ def follow(
     if row is None:
         return Action(Step.CANCEL if listed and listed.standing is not Standing.ENDED else Step.FORGET)
     if row.state not in LIVE_PILOT:
-        return _over(row, listed, now)
+        return over(row, listed, now)
     standing = listed.standing if listed else None
     if row.state in (PilotState.PLANNED, PilotState.SUBMITTING):
         return _under_way(row, listed, now, lag, row.created if handed_over is None else handed_over)
@@ -77,7 +78,8 @@ def _under_way(row: PilotRow, listed: Listed | None, now: float, lag: float, han
     return Action(Step.RESUBMIT)
 
 
-def _over(row: PilotRow, listed: Listed | None, now: float) -> Action:
+def over(row: PilotRow, listed: Listed | None, now: float) -> Action:
+    """Decide on a pilot that is closed."""
     if listed is None or listed.standing is Standing.UNKNOWN:
         return NOTHING
     if listed.standing is not Standing.ENDED:

@@ -21,6 +21,8 @@ class QueuePlan:
     lease: int
     secret_ttl: float
     life: float | None  # of a pilot
+    machines: bool = False  # each pilot is a virtual machine of a cloud
+    elastic: bool = True  # those without jobs are to end
 
     def intent(self, stamp: str, secret_hash: str) -> NewPilot:
         """What is journalled before a pilot is submitted."""

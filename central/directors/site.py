@@ -9,18 +9,17 @@ on. It is asked for one list a cycle, however many pilots there are.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from central.directors.backoff import Past, PilotEnd, Setback
 from central.directors.board import PROMISE, Board, Wait, demand
 from central.directors.control import Cause, Decision, Supply, wanted
-from central.directors.follow import Step, follow
+from central.directors.following import ONE_LINE, Following, Turn
 from central.directors.plan import QueuePlan
 from central.directors.submitting import Handed, Submitting
-from central.directors.tidying import WORDS_ARE, End, Tidying
-from central.elements.port import ComputingElement, ComputingError, Listed, Standing
+from central.directors.tidying import WORDS_ARE
+from central.elements.port import ComputingElement, ComputingError, Trouble
 from central.records import PilotRow
 from central.store.port import Store
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
@@ -31,34 +30,9 @@ log = logging.getLogger(__name__)
 HISTORY = 20
 #: Seconds until demand that may be brief is looked at again: pilots that run take what fits them in less.
 SECOND_LOOK = 3.0
-#: Characters of a pilot's message, and of the computing element's words, in a decision.
-ONE_LINE = 300
 #: Different words of the computing element about waiting pilots that are told.
 WORDS = 3
 _FINAL = sorted(set(PilotState) - LIVE_PILOT)
-#: What is listed twice counts as what goes on most.
-_WEIGHT = {Standing.RUNNING: 3, Standing.QUEUED: 2, Standing.UNKNOWN: 1, Standing.ENDED: 0}
-
-
-@dataclass
-class _Turn:
-    """What one cycle knows."""
-
-    now: float
-    listed: dict[str, Listed]
-    live: list[PilotRow]
-    again: list[PilotRow] = field(default_factory=list)  # of these, those that the computing element does not have
-    cancelled: list[str] = field(default_factory=list)  # references
-    forgotten: list[Listed] = field(default_factory=list)
-    left: list[Listed] = field(default_factory=list)
-    foreign: list[Listed] = field(default_factory=list)
-    ends: list[End] = field(default_factory=list)
-
-    @property
-    def supply(self) -> list[PilotRow]:
-        """The pilots that may still work as things are."""
-        again = {row.stamp for row in self.again}
-        return [row for row in self.live if row.stamp not in again]
 
 
 class SiteDirector:
@@ -70,7 +44,7 @@ class SiteDirector:
         store: Store,
         computing: ComputingElement,
         submitting: Submitting,
-        tidying: Tidying,
+        following: Following,
         board: Board,
         *,
         waiting: Callable[[], Awaitable[Sequence[Wait]]],  # jobs that fit the queue
@@ -82,7 +56,7 @@ class SiteDirector:
         self.store = store
         self.computing = computing
         self.submitting = submitting
-        self.tidying = tidying
+        self.following = following
         self.board = board
         self.waiting = waiting
         self.idle_cores = idle_cores
@@ -100,18 +74,17 @@ class SiteDirector:
         now = await self.store.now()
         self.submitting.leads(epoch, now)
         try:
-            listed = _by_stamp(await self.computing.listing())
+            listed = await self.computing.listing()
         except ComputingError as error:
             self._held_up(error, now)
             self._decide(
                 Decision(0, f"the computing element could not be asked: {error}", Cause(error.trouble.value)), now
             )
             return
-        turn = _Turn(now, listed, list(await self.store.live_pilots(self.plan.name)))
         closed = await self._closed()
-        await self._follow(turn)
-        self.waits = _waits(turn)
-        await self._tidy(turn)
+        turn = await self.following.turn(listed, now)
+        self.waits = turn.waits()
+        await self.following.tidy(turn, listed)
         await self._send_tests(turn)
         if closed:
             self._decide(Decision(0, closed, Cause.CLOSED), now)
@@ -138,51 +111,7 @@ class SiteDirector:
         paused = next(stops, None)
         return str(paused) if paused else await self.unfit()
 
-    # -- pilots that are out ----------------------------------------------------------------------------------------
-    async def _follow(self, turn: _Turn) -> None:
-        """Act on what each pilot has become, and on what the computing element has that is no live pilot."""
-        for row in turn.live:
-            entry = turn.listed.get(row.stamp)
-            action = follow(row, entry, turn.now, self.computing.lag, self.submitting.handed_over(row))
-            if action.step is Step.ADOPT and entry:
-                await self.store.submitted(row.stamp, entry.reference)
-            elif action.step is Step.RESUBMIT:
-                turn.again.append(row)
-            elif action.step is Step.CANCEL:
-                turn.cancelled.append(row.reference or (entry.reference if entry else ""))
-            elif action.step is Step.END and action.state and action.reason:
-                turn.ends.append(End(row, entry, action.state, action.reason))
-        others = turn.listed.keys() - {row.stamp for row in turn.live}
-        over = {end.row.stamp for end in await self.tidying.end(turn.ends)}
-        turn.live = [row for row in turn.live if row.stamp not in over]
-        known = {row.stamp: row for row in await self.store.find_pilots(sorted(others))} if others else {}
-        for stamp in sorted(others):
-            self._follow_other(known.get(stamp), turn.listed[stamp], turn)
-
-    def _follow_other(self, row: PilotRow | None, entry: Listed, turn: _Turn) -> None:
-        step = follow(row, entry, turn.now, self.computing.lag).step
-        if step is Step.FORGET:
-            (turn.forgotten if row else turn.foreign).append(entry)
-        elif step is Step.LEAVE:
-            turn.left.append(entry)
-        elif step is Step.CANCEL:
-            why = f"{row.state.value} already" if row else "not in the journal"
-            log.warning("Pilot %s is at queue %s but %s: it is ended", entry.stamp, self.plan.name, why)
-            turn.cancelled.append(entry.reference)
-
-    async def _tidy(self, turn: _Turn) -> None:
-        cancelled = [reference for reference in turn.cancelled if reference]
-        if cancelled:
-            try:
-                failures = await self.computing.cancel(cancelled)
-            except ComputingError as error:
-                failures = {"": error}
-            for failure in failures.values():
-                log.warning("queue %s: %s", self.plan.name, failure)
-        self.tidying.listed(turn.listed.keys())
-        await self.tidying.clear(turn.forgotten, turn.left, turn.foreign)
-
-    async def _send_tests(self, turn: _Turn) -> None:
+    async def _send_tests(self, turn: Turn) -> None:
         """Hand over pilots that were asked for to see what becomes of them, and take no jobs: whatever waits, and also
         while the queue is closed."""
         tests = [row for row in turn.again if row.draining]
@@ -191,7 +120,7 @@ class SiteDirector:
             await self._refused(await self.submitting.hand_over(tests, 0), turn)
 
     # -- pilots that are missing ------------------------------------------------------------------------------------
-    async def _supply(self, turn: _Turn) -> None:
+    async def _supply(self, turn: Turn) -> None:
         over, _ = await self.store.pilots(None, states=_FINAL, queue=self.plan.name, limit=HISTORY)
         history = sorted(map(_end_of, over), key=lambda end: end.ended, reverse=True)
         waiting = await self.waiting()
@@ -209,7 +138,8 @@ class SiteDirector:
         self._decide(self._worded(decision), now)
         if decision.pilots:
             log.info("queue %s: %s", name, decision.why)
-            taken = await self._submit(turn, decision.pilots)
+            pilots = await self._room(decision.pilots, turn) if self.plan.machines else decision.pilots
+            taken = await self._submit(turn, pilots) if pilots else 0
             self.board.write(name, left, promised + taken * limits.cores, now)
 
     def _supplied(self, live: Sequence[PilotRow], now: float) -> tuple[Supply, float]:
@@ -226,45 +156,47 @@ class SiteDirector:
         told = "; ".join(f"{count:,} of them: {words}" for words, count in self.waits[:WORDS])
         return replace(decision, why=f"{decision.why}; pilots wait in the batch queue ({told})")
 
-    async def _submit(self, turn: _Turn, pilots: int) -> int:
+    async def _room(self, pilots: int, turn: Turn) -> int:
+        """How many of so many machines the account has room for, as its cloud says now."""
+        try:
+            room = await self.computing.capacity()
+            if room == 0:
+                raise ComputingError("the account's quota has no room for another machine of this flavor", Trouble.FULL)
+        except ComputingError as error:
+            self._held_up(error, turn.now)
+            self._decide(self._stopped(error), turn.now)
+            return 0
+        if room is not None and room < pilots:
+            why = f"{self.decision.why}; the account's quota has room for {room}"
+            self._decide(replace(self.decision, why=why, pilots=room), turn.now)
+            return room
+        return pilots
+
+    def _stopped(self, error: ComputingError, told: str = "") -> Decision:
+        """The decision, with why nothing more is handed over."""
+        assert self._setback  # noqa: S101 - it was set this moment
+        cause = Cause(error.trouble.value)
+        return replace(self.decision, why=f"{self._setback}{told}", cause=cause, until=self._setback.until)
+
+    async def _submit(self, turn: Turn, pilots: int) -> int:
         """Hand over so many, first those that were tried before. Returns how many were taken."""
         again = turn.again[:pilots]
         handed = await self.submitting.hand_over(again, pilots - len(again))
         await self._refused(handed, turn)
         if handed.trouble and handed.trouble.transient:
-            assert self._setback  # noqa: S101 - it was set this moment
-            cause, taken = Cause(handed.trouble.trouble.value), handed.taken
-            why = f"{self._setback}; {taken} of {pilots} pilots {'was' if taken == 1 else 'were'} taken"
-            self._decide(replace(self.decision, why=why, cause=cause, until=self._setback.until), turn.now)
+            taken = handed.taken
+            told = f"; {taken} of {pilots} pilots {'was' if taken == 1 else 'were'} taken"
+            self._decide(self._stopped(handed.trouble, told), turn.now)
         elif handed.taken:
             self._setback = None
         return handed.taken
 
-    async def _refused(self, handed: Handed, turn: _Turn) -> None:
+    async def _refused(self, handed: Handed, turn: Turn) -> None:
         for stamp, error in handed.refused:
             row = await self.store.pilot(stamp)
-            await self.tidying.close(row, PilotState.FAILED, PilotReason.SUBMIT_FAILED, str(error))
+            await self.following.tidying.close(row, PilotState.FAILED, PilotReason.SUBMIT_FAILED, str(error))
         if handed.trouble and handed.trouble.transient:
             self._held_up(handed.trouble, turn.now)
-
-
-def _by_stamp(entries: Iterable[Listed]) -> dict[str, Listed]:
-    found: dict[str, Listed] = {}
-    for entry in entries:
-        other = found.get(entry.stamp)
-        if other is None or _WEIGHT[entry.standing] > _WEIGHT[other.standing]:
-            found[entry.stamp] = entry
-    return found
-
-
-def _waits(turn: _Turn) -> tuple[tuple[str, int], ...]:
-    """What the computing element says of the live pilots that have not started, the most frequent first."""
-    words: Counter[str] = Counter()
-    for row in turn.live:
-        entry = turn.listed.get(row.stamp)
-        if entry and entry.standing is Standing.QUEUED and row.enrolled is None:
-            words[" ".join(entry.why.split())[:ONE_LINE] or "it does not say why"] += 1
-    return tuple(words.most_common())
 
 
 def _end_of(row: PilotRow) -> PilotEnd:

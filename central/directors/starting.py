@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
 
 from central.app import Central
+from central.clouds.element import CloudElement, Order
+from central.clouds.making import provider
+from central.configuration.elements import Cloud
 from central.configuration.settings import Queue
 from central.elements.credentialed import Credentialed, Held
 from central.elements.kinds import computing_element, credential_file
@@ -16,6 +20,10 @@ from central.trust.seal import Ticket
 from pilot.errors import PilotageError
 from wrappers.render import Bootstrap
 from wrappers.unsent import PLACEHOLDER
+from wrappers.user_data.model import MOST_LIFE, Boot
+
+#: The folder of guests of this host, beside those of the queues' pilots.
+GUESTS = ".guests"
 
 
 @dataclass(frozen=True)
@@ -49,35 +57,49 @@ def element(central: Central, queue: Queue, apart: str = "") -> ComputingElement
     pilots = central.folder.pilots
     alarm = partial(central.alarm, queue.name)
     file = credential_file(queue, pilots, apart)
-    computing = computing_element(queue, pilots, central.settings.service.url, alarm, file)
+    url = central.settings.service.url
+    if queue.cloud:
+        guests = Path(queue.cloud.folder) if queue.cloud.folder else pilots / GUESTS
+        computing: ComputingElement = CloudElement(
+            provider(queue, queue.cloud, url, file, guests), _order(central, queue, queue.cloud)
+        )
+    else:
+        computing = computing_element(queue, pilots, url, alarm, file, central.connections)
     if not queue.credential:
         return computing
     return Credentialed(computing, Held(queue.credential, file, central.store, central.vault, alarm), central.wall)
 
 
+def _order(central: Central, queue: Queue, cloud: Cloud) -> Order:
+    found = cache(partial(origin, central))
+    life = queue.wall_time if isinstance(queue.wall_time, int) else MOST_LIFE
+
+    def boot(stamp: str, secret: str) -> Boot:
+        start = replace(_start(central, queue, found()), stamp=stamp, ticket=central.ring.seal(Ticket(stamp)))
+        return Boot(start, secret, central.wall(), life, stays=queue.halting == "never")
+
+    return Order(queue.name, cloud, boot, lambda: [each.name for each in central.settings.queues])
+
+
 def bootstrap(central: Central, queue: Queue, computing: ComputingElement, stamp: str, origin: Origin) -> Bootstrap:
     """What a wrapper has to know that a director submits."""
-    url = central.settings.service.url
-    return Bootstrap(
+    return replace(
+        _start(central, queue, origin),
         stamp=stamp,
-        urls=[f"{url}/v1/pilot/{origin.sha256}"],
-        sha256=origin.sha256,
-        central=[url],
         ticket=central.ring.seal(Ticket(stamp)),
         secret_file=computing.secret_file(stamp),
-        site=queue.site,
-        queue=queue.name,
-        ca_pem=origin.authority,
         work_base=queue.work or computing.work_base(stamp) or "",
-        proxy=queue.proxy,
-        no_proxy=queue.no_proxy,
         exit_file=computing.exit_file(stamp) or "",
-        settings=declared(queue),
     )
 
 
 def unsent(central: Central, queue: Queue, origin: Origin) -> Bootstrap:
     """What the script of a site has to know that starts pilots which nobody submits: each draws its own stamp."""
+    return replace(_start(central, queue, origin), work_base=queue.work)
+
+
+def _start(central: Central, queue: Queue, origin: Origin) -> Bootstrap:
+    """What all pilots of a queue are told."""
     url = central.settings.service.url
     return Bootstrap(
         stamp=PLACEHOLDER,
@@ -89,7 +111,6 @@ def unsent(central: Central, queue: Queue, origin: Origin) -> Bootstrap:
         site=queue.site,
         queue=queue.name,
         ca_pem=origin.authority,
-        work_base=queue.work,
         proxy=queue.proxy,
         no_proxy=queue.no_proxy,
         settings=declared(queue),
@@ -113,4 +134,7 @@ def declared(queue: Queue) -> Mapping[str, object]:
         "resume": queue.resume,
         "cache": queue.cache or None,
         "reach": list(queue.reach),
+        "halting": queue.halting,
+        "billing_period": queue.billing_period or None,
+        "metadata": queue.metadata or None,
     }

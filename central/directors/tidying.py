@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from central.directors.plan import QueuePlan
+from central.directors.removals import Removals
 from central.elements.port import ComputingElement, ComputingError, Listed
 from central.records import Ended, PilotRow
 from central.store.port import Store
@@ -52,6 +53,7 @@ class Tidying:
         self.keep = keep
         self._kept: set[str] = set()  # stamps whose output has been fetched
         self._tries: Counter[str] = Counter()
+        self.removals = Removals()
 
     async def end(self, ends: Sequence[End]) -> Sequence[End]:
         """Close pilots with what is known of their ends, up to `MOST` of them. Returns those that were closed."""
@@ -70,20 +72,34 @@ class Tidying:
         log.warning("Pilot %s of queue %s is %s: %s", row.stamp, self.plan.name, state.value, message)
         self.over(row, state, reason, await self.store.end_pilot(row.stamp, state, reason, message))
 
-    async def clear(self, forgotten: Sequence[Listed], left: Sequence[Listed], foreign: Sequence[Listed]) -> None:
+    async def cancel(self, references: Sequence[str], now: float) -> None:
+        """End submissions at the computing element."""
+        if not references:
+            return
+        self.removals.asked(references, now)
+        try:
+            failures = await self.computing.cancel(references)
+        except ComputingError as error:
+            failures = dict.fromkeys(references, error)
+        for reference, failure in failures.items():
+            self.removals.refused(reference, str(failure))
+        for words in {str(failure) for failure in failures.values()}:
+            log.warning("queue %s: %s", self.plan.name, words)
+
+    async def clear(
+        self, forgotten: Sequence[Listed], left: Sequence[Listed], foreign: Sequence[Listed], now: float
+    ) -> None:
         """Keep what ended pilots printed; take all but those that are `left` away from the computing element, up to
         `MOST` of them. The `foreign` ones are in no journal: of these nothing is kept."""
         left = [entry for entry in left if entry.stamp not in self._kept]
-        work = [
-            *map(self._fetch, left[:MOST]),
-            *map(self._forget, forgotten[:MOST]),
-            *map(self._remove, foreign[:MOST]),
-        ]
-        await asyncio.gather(*work)
+        forgotten, foreign = forgotten[:MOST], foreign[:MOST]
+        self.removals.asked((entry.reference for entry in (*forgotten, *foreign)), now)
+        await asyncio.gather(*map(self._fetch, left[:MOST]), *map(self._forget, forgotten), *map(self._remove, foreign))
 
-    def listed(self, stamps: Collection[str]) -> None:
+    def listed(self, stamps: Collection[str], references: Collection[str]) -> None:
         """These are all that the computing element has: nothing needs to be known of others."""
         self._kept.intersection_update(stamps)
+        self.removals.listed(references)
         for stamp in self._tries.keys() - stamps:
             del self._tries[stamp]
 
@@ -97,6 +113,7 @@ class Tidying:
         try:
             await self.computing.forget(entry.stamp, entry.reference)
         except ComputingError as error:
+            self.removals.refused(entry.reference, str(error))
             log.warning("queue %s: pilot %s is not cleared away: %s", self.plan.name, entry.stamp, error)
 
     async def _fetch(self, entry: Listed) -> None:

@@ -7,6 +7,7 @@ one that will end soon is an alarm before that.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +20,14 @@ from central.records import CredentialRow
 from central.store.port import Store
 from central.trust.delivering import unlocked
 from central.trust.vault import Vault
+from pilot.credential import OF_CLOUDS
 from pilot.units import show_duration
 
 log = logging.getLogger(__name__)
 
 #: Seconds before its end at which a credential is an alarm: long enough for a person to act in office hours.
 ALARM = 12 * 3600.0
-#: What of a credential is laid into the file, by its kind.
+#: What of a credential of one part is laid into the file, by its kind.
 PART = {"x509-proxy": "proxy", "bearer": "token"}
 
 
@@ -52,7 +54,7 @@ class Held:
         elif row.kind != name.kind:
             self._missing(f"the credential {name} is of the kind {row.kind}, expected {name.kind}")
         else:
-            _write(self.file, values[PART[name.kind]])
+            _write(self.file, laid_out(name.kind, values))
             self.alarm(_soon(row, name, now))
 
     def _missing(self, sentence: str) -> None:
@@ -112,6 +114,11 @@ class Credentialed:
 
     async def _ready(self) -> None:
         await self.held.lay_out(self.now())
+
+
+def laid_out(kind: str, values: Mapping[str, str]) -> str:
+    """The text of the file: the one thing that programs take, or everything that a cloud is spoken to with, as JSON."""
+    return json.dumps(values, sort_keys=True) if kind in OF_CLOUDS else values[PART[kind]]
 
 
 def _soon(row: CredentialRow, name: VaultName, now: float) -> str:

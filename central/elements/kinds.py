@@ -9,6 +9,7 @@ from pathlib import Path
 from central.configuration.settings import LOCAL, PLUGINS, Queue
 from central.elements.arc.making import make_arc
 from central.elements.batch import BatchElement
+from central.elements.connections import Connections
 from central.elements.here import Here
 from central.elements.host import Host
 from central.elements.local import LocalHost
@@ -25,6 +26,8 @@ from pilot.errors import PilotageError
 
 #: Seconds between two turns of a director: asking this host costs nothing, a batch system serves others too.
 AT_HOME, AWAY = 2.0, 30.0
+#: Kinds whose machines are guests of this host.
+GUESTS = ("nspawn", "qemu")
 #: What tells programs where their credential is, by its kind.
 VARIABLES = {"x509-proxy": "X509_USER_PROXY", "bearer": "BEARER_TOKEN_FILE"}
 #: The batch systems, by the word in the settings.
@@ -44,11 +47,17 @@ def _unheard(what: str) -> None:
 
 
 def computing_element(
-    queue: Queue, pilots: Path, url: str = "", alarm: Callable[[str], None] = _unheard, held: Path | None = None
+    queue: Queue,
+    pilots: Path,
+    url: str = "",
+    alarm: Callable[[str], None] = _unheard,
+    held: Path | None = None,
+    connections: Connections | None = None,
 ) -> ComputingElement:
     """The adapter of a queue; `pilots` is the central's own folder for what runs on this host, `url` tells this
     central from others, `alarm` is told what is or will be wrong with a credential, empty when nothing is. `held`:
-    where the credential of the vault is laid; None: at the queue's own place.
+    where the credential of the vault is laid; None: at the queue's own place. `connections`: those that are shared with
+    other queues; None: with none.
 
     Raises `PilotageError` where there is none.
     """
@@ -58,10 +67,10 @@ def computing_element(
     if system := SYSTEMS.get(queue.kind):
         door = _door(queue)
         folder = queue.batch.folder or str(pilots / queue.name)
-        return BatchElement(_host(queue, held), system(door), folder, queue.batch.programs)
+        return BatchElement(_host(queue, held, connections), system(door), folder, queue.batch.programs)
     if queue.kind == "ssh":
         folder = queue.batch.folder
-        return BatchElement(_host(queue, held), Processes(folder, _door(queue)), folder)
+        return BatchElement(_host(queue, held, connections), Processes(folder, _door(queue)), folder)
     if queue.arc:
         return make_arc(queue, queue.arc, held, url, alarm)
     for plugin in entry_points(group=PLUGINS, name=queue.kind):
@@ -93,7 +102,7 @@ def request(queue: Queue) -> Request:
 
 def interval(queue: Queue) -> float:
     """Seconds between two turns of the queue's director."""
-    return queue.interval or (AT_HOME if queue.kind == LOCAL else AWAY)
+    return queue.interval or (AT_HOME if queue.kind in (LOCAL, *GUESTS) else AWAY)
 
 
 def _door(queue: Queue) -> Door:
@@ -121,12 +130,12 @@ def credential_file(queue: Queue, pilots: Path, apart: str = "") -> Path:
     return pilots / ".credentials" / (f".{queue.name}.{apart}" if apart else queue.name)
 
 
-def _host(queue: Queue, held: Path) -> Host:
+def _host(queue: Queue, held: Path, connections: Connections | None) -> Host:
     environment = dict(queue.batch.environment)
     if queue.ssh:
         from central.elements.ssh import SshHost  # its library is an extra
 
-        return SshHost(queue.ssh, environment, queue.batch.patience)
+        return SshHost(queue.ssh, environment, queue.batch.patience, connections)
     if queue.credential:
         environment[VARIABLES[queue.credential.kind]] = str(held)
     return Here(environment, queue.batch.patience)
