@@ -12,6 +12,7 @@ from central.directors.plan import QueuePlan
 from central.directors.site import SiteDirector
 from central.directors.submitting import Submitting
 from central.directors.tidying import Tidying
+from central.directors.worth import Use, Worth
 from central.elements.port import ComputingElement, Request
 from central.records import Ended, PilotRow
 from central.store.port import Store
@@ -33,6 +34,8 @@ class Work:
     kept: dict[str, bytes] = field(default_factory=dict)
     drained: list[str] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
+    hour: float | None = None  # what one of a machine costs
+    used: Use = field(default_factory=Use)
 
     async def waiting(self) -> Sequence[Wait]:
         return self.waits
@@ -45,6 +48,12 @@ class Work:
 
     def over(self, row: PilotRow, state: PilotState, reason: PilotReason, ends: Sequence[Ended]) -> None:
         self.ends.append((row.stamp, state, reason))
+
+    async def price(self, now: float) -> float | None:
+        return self.hour
+
+    async def use(self, now: float) -> Use:
+        return self.used
 
     async def drain(self, row: PilotRow, why: str) -> None:
         self.drained.append(row.stamp)
@@ -76,6 +85,7 @@ def director(
         submitting,
         Following(plan, store, element, submitting, tidying, work.drain, work.alarms.append),
         board or Board(),
+        Worth(work.price, work.use),
         waiting=work.waiting,
         idle_cores=lambda stamps: work.idle,
         unfit=work.unfit,

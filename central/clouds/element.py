@@ -7,13 +7,17 @@ would be nobody's else. A machine that is off is as good as ended: it is deleted
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from central.clouds.port import CloudProvider, Flavor, Intent, Machine, State
+from central.clouds.buying import DAY, expected, market
+from central.clouds.checking import check, flavor
+from central.clouds.port import CloudProvider, Intent, Machine, Price, SpotMarket, State
 from central.configuration.elements import Cloud
 from central.elements.port import ComputingError, Listed, Standing, Submission, Trouble
 from pilot.errors import InvalidInput
+from pilot.protocol import Amount
 from wrappers.user_data.compile import compile_user_data
 from wrappers.user_data.model import RUN, Boot
 
@@ -112,6 +116,26 @@ class CloudElement:
         quota, flavors = await asyncio.gather(self.provider.quota(), self.provider.flavors())
         return quota.machines_of(flavor(flavors, self.order.cloud.flavor))
 
+    async def hour(self, now: float) -> float | None:
+        """What an hour of one machine is expected to cost, at a time in seconds since the epoch; None: nobody says."""
+        cloud = self.order.cloud
+        if cloud.spot and isinstance(self.provider, SpotMarket):
+            bid = math.inf if cloud.most is None else cloud.most
+            found = market(await self.provider.history(cloud.flavor, DAY), now, bid)
+            if found:
+                hour = expected(found, bid)
+                return math.inf if hour is None else hour
+        price = await self.price()
+        return price.hour if price else None
+
+    async def price(self) -> Price | None:
+        """What an hour of one machine costs now; None: nobody says."""
+        return await self.provider.price(self.order.cloud.flavor, self.order.cloud.spot)
+
+    async def check(self, cores: int, memory: Amount) -> str:
+        """What the cloud says to all that the settings name. Raises `ComputingError`."""
+        return await check(self.provider, self.order.cloud, cores, memory)
+
     async def close(self) -> None:
         await self.provider.close()
 
@@ -123,15 +147,6 @@ class CloudElement:
 
     def exit_file(self, stamp: str) -> str | None:
         return None
-
-
-def flavor(flavors: Sequence[Flavor], wanted: str) -> Flavor:
-    """By name or id. Raises `ComputingError`, which says what there is."""
-    found = next((each for each in flavors if wanted in (each.name, each.id)), None)
-    if found is None:
-        there = ", ".join(sorted(each.name for each in flavors)[:20]) or "none"
-        raise ComputingError(f"expected a flavor of the cloud, got {wanted!r}; there are: {there}", Trouble.REFUSED)
-    return found
 
 
 def _listed(machine: Machine) -> Listed:

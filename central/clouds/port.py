@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from wrappers.user_data.clouds import Cloud as Takes
+
+if TYPE_CHECKING:
+    from central.clouds.buying import Quote
 
 
 class State(StrEnum):
@@ -169,3 +172,11 @@ class CloudProvider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads. Nothing is asked of it any more."""
+
+
+@runtime_checkable
+class SpotMarket(Protocol):
+    """What a cloud has besides that tells what its spot machines cost until now."""
+
+    async def history(self, flavor: str, seconds: float) -> Sequence[Quote]:
+        """The prices of so many seconds until now, and in each zone the one that held before; oldest first."""

@@ -88,5 +88,6 @@ class Cloud:
     ca: str = ""  # file of certificates that its API is trusted by; empty: the system's
     spot: bool = False  # machines that may be taken back at any time, for less money
     most: float | None = None  # price of an hour above which no machine is bought
+    keep: int = 0  # machines that are kept whatever waits; 0: as many as the waiting jobs need
     folder: str = ""  # of guests on this host: where images and machines are
     patience: float = 60.0  # seconds that one request may take

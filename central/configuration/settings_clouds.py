@@ -16,6 +16,7 @@ from wrappers.user_data.model import LEAST_LIFE
 CREDENTIAL = {"openstack": "application-credential", "ec2": "access-key"}
 #: Kinds that need to be told where their API is.
 _WITH_URL = ("openstack",)
+_MOST_PRICE = 10_000.0
 #: A name or an id, as people and clouds give them to flavors, images, networks and keys.
 _THING = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_ .,:@()/+=-]{0,198}[A-Za-z0-9_.)])?")
 _URL = re.compile(r"https?://[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,200})?")
@@ -28,7 +29,6 @@ def cloud(fields: Fields) -> Cloud | None:
     if not fields.left:
         return None
     default = Cloud("", "")
-    most = read.seconds(fields, "most", 1.0) if fields.given("most") else None
     found = Cloud(
         flavor=matching(fields, "flavor", _THING, "a flavor's name or id"),
         image=matching(fields, "image", _THING, "an image's name or id"),
@@ -41,7 +41,8 @@ def cloud(fields: Fields) -> Cloud | None:
         config_drive=read.flag(fields, "config_drive", default.config_drive),
         ca=path(fields, "ca"),
         spot=read.flag(fields, "spot", default.spot),
-        most=most,
+        most=_price(fields, "most"),
+        keep=fields.whole("keep", default.keep, least=0, most=10_000),
         folder=path(fields, "folder"),
         patience=read.seconds(fields, "patience", default.patience),
     )
@@ -83,6 +84,17 @@ def _check_credential(fields: Fields, queue: Queue) -> None:
         fields.problem("credential", f"expected one of the kind {needed}, in a section [queues.credential]; got {got}")
     elif held and not needed:
         fields.problem("credential", f"expected none: nobody is asked for one by a queue of the kind {queue.kind}")
+
+
+def _price(fields: Fields, key: str) -> float | None:
+    """Of an hour, in the cloud's currency; None where nothing is said."""
+    value = fields.take(key, None)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST_PRICE:
+        fields.problem(key, f"expected the price of an hour, 0 to {_MOST_PRICE:g}, got {value!r}")
+        return None
+    return float(value)
 
 
 def _thing(text: str, where: str) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from central.app import Central
 from central.configuration.settings import EXTERNAL, Queue
-from central.directors.starting import element
-from central.elements.port import ComputingError, Listed, Trouble
+from central.directors.starting import cloud_of, element
+from central.elements.port import ComputingElement, ComputingError, Listed, Trouble
 from pilot.errors import PilotageError
 
+Answer = TypeVar("Answer")
 log = logging.getLogger(__name__)
 
 #: Seconds that a computing element may take: less than whoever asks waits for the central.
@@ -21,10 +24,31 @@ PATIENCE = 40.0
 
 async def listing(central: Central, queue: Queue, patience: float = PATIENCE) -> Sequence[Listed]:
     """All of ours that it knows. Raises `ComputingError`, and `PilotageError` where there is no adapter for it."""
+    return await _asked(central, queue, patience, lambda computing: computing.listing())
+
+
+async def check(central: Central, queue: Queue) -> str:
+    """Ask it something that changes nothing, and say what it answered. Raises as `listing`."""
+    if queue.kind == EXTERNAL:
+        return "nobody is to be asked: others start the pilots of an external queue"
+    return await _asked(central, queue, PATIENCE, partial(_check, queue))
+
+
+async def _check(queue: Queue, computing: ComputingElement) -> str:
+    found = len(await computing.listing())  # first: its credential is taken up for that
+    if cloud := cloud_of(computing):
+        words = await cloud.check(queue.cores, queue.memory)
+        return f"the cloud answers: {words}; it lists {_count(found, 'machine')} of this queue"
+    return f"the computing element answers; it lists {_count(found, 'pilot')} of this queue"
+
+
+async def _asked(
+    central: Central, queue: Queue, patience: float, ask: Callable[[ComputingElement], Awaitable[Answer]]
+) -> Answer:
     try:
         computing = element(central, queue, secrets.token_hex(8))
         try:
-            return await asyncio.wait_for(computing.listing(), patience)
+            return await asyncio.wait_for(ask(computing), patience)
         finally:
             await computing.close()
     except TimeoutError as error:
@@ -40,9 +64,5 @@ async def listing(central: Central, queue: Queue, patience: float = PATIENCE) ->
         raise ComputingError(problem, Trouble.UNREACHABLE) from error
 
 
-async def check(central: Central, queue: Queue) -> str:
-    """Ask it something that changes nothing, and say what it answered. Raises as `listing`."""
-    if queue.kind == EXTERNAL:
-        return "nobody is to be asked: others start the pilots of an external queue"
-    found = len(await listing(central, queue))
-    return f"the computing element answers; it lists {found or 'no'} pilot{'' if found == 1 else 's'} of this queue"
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"

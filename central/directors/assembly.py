@@ -8,22 +8,27 @@ from functools import partial
 
 from central import aftermath
 from central.app import Central
+from central.clouds.element import CloudElement
 from central.configuration.expected import expected
 from central.configuration.settings import EXTERNAL, CentralSettings, Queue
 from central.directors.board import Board, Wait
-from central.directors.control import Limits
+from central.directors.control import Cause, Limits
 from central.directors.following import Following
+from central.directors.giving_way import INTERVAL, GivingWay
 from central.directors.plan import QueuePlan
+from central.directors.pricing import Pricing
 from central.directors.site import SiteDirector
-from central.directors.starting import Origin, bootstrap, element, origin
+from central.directors.starting import Origin, bootstrap, cloud_of, element, origin
 from central.directors.submitting import Submitting
 from central.directors.tidying import Tidying
 from central.directors.waiting import waits
+from central.directors.worth import Use, Uses, Worth
 from central.duties import Cycle
 from central.elements.kinds import interval, request
 from central.records import Ended, PilotRow
 from central.several.gossip import Decided
 from pilot.errors import PilotageError
+from pilot.halting import ELASTIC
 from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState
 from wrappers.render import render
@@ -47,6 +52,8 @@ class Directors:
         self._origin: Origin | None = None
         self._cycles: dict[str, tuple[Queue, Cycle]] = {}
         self._board = Board()
+        self._uses = Uses(central.store)
+        self._giving_way = Cycle("the shares of communities in clouds", INTERVAL, GivingWay(central, self._board).turn)
 
     def begin(self) -> None:
         """Make those of the queues in the file. Raises `PilotageError` for one whose director cannot begin."""
@@ -60,7 +67,8 @@ class Directors:
         if settings is not self._settings:
             self._settings = settings
             self._cycles = dict(self._made(settings.queues))
-        return [cycle for _, cycle in self._cycles.values()]
+        found = [cycle for _, cycle in self._cycles.values()]
+        return [*found, self._giving_way] if any(queue.cloud for queue in settings.queues) else found
 
     def _made(self, queues: Sequence[Queue]) -> Iterator[tuple[str, tuple[Queue, Cycle]]]:
         for queue in queues:
@@ -74,13 +82,14 @@ class Directors:
                 cycle = self._cycle(queue)
             except Exception as problem:  # an adapter may be anybody's, and one queue is not to end the central
                 log.warning("The director of queue %s cannot begin: %s", queue.name, problem, exc_info=problem)
-                self._central.decided(queue.name, f"its director cannot begin: {problem}")
+                why = f"its director cannot begin: {problem}"
+                self._central.decided(queue.name, why, Decided(queue.name, why, Cause.CLOSED.value))
             else:
                 yield queue.name, (queue, cycle)
 
     def _cycle(self, queue: Queue) -> Cycle:
         self._origin = self._origin or origin(self._central)
-        director = _director(self._central, queue, self._origin, self._board)
+        director = _director(self._central, queue, self._origin, self._board, self._uses)
 
         async def turn(epoch: int) -> None:
             await director.cycle(epoch)
@@ -103,7 +112,7 @@ def _told(director: SiteDirector) -> Decided:
     )
 
 
-def _director(central: Central, queue: Queue, origin: Origin, board: Board) -> SiteDirector:
+def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses: Uses) -> SiteDirector:
     computing = element(central, queue)
 
     async def waiting() -> Sequence[Wait]:
@@ -134,7 +143,9 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board) -> S
         await aftermath.drained(central, row, why)
 
     plan, store = _plan(queue), central.store
-    submitting = Submitting(plan, store, computing, DUTY, script)
+    cloud = cloud_of(computing)
+    pricing = Pricing(queue, cloud.price if cloud else None)
+    submitting = Submitting(plan, store, computing, DUTY, script, pricing.tariff)
     tidying = Tidying(plan, store, computing, over, keep)
     alarm = partial(central.alarm, queue.name, about="machines")
     return SiteDirector(
@@ -144,11 +155,26 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board) -> S
         submitting,
         Following(plan, store, computing, submitting, tidying, drain, alarm),
         board,
+        _worth(queue, cloud, uses),
         waiting=waiting,
         idle_cores=central.dispatcher.idle_cores,
         unfit=unfit,
         rest=central.clock.sleep,
     )
+
+
+def _worth(queue: Queue, cloud: CloudElement | None, uses: Uses) -> Worth:
+    """Of what is no cloud there is nothing to ask: it is there anyway, for what the settings say."""
+
+    async def price(now: float) -> float | None:
+        if queue.price:
+            return queue.price.hour
+        return await cloud.hour(now) if cloud else None
+
+    async def use(now: float) -> Use:
+        return await uses.of(queue.name, now) if cloud else Use()
+
+    return Worth(price, use, queue.cloud is not None and queue.cloud.spot)
 
 
 def _plan(queue: Queue) -> QueuePlan:
@@ -162,7 +188,8 @@ def _plan(queue: Queue) -> QueuePlan:
         secret_ttl=queue.secret_ttl,
         life=_seconds(queue.wall_time),
         machines=queue.cloud is not None,
-        elastic=queue.settings.halting == "elastic",
+        elastic=queue.halting == ELASTIC,
+        keep=queue.cloud.keep if queue.cloud else 0,
     )
 
 

@@ -11,6 +11,7 @@ import secrets
 from central import aftermath
 from central.app import Central
 from central.configuration.settings import Queue
+from central.directors.pricing import tariff
 from central.records import NewPilot
 
 
@@ -29,6 +30,7 @@ async def send(central: Central, queue: Queue, who: str) -> str:
             secret_ttl=queue.secret_ttl,
             lease=queue.lease,
             end_of_life=life,
+            tariff=tariff(queue, queue.price) if queue.price else None,
         )
     )
     await aftermath.drained(central, await central.store.pilot(stamp), f"a test, by {who}")

@@ -44,6 +44,7 @@ class Demand:
     jobs: int
     cores: int
     elsewhere: int = 0  # further jobs, for which pilots are on their way to other queues
+    cheaper: int = 0  # further jobs, for which cheaper queues come first
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Decision:
 def wanted(demand: Demand, supply: Supply, limits: Limits, past: Past, now: float) -> Decision:
     """Decide, at a time in seconds since the epoch."""
     if not demand.jobs:
+        if demand.cheaper:
+            waiting = _waiting(Demand(demand.cheaper, 0))
+            return Decision(0, f"cheaper queues come first for {waiting}", Cause.ELSEWHERE)
         if demand.elsewhere:
             waiting = _waiting(Demand(demand.elsewhere, 0))
             return Decision(0, f"pilots on the way to other queues will do for {waiting}", Cause.ELSEWHERE)

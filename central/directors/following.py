@@ -109,7 +109,7 @@ class Following:
     def _decided(self, row: PilotRow | None, entry: Listed | None, now: float) -> Action:
         lag = self.computing.lag
         if not self.plan.machines:
-            return follow(row, entry, now, lag, row and self.submitting.handed_over(row))
+            return follow(row, entry, now, lag, None if row is None else self.submitting.handed_over(row))
         if row is None:
             handed_over = self._strange.setdefault(entry.reference, now) if entry else now
         else:

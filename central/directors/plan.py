@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from central.directors.control import Limits
 from central.elements.port import Request
-from central.records import NewPilot
+from central.records import NewPilot, Tariff
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,9 @@ class QueuePlan:
     life: float | None  # of a pilot
     machines: bool = False  # each pilot is a virtual machine of a cloud
     elastic: bool = True  # those without jobs are to end
+    keep: int = 0  # pilots that are kept whatever waits; 0: as many as the waiting jobs need
 
-    def intent(self, stamp: str, secret_hash: str) -> NewPilot:
+    def intent(self, stamp: str, secret_hash: str, tariff: Tariff | None = None) -> NewPilot:
         """What is journalled before a pilot is submitted."""
         return NewPilot(
             stamp=stamp,
@@ -35,4 +36,5 @@ class QueuePlan:
             secret_ttl=self.secret_ttl,
             lease=self.lease,
             end_of_life=self.life,
+            tariff=tariff,
         )

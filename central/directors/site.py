@@ -12,13 +12,16 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from central.directors.backoff import Past, PilotEnd, Setback
+from central.directors.backoff import Gate, Past, PilotEnd, Setback
 from central.directors.board import PROMISE, Board, Wait, demand
+from central.directors.choosing import aside
 from central.directors.control import Cause, Decision, Supply, wanted
 from central.directors.following import ONE_LINE, Following, Turn
 from central.directors.plan import QueuePlan
 from central.directors.submitting import Handed, Submitting
 from central.directors.tidying import WORDS_ARE
+from central.directors.vacuum import kept
+from central.directors.worth import Worth
 from central.elements.port import ComputingElement, ComputingError, Trouble
 from central.records import PilotRow
 from central.store.port import Store
@@ -46,6 +49,7 @@ class SiteDirector:
         submitting: Submitting,
         following: Following,
         board: Board,
+        worth: Worth,
         *,
         waiting: Callable[[], Awaitable[Sequence[Wait]]],  # jobs that fit the queue
         idle_cores: Callable[[Sequence[str]], int],  # free on pilots with these stamps
@@ -58,6 +62,7 @@ class SiteDirector:
         self.submitting = submitting
         self.following = following
         self.board = board
+        self.worth = worth
         self.waiting = waiting
         self.idle_cores = idle_cores
         self.unfit = unfit
@@ -124,6 +129,7 @@ class SiteDirector:
         over, _ = await self.store.pilots(None, states=_FINAL, queue=self.plan.name, limit=HISTORY)
         history = sorted(map(_end_of, over), key=lambda end: end.ended, reverse=True)
         waiting = await self.waiting()
+        await self.worth.look(turn.now)
         # From here to what is written on the board there is no wait, so that two directors do not see the same jobs.
         name, now = self.plan.name, turn.now
         left = self.board.left(name, waiting, now)
@@ -133,14 +139,23 @@ class SiteDirector:
         good = max((row.enrolled for row in turn.live if row.leases and row.enrolled), default=None)
         need = self.decision.need - self.decision.pilots if self.looked else None
         past = Past(history, self._setback, good, self._wanting, need)
-        decision = wanted(demand(waiting, left), supply, limits, past, now)
-        self.board.write(name, left, promised + decision.pilots * limits.cores, now)
+        oldest = min((row.created for row in turn.supply if row.enrolled is None), default=None)
+        door = self.worth.door(name, supply, limits, past, oldest, now)
+        trusted = self.worth.trusted(past, now)
+        if trusted.gate is Gate.SHUT:
+            decision = Decision(0, trusted.why, Cause.BACK_OFF, trusted.until)
+        elif self.plan.keep:
+            decision = kept(self.plan.keep, supply, limits, past, now)
+        else:
+            rest = aside(door, self.board.doors(now), self.board.seen(name, left) if self.worth.hour else left)
+            decision = wanted(demand(waiting, left, rest), supply, limits, past, now)
+        self.board.write(name, left, promised + decision.pilots * limits.cores, now, door.after(decision.pilots))
         self._decide(self._worded(decision), now)
         if decision.pilots:
             log.info("queue %s: %s", name, decision.why)
             pilots = await self._room(decision.pilots, turn) if self.plan.machines else decision.pilots
             taken = await self._submit(turn, pilots) if pilots else 0
-            self.board.write(name, left, promised + taken * limits.cores, now)
+            self.board.write(name, left, promised + taken * limits.cores, now, door.after(taken))
 
     def _supplied(self, live: Sequence[PilotRow], now: float) -> tuple[Supply, float]:
         """What the queue's pilots are worth, and the cores of those that may have their jobs for themselves."""

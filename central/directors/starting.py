@@ -70,6 +70,12 @@ def element(central: Central, queue: Queue, apart: str = "") -> ComputingElement
     return Credentialed(computing, Held(queue.credential, file, central.store, central.vault, alarm), central.wall)
 
 
+def cloud_of(computing: ComputingElement) -> CloudElement | None:
+    """The cloud that a computing element is, whatever it is spoken to with; None: it is none."""
+    inner = computing.element if isinstance(computing, Credentialed) else computing
+    return inner if isinstance(inner, CloudElement) else None
+
+
 def _order(central: Central, queue: Queue, cloud: Cloud) -> Order:
     found = cache(partial(origin, central))
     life = queue.wall_time if isinstance(queue.wall_time, int) else MOST_LIFE

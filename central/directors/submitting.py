@@ -10,12 +10,12 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from central.directors.plan import QueuePlan
 from central.elements.port import ComputingElement, ComputingError, Submission, Trouble
-from central.records import PilotRow
+from central.records import PilotRow, Tariff
 from central.store.port import Store
 from pilot.errors import Refusal
 from pilot.states import PilotReason, PilotState
@@ -34,23 +34,36 @@ class Handed:
     trouble: ComputingError | None = None  # the first that was not about one pilot alone, else the first
 
 
+async def unpriced(now: float) -> None:
+    """Nobody has put a price to machines."""
+
+
 class Submitting:
-    """The submissions of one queue. `script`: stamp → the wrapper's text."""
+    """The submissions of one queue. `script`: stamp → the wrapper's text; `tariff`: what a machine costs at a time."""
 
     def __init__(
-        self, plan: QueuePlan, store: Store, computing: ComputingElement, duty: str, script: Callable[[str], str]
+        self,
+        plan: QueuePlan,
+        store: Store,
+        computing: ComputingElement,
+        duty: str,
+        script: Callable[[str], str],
+        tariff: Callable[[float], Awaitable[Tariff | None]] = unpriced,
     ) -> None:
         self.plan = plan
         self.store = store
         self.computing = computing
         self.duty = duty
         self.script = script
+        self.tariff = tariff
         self._epoch = 0
+        self._now = 0.0  # when this turn began
         self._began = 0.0  # when this epoch first looked: what others handed over before may be as young as that
         self._handed: dict[str, float] = {}  # stamp → when this epoch handed it over last
 
     def leads(self, epoch: int, now: float) -> None:
         """A turn begins, under this epoch."""
+        self._now = now
         if epoch != self._epoch:
             self._epoch, self._began, self._handed = epoch, now, {}
 
@@ -62,17 +75,18 @@ class Submitting:
 
     async def hand_over(self, again: Sequence[PilotRow], fresh: int) -> Handed:
         """Submit the pilots of these rows once more, and so many new ones."""
+        tariff = await self.tariff(self._now) if fresh else None
         # All at once, so that they share commits.
         found = await asyncio.gather(
-            *(self._renewed(row.stamp) for row in again), *(self._planned() for _ in range(fresh))
+            *(self._renewed(row.stamp) for row in again), *(self._planned(tariff) for _ in range(fresh))
         )
         submissions = [submission for submission in found if submission]
         return await self._submit(submissions) if submissions else Handed()
 
-    async def _planned(self) -> Submission | None:
+    async def _planned(self, tariff: Tariff | None) -> Submission | None:
         """Journal a new pilot; None when this central does not lead any more."""
         stamp, (secret, digest) = secrets.token_hex(16), _secret()
-        await self.store.plan_pilot(self.plan.intent(stamp, digest))
+        await self.store.plan_pilot(self.plan.intent(stamp, digest, tariff))
         if await self.store.submitting(stamp, self.duty, self._epoch):
             return self._submission(stamp, secret)
         log.warning("queue %s: %s", self.plan.name, _DEPOSED)
