@@ -32,6 +32,7 @@ class Work:
     rested: list[float] = field(default_factory=list)
     ends: list[tuple[str, PilotState, PilotReason]] = field(default_factory=list)
     kept: dict[str, bytes] = field(default_factory=dict)
+    looking: set[str] = field(default_factory=set)  # stamps of pilots that look at their machines
     drained: list[str] = field(default_factory=list)
     alarms: list[str] = field(default_factory=list)
     hour: float | None = None  # what one of a machine costs
@@ -88,6 +89,7 @@ def director(
         Worth(work.price, work.use),
         waiting=work.waiting,
         idle_cores=lambda stamps: work.idle,
+        asks=lambda stamp: stamp not in work.looking,
         unfit=work.unfit,
         rest=work.rest,
     )

@@ -158,6 +158,7 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses
         _worth(queue, cloud, uses),
         waiting=waiting,
         idle_cores=central.dispatcher.idle_cores,
+        asks=lambda stamp: bool(central.presence.free(stamp)),
         unfit=unfit,
         rest=central.clock.sleep,
     )

@@ -15,6 +15,7 @@ from central.directors.tidying import End, Tidying
 from central.elements.port import ComputingElement, Listed, Standing
 from central.records import PilotRow
 from central.store.port import Store
+from pilot.states import LIVE_PILOT
 
 log = logging.getLogger(__name__)
 
@@ -85,17 +86,24 @@ class Following:
         live = list(await self.store.live_pilots(self.plan.name))
         found = _by_stamp(entries, {row.stamp: row for row in live})
         turn = Turn(now, {stamp: same[0] for stamp, same in found.items()}, live)
-        for row in live:
-            await self._act(row, turn.listed.get(row.stamp), turn)
         others = sorted(turn.listed.keys() - {row.stamp for row in live})
+        known = {row.stamp: row for row in await self.store.find_pilots(others)} if others else {}
+        inherited = [row for row in known.values() if self._inherits(row)]
+        for row in (*live, *inherited):
+            await self._act(row, turn.listed.get(row.stamp), turn)
         over = {end.row.stamp for end in await self.tidying.end(turn.ends)}
         turn.live = [row for row in turn.live if row.stamp not in over]
-        known = {row.stamp: row for row in await self.store.find_pilots(others)} if others else {}
         for stamp in others:
-            self._act_on_other(known.get(stamp), turn.listed[stamp], turn)
+            if known.get(stamp) not in inherited:
+                self._act_on_other(known.get(stamp), turn.listed[stamp], turn)
         if self.plan.machines:
-            self._tell_twins_apart(found, turn)
+            await self._tell_twins_apart(found, turn)
         return turn
+
+    def _inherits(self, row: PilotRow) -> bool:
+        """Whether it is of a queue that is not there any more, whose machines its cloud lists here: nobody else follows
+        its pilot. Batch systems may list those of other queues, which have directors."""
+        return self.plan.machines and row.state in LIVE_PILOT and row.queue != self.plan.name
 
     async def tidy(self, turn: Turn, entries: Sequence[Listed]) -> None:
         """Take away what is over, and say what will not go."""
@@ -140,30 +148,32 @@ class Following:
             log.warning("Pilot %s is at queue %s but %s: it is ended", entry.stamp, self.plan.name, why)
             turn.cancelled.append(entry.reference)
 
-    def _tell_twins_apart(self, found: Mapping[str, Sequence[Listed]], turn: Turn) -> None:
+    async def _tell_twins_apart(self, found: Mapping[str, Sequence[Listed]], turn: Turn) -> None:
         """A cloud that started two machines for one stamp: both have its secret, and one has used it. The other is
         ended where the pilot says on which machine it is, and removed when it is off."""
-        rows = {row.stamp: row for row in turn.live}
-        for stamp, (_, *twins) in found.items():
-            row = rows.get(stamp)
-            on = _machine_of(row) if row else ""
-            for twin in twins:
-                if twin.standing is Standing.ENDED:
-                    turn.foreign.append(twin)
-                elif row is None or (on and on == turn.listed[stamp].reference):
-                    turn.cancelled.append(twin.reference)
+        live = {row.stamp for row in turn.live}
+        for stamp, same in found.items():
+            if len(same) == 1:
+                continue
+            on = _machine_of(await self.store.pilot(stamp)) if stamp in live else ""
+            for other in same:
+                if other.reference == on or (not on and other is same[0]):
+                    continue
+                if other.standing is Standing.ENDED:
+                    turn.foreign.append(other)
+                elif on or stamp not in live:
+                    turn.cancelled.append(other.reference)
 
 
 def _by_stamp(entries: Iterable[Listed], live: Mapping[str, PilotRow]) -> dict[str, list[Listed]]:
-    """What is listed of each stamp; first the one that its pilot is on, as far as that is known."""
+    """What is listed of each stamp; first what goes on most, and of that what its pilot was submitted as."""
     found: dict[str, list[Listed]] = {}
     for entry in entries:
         found.setdefault(entry.stamp, []).append(entry)
     for stamp, same in found.items():
         if len(same) > 1:
-            row = live.get(stamp)
-            on, reference = (_machine_of(row), row.reference) if row else ("", "")
-            same.sort(key=lambda one: (one.reference != on, -_WEIGHT[one.standing], one.reference != reference))
+            reference = live[stamp].reference if stamp in live else ""
+            same.sort(key=lambda one: (-_WEIGHT[one.standing], one.reference != reference))
     return found
 
 

@@ -13,7 +13,8 @@ from central.elements.port import Listed, Standing
 from central.records import PilotRow
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
 
-#: Seconds of silence after which it is believed that a machine is off: three heartbeats of a large installation.
+#: Seconds of silence, or those of a lease where they are more, after which it is believed that a machine is off or
+#: gone: three heartbeats of a large installation.
 SILENT = 180.0
 #: Seconds of silence after which a machine that its cloud calls running hangs, or is cut off for good.
 HANGS = 3600.0
@@ -50,10 +51,10 @@ def follow_machine(
 
 def _patience(standing: Standing | None, row: PilotRow, lag: float) -> float:
     """Seconds of silence after which a pilot is given up."""
-    if standing is Standing.ENDED:
-        return SILENT
-    # One list may leave it out; its leases are over by then.
-    return HANGS if standing is not None else max(row.lease, SILENT) + lag
+    if standing in (Standing.RUNNING, Standing.QUEUED, Standing.UNKNOWN):
+        return HANGS
+    # One list may leave it out, or call it off when it is only cut off: its leases are over by then.
+    return max(row.lease, SILENT) + (0.0 if standing else lag)
 
 
 def _strange(listed: Listed | None, now: float, seen: float) -> Action:

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 HISTORY = 20
 #: Seconds until demand that may be brief is looked at again: pilots that run take what fits them in less.
 SECOND_LOOK = 3.0
+#: Seconds after it has enrolled in which a pilot that has asked for nothing yet is expected to.
+LOOKS_AROUND = 300.0
 #: Different words of the computing element about waiting pilots that are told.
 WORDS = 3
 _FINAL = sorted(set(PilotState) - LIVE_PILOT)
@@ -53,6 +55,7 @@ class SiteDirector:
         *,
         waiting: Callable[[], Awaitable[Sequence[Wait]]],  # jobs that fit the queue
         idle_cores: Callable[[Sequence[str]], int],  # free on pilots with these stamps
+        asks: Callable[[str], bool],  # whether a pilot with this stamp has asked for jobs
         unfit: Callable[[], Awaitable[str]],  # why no pilot of this queue could run; empty: nothing is known against it
         rest: Callable[[float], Awaitable[None]],  # for so many seconds
     ) -> None:
@@ -65,6 +68,7 @@ class SiteDirector:
         self.worth = worth
         self.waiting = waiting
         self.idle_cores = idle_cores
+        self.asks = asks
         self.unfit = unfit
         self.rest = rest
         self.decision = Decision(0, "the director has not looked yet", Cause.NEW)
@@ -159,10 +163,16 @@ class SiteDirector:
 
     def _supplied(self, live: Sequence[PilotRow], now: float) -> tuple[Supply, float]:
         """What the queue's pilots are worth, and the cores of those that may have their jobs for themselves."""
-        coming = [row for row in live if row.enrolled is None and not row.draining]
+        coming = [row for row in live if not row.draining and self._is_coming(row, now)]
         idle = self.idle_cores([row.stamp for row in live if row.state is PilotState.RUNNING])
         fresh = sum(now - row.created <= PROMISE for row in coming)
         return Supply(len(live), len(coming), idle), idle + fresh * self.plan.limits.cores
+
+    def _is_coming(self, row: PilotRow, now: float) -> bool:
+        """Whether it has not asked for jobs yet, and will: it has not called, or looks at its machine first."""
+        if row.enrolled is None:
+            return True
+        return not row.leases and now - row.enrolled < LOOKS_AROUND and not self.asks(row.stamp)
 
     def _worded(self, decision: Decision) -> Decision:
         """The decision with what the computing element says of the pilots that wait there."""

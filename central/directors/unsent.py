@@ -1,4 +1,5 @@
-"""The ends of pilots that no director follows: those of external queues, which others start.
+"""The ends of pilots that no director follows: those of external queues, which others start, and those of queues that
+are not there any more.
 
 Nobody can be asked about them. One that was let in and never enrolled is closed, and one that has been silent for long.
 """
@@ -10,19 +11,18 @@ from central.app import Central
 from central.configuration.settings import EXTERNAL
 from central.duties import Cycle
 from central.records import PilotRow
-from pilot.states import LIVE_PILOT, PilotReason, PilotState
+from pilot.states import PilotReason, PilotState
 
 #: Seconds between two looks.
 INTERVAL = 60.0
 #: Seconds of silence after which a pilot is not expected back, at least: its leases have ended before.
 SILENT = 3600.0
-PAGE = 1000
 
 End = tuple[PilotState, PilotReason, str]
 
 
 def end_of(row: PilotRow, now: float) -> End | None:
-    """How a live pilot of an external queue is to be closed; None: it is not."""
+    """How a live pilot that nobody can be asked about is to be closed; None: it is not."""
     if row.enrolled is None:
         if now <= row.secret_expires:
             return None
@@ -30,32 +30,22 @@ def end_of(row: PilotRow, now: float) -> End | None:
     silent = now - max(row.last_seen or 0.0, row.enrolled)
     if row.state is not PilotState.SILENT or silent <= max(SILENT, row.lease):
         return None
-    return PilotState.LOST, PilotReason.GONE, f"it has been silent for {silent:.0f} s, and others have started it"
+    return PilotState.LOST, PilotReason.GONE, f"it has been silent for {silent:.0f} s, and no director follows it"
 
 
 def cycle(central: Central) -> Cycle:
     """The duty to close them."""
 
     async def close(epoch: int) -> None:
-        now = await central.store.now()
-        for queue in central.settings.queues:
-            if queue.kind == EXTERNAL:
-                for row in await _live(central, queue.name):
+        store = central.store
+        followed = {queue.name for queue in central.settings.queues if queue.kind != EXTERNAL}
+        for queue in await store.live_queues():
+            if queue not in followed:
+                now = await store.now()
+                for row in await store.live_pilots(queue):
                     await _close(central, row, now)
 
-    return Cycle("pilots that others start", INTERVAL, close)
-
-
-async def _live(central: Central, queue: str) -> list[PilotRow]:
-    found: list[PilotRow] = []
-    cursor: str | None = None
-    while True:
-        rows, cursor = await central.store.pilots(
-            None, states=sorted(LIVE_PILOT), queue=queue, cursor=cursor, limit=PAGE
-        )
-        found += rows
-        if cursor is None:
-            return found
+    return Cycle("pilots that no director follows", INTERVAL, close)
 
 
 async def _close(central: Central, row: PilotRow, now: float) -> None:

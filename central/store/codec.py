@@ -12,6 +12,7 @@ import msgspec
 from central.records import Limit
 from pilot.jobfile import fill_spec
 from pilot.protocol import AttemptReport, Fact, InputFile, JobSpec, Ledger, Needs, Offer, Usage
+from pilot.views import MachineLoad
 
 #: Facts kept of one node; a pilot that makes up new names for ever keeps its latest.
 MAX_FACTS = 1000
@@ -27,6 +28,7 @@ _USAGE = msgspec.json.Decoder(Usage)
 _REPORT = msgspec.json.Decoder(AttemptReport)
 _LEDGER = msgspec.json.Decoder(Ledger)
 _FACTS = msgspec.json.Decoder(tuple[Fact, ...])
+_LOADS = msgspec.json.Decoder(tuple[MachineLoad, ...])
 _INPUTS = msgspec.json.Decoder(tuple[InputFile, ...])
 _TEXTS = msgspec.json.Decoder(tuple[str, ...])
 _PARAMETERS = msgspec.json.Decoder(dict[str, str])
@@ -102,6 +104,10 @@ def checkpoint(ends: Iterable[str]) -> tuple[InputFile, ...]:
 
 def facts(stored: str | None) -> tuple[Fact, ...]:
     return () if stored is None else _FACTS.decode(stored)
+
+
+def loads(stored: str | None) -> tuple[MachineLoad, ...]:
+    return () if stored is None else _LOADS.decode(stored)
 
 
 def merged_facts(old: Iterable[Fact], new: Iterable[Fact]) -> tuple[Fact, ...]:

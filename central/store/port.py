@@ -14,6 +14,7 @@ from typing import Protocol
 from central.added import EnrolmentRow, NewEnrolment, PlaceRow
 from central.records import (
     Beat,
+    Bought,
     BundleRow,
     Changed,
     Claim,
@@ -42,7 +43,7 @@ from central.records import (
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
 from pilot.use import UsageRow, WasteRow
-from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
+from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, MachineLoad, Selection, StepView
 
 
 class Store(Protocol):
@@ -188,6 +189,15 @@ class Store(Protocol):
         limit: int = 1000,
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         """Newest first, with the cursor of the next page."""
+
+    async def pilot_counts(self, queues: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """{queue: {state: n}} of all pilots ever sent to these queues; without the queues that have had none."""
+
+    async def machine_loads(self, stamp: str) -> tuple[MachineLoad, ...]:
+        """What a pilot's virtual machine has had to do, the oldest first; empty where it said nothing of it."""
+
+    async def live_queues(self) -> tuple[str, ...]:
+        """The names of all queues that have a pilot which is not over, in order; also of those that are gone."""
 
     async def live_pilots(self, queue: str) -> tuple[PilotRow, ...]:
         """Every pilot of a queue that is not over, newest first: without what it said of its node, and what is held
@@ -356,6 +366,13 @@ class Store(Protocol):
     ) -> tuple[WasteRow, ...]:
         """Where the time of pilots went that ended in [since, until), or live now where `until` is None, told apart by
         `by` (of `WASTE_KEYS`). What a pilot that is gone left open or never said is booked as lost."""
+
+    async def bought(self, *, since: float, until: float, limit: int) -> tuple[Bought, ...]:
+        """Up to so many pilots with a price that may have been paid in [since, until), oldest first; some of them were
+        over before."""
+
+    async def unpriced(self, *, since: float, until: float) -> int:
+        """How many pilots without a price were there in that time."""
 
     async def roll_up(self) -> int:
         """Sum what ended in hours that are over, so that old use is read quickly; returns the hours summed anew."""

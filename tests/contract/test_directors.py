@@ -10,7 +10,8 @@ import pytest
 
 from central.directors.board import Board, Wait
 from central.directors.control import Cause, Limits
-from central.directors.site import ONE_LINE, SiteDirector, in_one_line
+from central.directors.following import ONE_LINE
+from central.directors.site import LOOKS_AROUND, SiteDirector, in_one_line
 from central.directors.tidying import WORDS_ARE
 from central.elements.port import ComputingError, Standing, Trouble
 from central.records import PilotRow
@@ -501,3 +502,17 @@ async def test_the_lag_counts_from_the_last_submission(store: Store, clock: Cloc
     await cycles(store, clock, mine, 3, seconds=61.0)
     assert element.numbers == 1
     assert await enrolled(store, element) == 1
+
+
+async def test_a_pilot_that_looks_at_its_machine_is_on_its_way(store: Store, clock: Clock) -> None:
+    """A pilot that has enrolled and not asked for jobs yet is no reason to send another for the same jobs; when it has
+    not asked for long it does not count any more."""
+    element, work = FakeElement(clock), Work([Wait(1, 1, 1.0)])
+    mine = director(store, element, work)
+    await cycles(store, clock, mine, 1)
+    assert await enrolled(store, element) == 1
+    work.looking = {job.stamp for job in element.live}
+    await cycles(store, clock, mine, 3, seconds=30.0)
+    assert (element.numbers, mine.decision.cause) == (1, Cause.COMING)
+    await cycles(store, clock, mine, 2, seconds=LOOKS_AROUND)
+    assert element.numbers == 2

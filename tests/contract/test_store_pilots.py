@@ -8,7 +8,7 @@ from central.records import Beat
 from central.store.port import Store
 from pilot.protocol import Fact, GoodbyeRequest, Offer, StepReport
 from pilot.states import LIVE_PILOT, OrderVerb, PilotReason, PilotState
-from pilot.views import StepView
+from pilot.views import MachineLoad, StepView
 from tests.contract.stores import (
     FAR,
     SILENT,
@@ -118,6 +118,52 @@ async def test_an_end_is_a_final_state(store: Store) -> None:
     assert await refused(store.end_pilot(stamp(1), PilotState.RUNNING, PilotReason.GONE)) == "conflict"
     assert await refused(store.end_pilot(stamp(1), PilotState.DONE, PilotReason.GONE)) == "conflict"
     assert (await store.pilot(stamp(1))).state is PilotState.PLANNED
+
+
+async def test_pilots_are_counted_by_queue_and_state(store: Store) -> None:
+    """Of each queue asked for the pilots in each state, ended ones too; a queue that has had none is left out."""
+    for number in (1, 2):
+        await enrol(store, number)
+    await submit_pilot(store, 3)
+    await store.end_pilot(stamp(3), PilotState.LOST, PilotReason.GONE)
+    await submit_pilot(store, 4, queue="other")
+    await submit_pilot(store, 5, queue="unasked")
+    assert await store.pilot_counts(["local", "other", "empty"]) == {
+        "local": {"running": 2, "lost": 1},
+        "other": {"submitted": 1},
+    }
+    assert await store.pilot_counts([]) == {}
+
+
+async def test_queues_that_have_pilots(store: Store) -> None:
+    """Every queue with a pilot that is not over is named, whether there is such a queue or not; others are not."""
+    assert await store.live_queues() == ()
+    await submit_pilot(store, 1, queue="gone")
+    await submit_pilot(store, 2, queue="gone")
+    await submit_pilot(store, 3, queue="another")
+    await submit_pilot(store, 4, queue="over")
+    await store.end_pilot(stamp(4), PilotState.LOST, PilotReason.GONE)
+    assert await store.live_queues() == ("another", "gone")
+
+
+async def test_what_a_machine_had_to_do_is_kept(store: Store, clock: Clock) -> None:
+    """The load that a pilot says is kept with its time, a sample a minute; other words add none, and a pilot that says
+    nothing of it has none."""
+    worker = await enrol(store)
+    began = clock.time
+    for seconds, facts in (
+        (0.0, (Fact("load_1", 0.5, "t"), Fact("jobs", 2, "t"), Fact("disk_free", 10**9, "t"))),
+        (20.0, (Fact("load_1", 9.0, "t"),)),
+        (40.0, (Fact("host", "n1", "t"),)),
+        (60.0, (Fact("load_1", 1.5, "t"),)),
+    ):
+        await store.beat([Beat(worker.stamp, began + seconds, facts=facts)])
+    assert await store.machine_loads(worker.stamp) == (
+        MachineLoad(began, 0.5, 2, 10**9),
+        MachineLoad(began + 60, 1.5),
+    )
+    assert {fact.name: fact.value for fact in (await store.pilot(worker.stamp)).facts}["load_1"] == 1.5
+    assert await store.machine_loads(stamp(9)) == ()
 
 
 async def test_find_and_list(store: Store) -> None:

@@ -71,9 +71,12 @@ def test_one_that_failed_to_boot_is_closed_at_once() -> None:
 
 
 def test_a_cloud_that_says_off_is_believed_when_its_pilot_is_silent() -> None:
-    """A machine that is said to be off while its pilot beats goes on."""
-    assert follow(RUNNING, at(Standing.ENDED), 1200.0 + SILENT).step is Step.NOTHING
-    assert follow(RUNNING, at(Standing.ENDED), 1200.0 + SILENT + 1) == LOST
+    """A machine that is said to be off while its pilot beats, or may hold a lease, goes on."""
+    assert follow(RUNNING, at(Standing.ENDED), 1200.0 + RUNNING.lease).step is Step.NOTHING
+    assert follow(RUNNING, at(Standing.ENDED), 1200.0 + RUNNING.lease + 1) == LOST
+    brief = replace(RUNNING, lease=20)
+    assert follow(brief, at(Standing.ENDED), 1200.0 + SILENT).step is Step.NOTHING
+    assert follow(brief, at(Standing.ENDED), 1200.0 + SILENT + 1) == LOST
 
 
 def test_a_list_that_leaves_one_out_ends_nothing_that_holds_a_lease() -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from central.records import Beat, Swept
 from central.store import codec
 from central.store.decide import lost
+from central.store.loads import sampled
 from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_each
 from central.store.postgres.connection import plain
-from pilot.protocol import Fact
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
@@ -37,11 +37,11 @@ OFFER = """
     SELECT pilot, offer FROM unnest($1::bigint[], $2::text[]) AS said (pilot, offer)
     ON CONFLICT (pilot) DO UPDATE SET offer = excluded.offer
 """
-FACTS = "SELECT pilot, facts FROM nodes WHERE pilot = ANY($1::bigint[])"
+FACTS = "SELECT pilot, facts, loads FROM nodes WHERE pilot = ANY($1::bigint[])"
 KEEP_FACTS = """
-    INSERT INTO nodes (pilot, facts)
-    SELECT pilot, facts FROM unnest($1::bigint[], $2::text[]) AS said (pilot, facts)
-    ON CONFLICT (pilot) DO UPDATE SET facts = excluded.facts
+    INSERT INTO nodes (pilot, facts, loads)
+    SELECT pilot, facts, loads FROM unnest($1::bigint[], $2::text[], $3::text[]) AS said (pilot, facts, loads)
+    ON CONFLICT (pilot) DO UPDATE SET facts = excluded.facts, loads = excluded.loads
 """
 NAME = """
     UPDATE pilots SET host = said.host
@@ -93,7 +93,7 @@ async def beat(db: Database, now: float, calls: Sequence[Sequence[Beat]]) -> Seq
     if offers:
         pilots = sorted(offers)
         await db.execute(OFFER, pilots, [codec.text(offers[pilot]) for pilot in pilots])
-    await _keep_facts(db, [(known[beat.stamp], beat.facts) for beat in beats if beat.facts and beat.stamp in known])
+    await _keep_facts(db, [(known[beat.stamp], beat) for beat in beats if beat.facts and beat.stamp in known])
     await ledgers.keep_told(db, known, beats)
     usage = {
         (*key, known[beat.stamp]): usage for beat in beats if beat.stamp in known for key, usage in beat.usage.items()
@@ -119,15 +119,17 @@ def _joined(one: Beat, other: Beat) -> Beat:
     return Beat(one.stamp, max(one.seen, other.seen), newest.sequence, epoch=newest.epoch)
 
 
-async def _keep_facts(db: Database, said: Sequence[tuple[int, Sequence[Fact]]]) -> None:
+async def _keep_facts(db: Database, said: Sequence[tuple[int, Beat]]) -> None:
     if not said:
         return
     rows = await db.fetch(FACTS, sorted({pilot for pilot, _ in said}))
     known = {row["pilot"]: codec.facts(row["facts"]) for row in rows}
-    for pilot, facts in said:
-        known[pilot] = codec.merged_facts(known.get(pilot, ()), facts)
+    loads = {row["pilot"]: codec.loads(row["loads"]) for row in rows}
+    for pilot, beat in said:
+        known[pilot] = codec.merged_facts(known.get(pilot, ()), beat.facts)
+        loads[pilot] = sampled(loads.get(pilot, ()), beat.facts, beat.seen)
     pilots = sorted({pilot for pilot, _ in said})
-    await db.execute(KEEP_FACTS, pilots, [codec.text(known[pilot]) for pilot in pilots])
+    await db.execute(KEEP_FACTS, pilots, *([codec.text(kept[pilot]) for pilot in pilots] for kept in (known, loads)))
     hosts = {pilot: host for pilot in pilots if (host := plain(codec.host(known[pilot])))}
     if hosts:
         await db.execute(NAME, list(hosts), list(hosts.values()))

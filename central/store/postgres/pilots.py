@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
 from central.store.decide import check_pilot, left_behind, unknown_pilot
-from central.store.postgres import ledgers
+from central.store.postgres import ledgers, prices
 from central.store.postgres.attempts import end_all
 from central.store.postgres.hosts import known_host
 from central.store.postgres.leaders import leads
@@ -17,6 +17,7 @@ from central.store.selecting import before_cursor
 from central.store.suspicion import suspicion
 from pilot.errors import Refusal
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
+from pilot.views import MachineLoad
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
@@ -50,6 +51,7 @@ LIVE = """
     SELECT *, NULL AS offer, NULL AS facts FROM pilots
     WHERE queue = $1 AND state = ANY ($2::text[]) ORDER BY id DESC
 """
+LIVE_QUEUES = "SELECT DISTINCT queue FROM pilots WHERE state = ANY ($1::text[]) ORDER BY queue"
 PLAN = """
     INSERT INTO pilots (stamp, state, site, queue, communities, created, secret_hash, secret_expires, lease, life)
     VALUES ($1, 'planned', $2, $3, $4, $5, $6, $7, $8, $9)
@@ -65,7 +67,9 @@ SAME_SECRET = "UPDATE pilots SET secret_expires = $2 WHERE id = $1"
 REFERENCE = "UPDATE pilots SET reference = $2 WHERE id = $1"
 MOVE = "UPDATE pilots SET state = $2 WHERE id = $1"
 END = "UPDATE pilots SET ended = $2, reason = $3, message = $4 WHERE id = $1"
+LOADS = "SELECT loads FROM pilots JOIN nodes ON nodes.pilot = pilots.id WHERE stamp = $1"
 COUNTS = "SELECT state, count(*) FROM pilots GROUP BY state"
+COUNTS_OF = "SELECT queue, state, count(*) FROM pilots WHERE queue = ANY ($1::text[]) GROUP BY queue, state"
 
 #: In these a submission may still be under way.
 _BEFORE_SUBMITTED = frozenset({PilotState.PLANNED, PilotState.SUBMITTING})
@@ -108,6 +112,7 @@ async def plan(db: Database, now: float, pilot: NewPilot) -> None:
         pilot.end_of_life,
     )
     if await db.fetchval(PLAN, *values):
+        await prices.keep(db, pilot.stamp, pilot.tariff)
         return
     known = await locked(db, pilot.stamp)
     if known["secret_hash"] != pilot.secret_hash or PilotState(known["state"]) is not PilotState.PLANNED:
@@ -186,8 +191,23 @@ async def live(db: Database, queue: str) -> tuple[PilotRow, ...]:
     return tuple(pilot_row(found, None) for found in await db.fetch(LIVE, queue, sorted(LIVE_PILOT)))
 
 
+async def live_queues(db: Database) -> tuple[str, ...]:
+    return tuple(found["queue"] for found in await db.fetch(LIVE_QUEUES, sorted(LIVE_PILOT)))
+
+
 async def counts(db: Database) -> dict[str, int]:
     return {row["state"]: row["count"] for row in await db.fetch(COUNTS)}
+
+
+async def counts_of(db: Database, queues: Sequence[str]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for row in await db.fetch(COUNTS_OF, list(queues)):
+        found.setdefault(row["queue"], {})[row["state"]] = row["count"]
+    return found
+
+
+async def loads(db: Database, stamp: str) -> tuple[MachineLoad, ...]:
+    return codec.loads(await db.fetchval(LOADS, stamp))
 
 
 def record(row: Row) -> PilotRow:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from central.records import (
     Beat,
+    Bought,
     Changed,
     Claim,
     Consumed,
@@ -47,6 +48,7 @@ from central.store.postgres import (
     pages,
     people,
     pilots,
+    prices,
     quick,
     retention,
     sandboxes,
@@ -65,7 +67,7 @@ from pilot.errors import PilotageError, Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
 from pilot.use import UsageRow, WasteRow
-from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
+from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, MachineLoad, Selection, StepView
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
@@ -247,6 +249,15 @@ class PostgresStore(Aside):
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         return await self._reader(pilots.pilots, community, states, queue, cursor, limit)
 
+    async def pilot_counts(self, queues: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        return await self._reader(pilots.counts_of, queues)
+
+    async def machine_loads(self, stamp: str) -> tuple[MachineLoad, ...]:
+        return await self._reader(pilots.loads, stamp)
+
+    async def live_queues(self) -> tuple[str, ...]:
+        return await self._reader(pilots.live_queues)
+
     async def live_pilots(self, queue: str) -> tuple[PilotRow, ...]:
         return await self._reader(pilots.live, queue)
 
@@ -323,6 +334,12 @@ class PostgresStore(Aside):
         self, community: str | None, *, by: Sequence[str], since: float, until: float | None
     ) -> tuple[WasteRow, ...]:
         return await self._reader(ledgers.waste, community, by=by, since=since, until=until)
+
+    async def bought(self, *, since: float, until: float, limit: int) -> tuple[Bought, ...]:
+        return await self._reader(prices.bought, since, until, limit)
+
+    async def unpriced(self, *, since: float, until: float) -> int:
+        return await self._reader(prices.unpriced, since, until)
 
     async def roll_up(self) -> int:
         return await self._repeat(usage.roll_up)

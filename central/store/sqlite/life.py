@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from central.records import Beat, Ended, Swept
 from central.store import codec
 from central.store.decide import end_of, left_behind, lost
+from central.store.loads import sampled
 from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
 from central.store.sqlite.pilots import END, move, row
@@ -34,9 +35,10 @@ OFFER = """
     INSERT INTO nodes (pilot, offer) SELECT id, :offer FROM pilots WHERE stamp = :stamp
     ON CONFLICT (pilot) DO UPDATE SET offer = :offer
 """
-FACTS = "SELECT id, facts FROM pilots_whole WHERE stamp = ?"
+FACTS = "SELECT id, facts, loads FROM pilots LEFT JOIN nodes ON nodes.pilot = pilots.id WHERE stamp = ?"
 KEEP_FACTS = """
-    INSERT INTO nodes (pilot, facts) VALUES (:pilot, :facts) ON CONFLICT (pilot) DO UPDATE SET facts = :facts
+    INSERT INTO nodes (pilot, facts, loads) VALUES (:pilot, :facts, :loads)
+    ON CONFLICT (pilot) DO UPDATE SET facts = :facts, loads = :loads
 """
 USAGE = """
     UPDATE attempts SET usage = :usage
@@ -88,7 +90,9 @@ def beat(db: sqlite3.Connection, now: float, beats: Sequence[Beat]) -> None:
     for one in beats:
         if one.facts and (known := db.execute(FACTS, (one.stamp,)).fetchone()):
             facts = codec.merged_facts(codec.facts(known["facts"]), one.facts)
-            db.execute(KEEP_FACTS, {"pilot": known["id"], "facts": codec.text(facts)})
+            history = sampled(codec.loads(known["loads"]), one.facts, one.seen)
+            row = {"pilot": known["id"], "facts": codec.text(facts), "loads": codec.text(history)}
+            db.execute(KEEP_FACTS, row)
             hosts.name(db, one.stamp, codec.host(one.facts))
 
 

@@ -12,10 +12,11 @@ from central.store import codec
 from central.store.decide import check_pilot, left_behind, unknown_pilot
 from central.store.rows import pilot_row
 from central.store.selecting import before_cursor
-from central.store.sqlite import hosts, ledgers
+from central.store.sqlite import hosts, ledgers, prices
 from central.store.sqlite.attempts import end_all
 from pilot.errors import Refusal
 from pilot.states import LIVE_PILOT, PilotReason, PilotState
+from pilot.views import MachineLoad
 
 ONE = "SELECT * FROM pilots_whole WHERE stamp = ?"
 SOME = "SELECT * FROM pilots_whole WHERE stamp IN (SELECT value FROM json_each(?))"
@@ -36,6 +37,9 @@ LIVE = """
     SELECT *, NULL AS offer, NULL AS facts FROM pilots
     WHERE queue = ? AND state IN (SELECT value FROM json_each(?)) ORDER BY id DESC
 """
+LIVE_QUEUES = """
+    SELECT DISTINCT queue FROM pilots WHERE state IN (SELECT value FROM json_each(?)) ORDER BY queue
+"""
 PLAN = """
     INSERT INTO pilots (stamp, state, site, queue, communities, created, secret_hash, secret_expires, lease, life)
     VALUES (?, 'planned', ?, ?, ?, ?, ?, ?, ?, ?)
@@ -50,7 +54,12 @@ SAME_SECRET = "UPDATE pilots SET secret_expires = ? WHERE id = ?"
 REFERENCE = "UPDATE pilots SET reference = ? WHERE id = ?"
 MOVE = "UPDATE pilots SET state = ? WHERE id = ? AND state = ?"
 END = "UPDATE pilots SET ended = ?, reason = ?, message = ? WHERE id = ?"
+LOADS = "SELECT loads FROM pilots JOIN nodes ON nodes.pilot = pilots.id WHERE stamp = ?"
 COUNTS = "SELECT state, count(*) FROM pilots GROUP BY state"
+COUNTS_OF = """
+    SELECT queue, state, count(*) FROM pilots
+    WHERE queue IN (SELECT value FROM json_each(?)) GROUP BY queue, state
+"""
 
 #: In these a submission may still be under way.
 _BEFORE_SUBMITTED = frozenset({PilotState.PLANNED, PilotState.SUBMITTING})
@@ -98,6 +107,7 @@ def plan(db: sqlite3.Connection, now: float, pilot: NewPilot) -> None:
         pilot.end_of_life,
     )
     db.execute(PLAN, values)
+    prices.keep(db, pilot.stamp, pilot.tariff)
 
 
 def submitting(db: sqlite3.Connection, now: float, stamp: str, duty: str, epoch: int) -> bool:
@@ -173,8 +183,24 @@ def live(db: sqlite3.Connection, queue: str) -> tuple[PilotRow, ...]:
     return tuple(pilot_row(found, None) for found in db.execute(LIVE, (queue, codec.text(sorted(LIVE_PILOT)))))
 
 
+def live_queues(db: sqlite3.Connection) -> tuple[str, ...]:
+    return tuple(name for (name,) in db.execute(LIVE_QUEUES, (codec.text(sorted(LIVE_PILOT)),)))
+
+
 def counts(db: sqlite3.Connection) -> dict[str, int]:
     return dict(db.execute(COUNTS).fetchall())
+
+
+def counts_of(db: sqlite3.Connection, queues: Sequence[str]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for queue, state, number in db.execute(COUNTS_OF, (codec.text(list(queues)),)):
+        found.setdefault(queue, {})[state] = number
+    return found
+
+
+def loads(db: sqlite3.Connection, stamp: str) -> tuple[MachineLoad, ...]:
+    found = db.execute(LOADS, (stamp,)).fetchone()
+    return codec.loads(found["loads"]) if found else ()
 
 
 def record(db: sqlite3.Connection, row: sqlite3.Row) -> PilotRow:

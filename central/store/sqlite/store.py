@@ -9,6 +9,7 @@ from pathlib import Path
 
 from central.records import (
     Beat,
+    Bought,
     Changed,
     Claim,
     Consumed,
@@ -41,6 +42,7 @@ from central.store.sqlite import (
     pages,
     people,
     pilots,
+    prices,
     retention,
     sandboxes,
     submission,
@@ -60,7 +62,7 @@ from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
 from pilot.use import UsageRow, WasteRow
-from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, Selection, StepView
+from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, MachineLoad, Selection, StepView
 
 #: Threads that read. More than cores, so that one long list does not hold up the short questions.
 READERS = 4
@@ -223,6 +225,15 @@ class SqliteStore(Aside):
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         return await self._readers.run(pilots.pilots, community, states, queue, cursor, limit)
 
+    async def pilot_counts(self, queues: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        return await self._readers.run(pilots.counts_of, queues)
+
+    async def machine_loads(self, stamp: str) -> tuple[MachineLoad, ...]:
+        return await self._readers.run(pilots.loads, stamp)
+
+    async def live_queues(self) -> tuple[str, ...]:
+        return await self._readers.run(pilots.live_queues)
+
     async def live_pilots(self, queue: str) -> tuple[PilotRow, ...]:
         return await self._readers.run(pilots.live, queue)
 
@@ -298,6 +309,12 @@ class SqliteStore(Aside):
         self, community: str | None, *, by: Sequence[str], since: float, until: float | None
     ) -> tuple[WasteRow, ...]:
         return await self._readers.run(ledgers.waste, community, by, since, until)
+
+    async def bought(self, *, since: float, until: float, limit: int) -> tuple[Bought, ...]:
+        return await self._readers.run(prices.bought, since, until, limit)
+
+    async def unpriced(self, *, since: float, until: float) -> int:
+        return await self._readers.run(prices.unpriced, since, until)
 
     async def roll_up(self) -> int:
         await self._writer.run(accounting.begin_sums)
