@@ -16,7 +16,7 @@ from central.elements.host import Host, Ran
 from central.elements.port import ComputingError, Listed, Standing, Submission, Trouble
 from central.elements.system import BatchSystem, Call, Job, Recalling
 
-#: Programs that run at the same time for one queue. An SSH server's own default is ten for one connection.
+#: Programs that run at the same time for one queue: half of what runs over a connection by SSH, which others share.
 AT_ONCE = 4
 #: Pilots that a batch system is asked about one by one, each time its jobs are listed.
 MOST_RECALLED = 10

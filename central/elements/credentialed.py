@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +18,14 @@ from central.elements.port import ComputingElement, ComputingError, Listed, Subm
 from central.records import CredentialRow
 from central.store.port import Store
 from central.trust.delivering import unlocked
+from central.trust.expiry import ends_soon
+from central.trust.seal import write_secret
 from central.trust.vault import Vault
 from pilot.credential import OF_CLOUDS
 from pilot.units import show_duration
 
 log = logging.getLogger(__name__)
 
-#: Seconds before its end at which a credential is an alarm: long enough for a person to act in office hours.
-ALARM = 12 * 3600.0
 #: What of a credential of one part is laid into the file, by its kind.
 PART = {"x509-proxy": "proxy", "bearer": "token"}
 
@@ -123,18 +122,14 @@ def laid_out(kind: str, values: Mapping[str, str]) -> str:
 
 def _soon(row: CredentialRow, name: VaultName, now: float) -> str:
     """That it will end soon; empty where it will not."""
-    if row.expires is None or row.expires - now > min(ALARM, (row.expires - row.changed) / 4):
+    if row.expires is None or not ends_soon(row.changed, row.expires, now):
         return ""
     return f"the credential {name} ends in {show_duration(int(row.expires - now))}; set it anew before that"
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, for nobody else at any moment, and only where it says something new."""
+    """Only where it says something new."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")  # the name of no queue: none begins with a dot
-    aside.unlink(missing_ok=True)
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    aside.replace(path)
+    write_secret(path, text.encode())

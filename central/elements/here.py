@@ -44,7 +44,7 @@ class Here:
                     bounded(process.stdout), bounded(process.stderr), _write(process.stdin, stdin)
                 )
                 code = await process.wait()
-        except BaseException as error:
+        except BaseException as error:  # also that nobody waits any more: whatever it is, the program must not stay
             await _end(process)
             if isinstance(error, TimeoutError):
                 raise ComputingError(

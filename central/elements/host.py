@@ -8,8 +8,9 @@ from typing import Protocol
 
 from central.elements.port import ComputingError, Trouble
 
-#: Bytes that a program may print; more is an answer that cannot be used.
-MOST_PRINTED = 256 * 1024 * 1024
+#: Bytes that a program may print; more is an answer that cannot be used. Lists of our own jobs have a thousand for each
+#: at most, and PBS, which lists everybody's, has three: this is for a hundred thousand pilots, or forty thousand jobs.
+MOST_PRINTED = 128 * 1024 * 1024
 #: Parts of an answer in JSON or XML, and its texts and numbers. Millions of empty ones fit into few bytes, and nothing
 #: else would happen while they are read; a hundred thousand jobs have fewer.
 MOST_PARTS, MOST_VALUES = 2_000_000, 20_000_000
@@ -24,6 +25,16 @@ class Ran:
     code: int
     output: bytes
     errors: bytes
+
+    @property
+    def text(self) -> str:
+        """What it printed."""
+        return self.output.decode("utf-8", "replace")
+
+    @property
+    def told(self) -> str:
+        """What it printed, and what it complained of."""
+        return (self.output + b"\n" + self.errors).decode("utf-8", "replace")
 
     @property
     def said(self) -> str:

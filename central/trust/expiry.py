@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from pilot.errors import InvalidInput
 
+#: Seconds before its end at which a credential is an alarm: long enough for a person to act in office hours.
+ALARM = 12 * 3600.0
 #: The extension of a proxy that holds VOMS attribute certificates.
 VOMS = x509.ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
 _TIME = re.compile(rb"\x18\x0f(\d{14})Z")
@@ -30,6 +32,11 @@ class Proxy:
     begins: float
     ends: float  # of the certificate, of those that it stands on, or of its attributes, whichever is first
     attributes: tuple[str, ...] = ()  # as /atlas/Role=pilot, as far as they can be read
+
+
+def ends_soon(began: float | None, ends: float, now: float) -> bool:
+    """Whether it is time for another one; of one that lives for a short time, in its last quarter."""
+    return ends - now <= (ALARM if began is None else min(ALARM, (ends - began) / 4))
 
 
 def ends_by_itself(kind: str, values: Mapping[str, str]) -> float | None:

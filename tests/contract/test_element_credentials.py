@@ -14,11 +14,13 @@ from central.app import Central
 from central.configuration.elements import Batch, VaultName
 from central.configuration.settings import Queue
 from central.directors import asking
-from central.elements.credentialed import ALARM, Credentialed, Held
+from central.elements.connections import Connections
+from central.elements.credentialed import Credentialed, Held
 from central.elements.kinds import credential_file
 from central.elements.port import ComputingError, Listed, Submission, Trouble
 from central.records import CredentialRow, Note
 from central.store.port import Store
+from central.trust.expiry import ALARM
 from central.trust.seal import Key
 from central.trust.vault import Vault
 
@@ -177,6 +179,7 @@ async def test_who_asks_beside_the_director_leaves_its_file_alone(scene: Scene, 
         settings=SimpleNamespace(service=SimpleNamespace(url="https://central.example")),
         store=scene.store,
         vault=VAULT,
+        connections=Connections(),
         wall=lambda: scene.now,
         alarm=lambda queue, sentence: None,
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import pwd
-import secrets
 import shlex
 import shutil
 import subprocess
@@ -21,6 +20,7 @@ import pytest
 from central.configuration.elements import Ssh
 from central.elements.batch import BatchElement
 from central.elements.conformance import ComputingElementContract, Scene, asking
+from central.elements.connections import Connections
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Request, Standing, Submission, Trouble
 from central.elements.ssh import SshHost
@@ -31,7 +31,7 @@ from pilot.states import PilotState
 from pilotage import Client
 from tests.contract.shell_batch import ShellBatch
 from tests.contract.test_computing import obstacle
-from tests.real.element_scene import LONG, another_pilot, cancel, fact, fifty_jobs, over, running_pilot
+from tests.real.element_scene import LONG, fact, fifty_jobs, outlived, running_pilot, submission
 from tests.system import TOP, Plan, System, running_system, wait_for
 
 pytestmark = [
@@ -175,14 +175,10 @@ def test_fifty_jobs(system: System, far: Far) -> None:
         assert 3400 <= fact(pilot, "seconds_left")[0] <= 3600, pilot.facts["seconds_left"]
 
 
-def test_a_cancelled_pilot(client: Client, far: Far) -> None:
+def test_a_cancelled_pilot(system: System, far: Far) -> None:
     """A pilot that is cancelled at the computing element says goodbye, and its job goes on in another."""
-    job = client.submit(LONG).ids[0]
-    first = running_pilot(client, job)
-    cancel(far.element("pilots"), first.pilot.reference or "")
-    assert over(client, first.pilot.stamp).pilot.state is PilotState.DONE
-    another_pilot(client, job, first.pilot.stamp)
-    client.kill([job])
+    first, _ = outlived(system, far.element("pilots"))
+    assert first.pilot.state is PilotState.DONE
 
 
 def test_a_server_that_goes_away_and_comes_back(client: Client, far: Far) -> None:
@@ -247,14 +243,11 @@ def all_over(found: dict[str, Listed], submissions: Sequence[Submission]) -> boo
     return all(one.stamp in found and found[one.stamp].standing is Standing.ENDED for one in submissions)
 
 
-def submission(script: str, wall_time: int | None = None) -> Submission:
-    return Submission(secrets.token_hex(16), f"#!/bin/sh\n{script}", "a secret", Request(wall_time=wall_time))
-
-
 def test_one_over_its_limit(far: Far) -> None:
     """A pilot whose wall time is over is asked to end, and made to when it does not; it is told why it ended."""
-    gentle = submission("trap 'kill $child; exit 5' TERM\nsleep 70 & child=$!\nwait\n", wall_time=1)
-    stubborn = submission("trap '' TERM\nsleep 71\nsleep 71\n", wall_time=1)
+    second = Request(wall_time=1)
+    gentle = submission("trap 'kill $child; exit 5' TERM\nsleep 70 & child=$!\nwait\n", second)
+    stubborn = submission("trap '' TERM\nsleep 71\nsleep 71\n", second)
     told = ends(far.element("limits"), gentle, stubborn)
     assert [told[one.stamp].exit_code for one in (gentle, stubborn)] == [5, 137]
     assert {entry.why for entry in told.values()} == {"its wall time of 1 s was over"}
@@ -387,6 +380,22 @@ def test_who_we_are_and_who_they_are(far: Far, wrong: dict[str, str], said: str)
         asyncio.run(SshHost(ssh, {}, 10).run(["true"]))
     assert caught.value.trouble is Trouble.CREDENTIAL
     assert said in str(caught.value)
+
+
+def test_one_connection_for_all(far: Far) -> None:
+    """Queues of one host have one connection, over which no more programs run than its server takes by default."""
+
+    async def story() -> tuple[set[int], int]:
+        connections = Connections()
+        hosts = [SshHost(far.ssh, {}, 20, connections) for _ in range(4)]
+        programs = (host.run(["sh", "-c", "sleep 0.2; exit 4"]) for host in hosts for _ in range(8))
+        codes = {ran.code for ran in await asyncio.gather(*programs)}
+        there = [each.raddr.port for each in psutil.Process().net_connections() if each.raddr]
+        for host in hosts:
+            await host.close()
+        return codes, there.count(far.ssh.port)
+
+    assert asyncio.run(story()) == ({4}, 1)
 
 
 def test_programs_of_a_host(far: Far) -> None:

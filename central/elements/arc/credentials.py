@@ -14,15 +14,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from central.elements.port import ComputingError, Trouble
-from central.trust.expiry import read_proxy
+from central.trust.expiry import ends_soon, read_proxy
 from pilot.errors import InvalidInput
 from pilot.units import show_duration
 
 PROXY, BEARER = "x509-proxy", "bearer"
 #: Bytes that a credential has at most.
 MOST = 1024 * 1024
-#: Seconds before its end at which a credential is an alarm; for one of a short life its last quarter.
-ALARM = 12 * 3600.0
 #: Seconds since the epoch that no credential is good for: a moment beyond is none.
 _FAR = 1e11
 
@@ -65,13 +63,9 @@ class CredentialFile:
             found = self.read(now)
         except ComputingError as error:
             return str(error)
-        if found.ends is None:
+        if found.ends is None or not ends_soon(found.began, found.ends, now):
             return ""
-        notice = ALARM if found.began is None else min(ALARM, (found.ends - found.began) / 4)
-        left = found.ends - now
-        return (
-            f"{self.said} ends in {show_duration(int(left))}; put a new one there before that" if left < notice else ""
-        )
+        return f"{self.said} ends in {show_duration(int(found.ends - now))}; put a new one there before that"
 
     def _content(self) -> bytes:
         try:

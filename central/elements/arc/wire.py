@@ -21,8 +21,9 @@ from central.elements.arc.credentials import Credential
 from central.elements.host import crowded
 from central.elements.port import ComputingError, Trouble
 
-#: Bytes of one answer; more cannot be used. A job's information has about two thousand.
-MOST_ANSWERED = 256 * 1024 * 1024
+#: Bytes of one answer; more cannot be used. What is told of five thousand jobs at once is some ten million, as are the
+#: states of a hundred thousand.
+MOST_ANSWERED = 64 * 1024 * 1024
 #: Seconds for a connection to be made.
 TO_CONNECT = 15.0
 #: What OpenSSL calls it when the other side does not take our certificate.

@@ -16,12 +16,14 @@ from central.elements.host import Ran
 from central.elements.places import STAMP
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
 from central.elements.system import Call, Door, Job
-from central.elements.systems.lists import nonsense, one_each, parsed, whole
+from central.elements.systems import complaints
+from central.elements.systems.lists import nonsense, one_each, ours, parsed, whole
 
 #: What is asked of each job.
 ATTRIBUTES = (
-    *("ClusterId", "ProcId", "PilotageStamp", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "RemoteHost"),
-    *("HoldReason", "HoldReasonCode", "RemoveReason", "LastRejMatchReason", "EnteredCurrentStatus", "ServerTime"),
+    *("ClusterId", "ProcId", "Owner", "PilotageStamp", "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal"),
+    *("RemoteHost", "HoldReason", "HoldReasonCode", "RemoveReason", "LastRejMatchReason", "EnteredCurrentStatus"),
+    *("ServerTime",),
 )
 _STATUSES = {
     1: ("idle", Standing.QUEUED),
@@ -41,7 +43,6 @@ _WORDS = 600
 _KEPT_DAYS, _KEPT_HOURS = 10, 6
 #: Seconds beyond its limit for which a pilot is let run where the schedd is too old to know such limits.
 _SLACK = 300
-#: What HTCondor's programs complain of, and what that means; the first that is found counts.
 _COMPLAINTS = (
     (Trouble.FULL, r"MAX_JOBS_(PER_OWNER|SUBMITTED|PER_SUBMISSION)|would exceed|rate limit"),
     (Trouble.REFUSED, r"Failed to commit job submission into the queue\.\s+ERROR: "),  # and why, in the site's words
@@ -69,40 +70,39 @@ class Condor:
         return Call(words, "\n".join(lines).encode())
 
     def reference(self, job: Job, ran: Ran) -> str:
-        found = re.match(r"\s*([0-9]{1,18}\.[0-9]{1,9}) - \1\s*$", ran.output.decode("ascii", "replace"))
+        found = re.match(r"\s*([0-9]{1,18}\.[0-9]{1,9}) - \1\s*$", ran.text)
         if ran.code == 0 and found:
             return found[1]
-        trouble = _trouble(ran) if ran.code else Trouble.UNREACHABLE
-        raise ComputingError(f"HTCondor did not take pilot {job.stamp}: {ran.said}", trouble)
+        raise complaints.not_taken(f"HTCondor did not take pilot {job.stamp}", ran, _COMPLAINTS)
 
     def list_calls(self) -> Sequence[Call]:
-        # All users': a remote schedd knows us by another name than the one that we ask under.
-        ours = ("-allusers", "-constraint", "PilotageStamp =!= undefined")
-        return (Call(("condor_q", *self._where(), *ours, "-json", "-attributes", ",".join(ATTRIBUTES))),)
+        # All users': a remote schedd knows us by another name than the one that we ask under. Whose they are is then
+        # found out by what they are.
+        asked = ("-allusers", "-constraint", "PilotageStamp =!= undefined")
+        return (Call(("condor_q", *self._where(), *asked, "-json", "-attributes", ",".join(ATTRIBUTES))),)
 
     def listed(self, answers: Sequence[Ran]) -> Sequence[Listed]:
         (ran,) = answers
         if ran.code:
-            trouble = Trouble.CREDENTIAL if _trouble(ran) is Trouble.CREDENTIAL else Trouble.UNREACHABLE
-            raise ComputingError(f"HTCondor did not list its jobs: {ran.said}", trouble)
+            raise complaints.not_listed("HTCondor did not list its jobs", ran, _COMPLAINTS)
         if not ran.output.strip():  # as it says that there are none
             return ()
         ads = parsed(ran.output, "condor_q")
         if not isinstance(ads, list):
             raise nonsense(ran.output, "condor_q")
-        return one_each(entry for ad in ads if isinstance(ad, dict) and (entry := _entry(ad)))
+        found = ((entry, ad.get("Owner")) for ad in ads if isinstance(ad, dict) and (entry := _entry(ad)))
+        return one_each(ours(found))
 
     def cancel(self, references: Sequence[str]) -> Call:
         return Call(("condor_rm", *self._where(), *references))
 
     def not_cancelled(self, references: Sequence[str], ran: Ran) -> Mapping[str, ComputingError]:
-        told = (ran.output + b"\n" + ran.errors).decode("utf-8", "replace")
-        over = set(re.findall(r"Job (\S+) (?:not found|marked|already marked|removed)", told))
-        complaints = dict(re.findall(r"^(.*\bjob (\S+?)\.?)$", told, re.MULTILINE))
-        named = {reference: line for line, reference in complaints.items()}
+        over = set(re.findall(r"Job (\S+) (?:not found|marked|already marked|removed)", ran.told))
+        named = {found[2]: found[1] for found in re.finditer(r"^(.*\bjob (\S+?)\.?)$", ran.told, re.MULTILINE)}
+        trouble = complaints.trouble(ran, _COMPLAINTS)
         return {
             reference: ComputingError(
-                f"HTCondor did not end job {reference}: {named.get(reference, ran.said)}", _trouble(ran)
+                f"HTCondor did not end job {reference}: {named.get(reference, ran.said)}", trouble
             )
             for reference in references
             if reference not in over and (ran.code or reference in named)
@@ -229,10 +229,3 @@ def _why(word: str, ad: Mapping[str, object]) -> str:
     reasons = (ad.get(name) for name in names)
     said = (reason.strip() for reason in reasons if isinstance(reason, str))
     return ": ".join((word, *filter(None, said)))[:_WORDS]
-
-
-def _trouble(ran: Ran) -> Trouble:
-    for trouble, words in _COMPLAINTS:
-        if re.search(words, ran.said, re.IGNORECASE):
-            return trouble
-    return Trouble.REFUSED

@@ -12,17 +12,17 @@ from xml.etree import ElementTree
 
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
-from central.elements.system import Call, Door, Job
-from central.elements.systems import lists
+from central.elements.system import Call, Job
+from central.elements.systems import complaints, lists
 from central.elements.systems.launch import launch
+from central.elements.systems.ordinary import Ordinary
 
 #: What the limit on memory is called where the settings do not say. It is one for each slot.
 MEMORY = "h_vmem"
 #: What GPUs are called where the settings do not say.
 GPUS = "gpu"
 
-# What the programs complain of, by what follows from it.
-_TROUBLES = (
+_COMPLAINTS = (
     (Trouble.UNREACHABLE, r"commlib error|unable to (contact|send message to)|got send (error|timeout)|time ?out"),
     (Trouble.FULL, r"jobs? (are|is) allowed per"),
     (Trouble.CREDENTIAL, r"authenticat|credential|certificate|munge"),
@@ -32,25 +32,15 @@ _OVER = re.compile(r"does not exist|registered the job|has deleted job|already i
 _STATES = {"E": "in error", "h": "held", "s": "suspended", "S": "suspended", "T": "suspended", "d": "being deleted"}
 
 
-class GridEngine:
+class GridEngine(Ordinary):
     """Jobs named by their stamps. A job in the state of error counts as ended, and is taken off the list when its pilot
     is forgotten: it would wait until an administrator clears it."""
-
-    #: qsub goes on trying for a while when its central has died.
-    lag = 60.0
-    shared = True
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
 
     def submit(self, job: Job) -> Call:
         # -notify: SIGUSR2 comes before SIGKILL. -S: else the queue's shell reads the script, which may be a C shell.
         argv = ["qsub", "-terse", "-r", "n", "-notify", "-N", lists.name(job.stamp), "-S", "/bin/sh"]
         argv += ["-wd", job.folder, "-j", "y", "-o", job.output]
-        if self.door.partition:
-            argv += ["-q", self.door.partition]
-        if self.door.account:
-            argv += ["-P", self.door.account]
+        argv += self._where("-q", "-P")
         if job.request.cores > 1:
             argv += ["-pe", self._parallel(job.request), str(job.request.cores)]
         if asked := self._resources(job.request):
@@ -80,10 +70,10 @@ class GridEngine:
         return asked
 
     def reference(self, job: Job, ran: Ran) -> str:
-        numbers = [line for line in ran.output.decode("utf-8", "replace").split() if line.isdecimal()]
+        numbers = [word for word in ran.text.split() if word.isdecimal()]
         if ran.code == 0 and numbers:
             return numbers[-1]
-        raise ComputingError(f"qsub: {ran.said}", _trouble(ran.said))
+        raise complaints.not_taken("qsub", ran, _COMPLAINTS)
 
     def list_calls(self) -> Sequence[Call]:
         # z: those that ended not long ago. $user is a word of qstat itself.
@@ -91,7 +81,7 @@ class GridEngine:
 
     def listed(self, answers: Sequence[Ran]) -> Sequence[Listed]:
         tree = lists.tree(lists.answer(answers[0], "qstat"), "qstat", "job_info")
-        return lists.one_each(filter(None, map(_entry, tree.iter("job_list"))))
+        return lists.one_each(map(_entry, tree.iter("job_list")))
 
     def cancel(self, references: Sequence[str]) -> Call:
         return Call(("qdel", *references))
@@ -99,13 +89,8 @@ class GridEngine:
     def not_cancelled(self, references: Sequence[str], ran: Ran) -> Mapping[str, ComputingError]:
         if ran.code == 0:
             return {}
-        told = (ran.output + b"\n" + ran.errors).decode("utf-8", "replace").splitlines()
-        over = {word for line in told if _OVER.search(line) for word in re.findall(r"\d+", line)}
-        error = ComputingError(f"qdel: {ran.said}", _trouble(ran.said))
-        return {reference: error for reference in references if reference not in over}
-
-    def fetch(self, folder: str, reference: str) -> Call | None:
-        return None
+        over = {word for line in ran.told.splitlines() if _OVER.search(line) for word in re.findall(r"\d+", line)}
+        return complaints.not_ended("qdel", references, over, ran, _COMPLAINTS)
 
     def forget(self, reference: str) -> Call | None:
         return Call(("qdel", reference))
@@ -117,7 +102,7 @@ class GridEngine:
         """From the newest of the records of that name."""
         if ran.code:
             return None
-        text = ran.output.decode("utf-8", "replace").rpartition("=====\n")[2]
+        text = ran.text.rpartition("=====\n")[2]
         pairs = (line.partition(" ") for line in text.splitlines())
         told = {name: value.strip() for name, _, value in pairs}
         if told.get("jobname") != lists.name(stamp):
@@ -137,9 +122,9 @@ def _entry(job: ElementTree.Element) -> Listed | None:
     if stamp is None:
         return None
     state = job.findtext("state") or ""
-    words = [word for letter, word in _STATES.items() if letter in state]
-    why = f"{state} ({', '.join(dict.fromkeys(words))})" if words else state
-    return Listed(stamp, job.findtext("JB_job_number") or "", _standing(state), why="" if state == "z" else why)
+    words = dict.fromkeys(word for letter, word in _STATES.items() if letter in state)
+    why = lists.why(state, ", ".join(words)) if state != "z" else ""
+    return Listed(stamp, job.findtext("JB_job_number") or "", _standing(state), why=why)
 
 
 def _standing(state: str) -> Standing:
@@ -149,7 +134,3 @@ def _standing(state: str) -> Standing:
     if "q" in state or "w" in state:
         return Standing.QUEUED
     return Standing.RUNNING if set(state) & set("rtsSTR") else Standing.UNKNOWN
-
-
-def _trouble(said: str) -> Trouble:
-    return next((trouble for trouble, words in _TROUBLES if re.search(words, said, re.IGNORECASE)), Trouble.REFUSED)

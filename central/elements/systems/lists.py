@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -14,6 +15,8 @@ from central.elements.port import ComputingError, Listed, Standing, Trouble
 
 #: Before the stamp in a job's name, which in some systems must not begin with a digit.
 PREFIX = "p"
+#: Characters of what a system says of a job.
+_WORDS = 1000
 _REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:\[\]-]{0,199}")
 
 
@@ -28,17 +31,36 @@ def stamp(text: object) -> str | None:
     return found if places.STAMP.fullmatch(found) else None
 
 
-def one_each(entries: Iterable[Listed]) -> Sequence[Listed]:
+def one_each(entries: Iterable[Listed | None]) -> Sequence[Listed]:
     """One entry for each stamp: of several jobs, as after a repeated submission, one that is not over.
 
-    What could be no name of a job is none: it would be an option to the program that is to end it.
+    None is for a job that is none of ours. What could be no name of a job is none: it would be an option to the program
+    that is to end it.
     """
     found: dict[str, Listed] = {}
-    for entry in entries:
+    for entry in filter(None, entries):
         before = found.get(entry.stamp)
         if before is None or before.standing is Standing.ENDED:
             found[entry.stamp] = entry if _REFERENCE.fullmatch(entry.reference) else replace(entry, reference="")
     return list(found.values())
+
+
+def ours(entries: Iterable[tuple[Listed, object]]) -> Iterator[Listed]:
+    """Of a list of all users' jobs, each with its owner, those that are pilots of ours.
+
+    What another user's job claims to be, it has read of ours in such a list: its number is the greater one.
+    """
+    found = list(entries)
+    first: dict[str, object] = {}
+    for entry, owner in sorted(found, key=lambda pair: _number(pair[0].reference)):
+        first.setdefault(entry.stamp, owner)
+    return (entry for entry, owner in found if owner == first[entry.stamp])
+
+
+def _number(reference: str) -> float:
+    """The number with which it begins; without one it comes last."""
+    found = re.match(r"[0-9]{1,18}", reference)
+    return int(found[0]) if found else math.inf
 
 
 def answer(ran: Ran, program: str) -> bytes:
@@ -83,6 +105,11 @@ def tree(output: bytes, program: str, root: str) -> ElementTree.Element:
 def nonsense(output: bytes, program: str) -> ComputingError:
     """For an answer that cannot be understood."""
     return ComputingError(f"{program} gave no list of jobs: {output[:200]!r}", Trouble.UNREACHABLE)
+
+
+def why(state: str, words: str) -> str:
+    """A job's state, with what the system has to say of it."""
+    return (f"{state} ({words})" if words else state)[:_WORDS]
 
 
 def whole(value: object) -> int | None:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
-from central.elements.system import Call, Door, Job
-from central.elements.systems import lists
+from central.elements.system import Call, Job
+from central.elements.systems import complaints, lists
 from central.elements.systems.launch import launch
+from central.elements.systems.ordinary import Ordinary
 
 _FIELDS = "jobid job_name stat exit_code exit_reason pend_reason"
 _STANDINGS = {
@@ -21,7 +22,7 @@ _STANDINGS = {
     **dict.fromkeys(("RUN", "USUSP", "SSUSP"), Standing.RUNNING),
     **dict.fromkeys(("DONE", "EXIT"), Standing.ENDED),
 }
-_TROUBLES = (
+_COMPLAINTS = (
     (
         Trouble.UNREACHABLE,
         r"LSF is down|cannot connect|not responding|timed? ?out|communication|batch daemon|LIM",
@@ -33,24 +34,14 @@ _NOTHING = re.compile(r"no (unfinished )?job found", re.IGNORECASE)
 _OVER = re.compile(r"is being terminated|no matching job|already finished|is being signaled", re.IGNORECASE)
 
 
-class Lsf:
+class Lsf(Ordinary):
     """Jobs named by their stamps, which never run again. Ended ones are listed for an hour, if the site does not say
     otherwise (CLEAN_PERIOD)."""
-
-    #: bsub goes on trying for a while when its central has died.
-    lag = 60.0
-    shared = True
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
 
     def submit(self, job: Job) -> Call:
         # -env none: else all of the submitter's environment goes along. -o: else the report comes by mail.
         argv = ["bsub", "-J", lists.name(job.stamp), "-rn", "-env", "none", "-o", "/dev/null"]
-        if self.door.partition:
-            argv += ["-q", self.door.partition]
-        if self.door.account:
-            argv += ["-P", self.door.account]
+        argv += self._where("-q", "-P")
         argv += self._resources(job.request)
         return Call((*argv, *self.door.extra), launch(job, self.door.environment, into_output=True))
 
@@ -69,7 +60,7 @@ class Lsf:
         found = re.search(rb"Job <(\d+)> is submitted", ran.output)
         if ran.code == 0 and found:
             return found[1].decode()
-        raise ComputingError(f"bsub: {ran.said}", _trouble(ran.said))
+        raise complaints.not_taken("bsub", ran, _COMPLAINTS)
 
     def list_calls(self) -> Sequence[Call]:
         return [Call(("bjobs", "-a", "-o", _FIELDS, "-json"))]
@@ -82,7 +73,7 @@ class Lsf:
         records = document.get("RECORDS")
         if not isinstance(records, list):
             raise lists.nonsense(ran.output, "bjobs")
-        return lists.one_each(filter(None, (_entry(record) for record in records if isinstance(record, dict))))
+        return lists.one_each(_entry(record) for record in records if isinstance(record, dict))
 
     def cancel(self, references: Sequence[str]) -> Call:
         return Call(("bkill", *references))
@@ -90,16 +81,10 @@ class Lsf:
     def not_cancelled(self, references: Sequence[str], ran: Ran) -> Mapping[str, ComputingError]:
         if ran.code == 0:
             return {}
-        lines = (ran.output + b"\n" + ran.errors).decode("utf-8", "replace").splitlines()
-        over = {found for line in lines if _OVER.search(line) for found in re.findall(r"Job <(\d+)>", line)}
-        error = ComputingError(f"bkill: {ran.said}", _trouble(ran.said))
-        return {reference: error for reference in references if reference not in over}
-
-    def fetch(self, folder: str, reference: str) -> Call | None:
-        return None
-
-    def forget(self, reference: str) -> Call | None:
-        return None
+        over = {
+            found for line in ran.told.splitlines() if _OVER.search(line) for found in re.findall(r"Job <(\d+)>", line)
+        }
+        return complaints.not_ended("bkill", references, over, ran, _COMPLAINTS)
 
 
 def _entry(record: Mapping[str, object]) -> Listed | None:
@@ -111,10 +96,6 @@ def _entry(record: Mapping[str, object]) -> Listed | None:
     code = None
     if standing is Standing.ENDED:
         code = 0 if state == "DONE" else lists.whole(record.get("EXIT_CODE"))
-    reason = record.get("EXIT_REASON") if standing is Standing.ENDED else record.get("PEND_REASON")
-    why = f"{state} ({reason})" if reason and reason != "-" else state
-    return Listed(stamp, str(record.get("JOBID", "")), standing, code, why[:1000])
-
-
-def _trouble(said: str) -> Trouble:
-    return next((trouble for trouble, words in _TROUBLES if re.search(words, said, re.IGNORECASE)), Trouble.REFUSED)
+    reason = record.get("EXIT_REASON" if standing is Standing.ENDED else "PEND_REASON")
+    why = lists.why(state, str(reason) if reason and reason != "-" else "")
+    return Listed(stamp, str(record.get("JOBID", "")), standing, code, why)

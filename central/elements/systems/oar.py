@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
-from central.elements.system import Call, Door, Job
-from central.elements.systems import lists
+from central.elements.system import Call, Job
+from central.elements.systems import complaints, lists
 from central.elements.systems.launch import command
+from central.elements.systems.ordinary import Ordinary
 
 #: What GPUs are called where the settings do not say.
 GPUS = "gpu"
@@ -22,7 +23,7 @@ _STANDINGS = {
     **dict.fromkeys(("Launching", "Running", "Suspended", "Resuming", "Finishing"), Standing.RUNNING),
     **dict.fromkeys(("Terminated", "Error", "toError"), Standing.ENDED),
 }
-_TROUBLES = (
+_COMPLAINTS = (
     (Trouble.UNREACHABLE, r"connect|database|DBI|server is not (running|available)|timed? ?out"),
     (Trouble.FULL, r"quota|too many|max(imum)?( number of| nb)? jobs"),
 )
@@ -32,23 +33,13 @@ _ASKED_TO_END = "FRAG_JOB_REQUEST"
 _EVERYDAY = ("SWITCH_INTO_TERMINATE_STATE", "SWITCH_INTO_ERROR_STATE", "SEND_KILL_JOB")
 
 
-class Oar:
+class Oar(Ordinary):
     """Jobs named by their stamps, which a database keeps. None is ever of the type that OAR submits again."""
-
-    #: oarsub goes on trying for a while when its central has died.
-    lag = 60.0
-    shared = True
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
 
     def submit(self, job: Job) -> Call:
         argv = ["oarsub", "-n", lists.name(job.stamp), "-d", job.folder, "-O", job.output, "-E", job.output]
         argv += ["-l", self._resources(job.request)]
-        if self.door.partition:
-            argv += ["-q", self.door.partition]
-        if self.door.account:
-            argv += ["--project", self.door.account]
+        argv += self._where("-q", "--project")
         return Call((*argv, *self.door.extra, command(job, self.door.environment)))
 
     def _resources(self, request: Request) -> str:
@@ -64,17 +55,18 @@ class Oar:
         return words
 
     def reference(self, job: Job, ran: Ran) -> str:
-        found = re.search(r"^OAR_JOB_ID=(\d+)\s*$", ran.output.decode("utf-8", "replace"), re.MULTILINE)
+        found = re.search(r"^OAR_JOB_ID=(\d+)\s*$", ran.text, re.MULTILINE)
         if ran.code == 0 and found:
             return found[1]
-        raise ComputingError(f"oarsub: {ran.said}", _trouble(ran.said))
+        # Some refusals are a number below zero, and no failure.
+        raise ComputingError(f"oarsub: {ran.said}", complaints.trouble(ran, _COMPLAINTS))
 
     def list_calls(self) -> Sequence[Call]:
         return [Call(("oarstat", "-J", "-u"))]
 
     def listed(self, answers: Sequence[Ran]) -> Sequence[Listed]:
         jobs = _jobs(lists.answer(answers[0], "oarstat"))
-        return lists.one_each(filter(None, (_entry(number, job) for number, job in jobs.items())))
+        return lists.one_each(_entry(number, job) for number, job in jobs.items())
 
     def cancel(self, references: Sequence[str]) -> Call:
         return Call(("oardel", *references))
@@ -83,16 +75,9 @@ class Oar:
         if ran.code == 0:
             return {}
         # Those that the database does not have are said to be another user's.
-        told = (ran.output + b"\n" + ran.errors).decode("utf-8", "replace")
-        done = {found[1] for found in _OVER.finditer(told)} | set(re.findall(r"job = (\d+) \.\.\.REGISTERED", told))
-        error = ComputingError(f"oardel: {ran.said}", _trouble(ran.said))
-        return {reference: error for reference in references if reference not in done}
-
-    def fetch(self, folder: str, reference: str) -> Call | None:
-        return None
-
-    def forget(self, reference: str) -> Call | None:
-        return None
+        over = {found[1] for found in _OVER.finditer(ran.told)}
+        over |= set(re.findall(r"job = (\d+) \.\.\.REGISTERED", ran.told))
+        return complaints.not_ended("oardel", references, over, ran, _COMPLAINTS)
 
     def past(self, stamp: str) -> Call:
         return Call(("oarstat", "-J", "-f", "--sql", f"job_name = '{lists.name(stamp)}'"))
@@ -139,8 +124,4 @@ def _why(job: Mapping[str, object]) -> str:
     words = "; ".join(f"{name}: {happened[name]}" for name in reasons)
     if not words and state == "Waiting":
         words = str(job.get("message"))
-    return (f"{state} ({words})" if words else state)[:1000]
-
-
-def _trouble(said: str) -> Trouble:
-    return next((trouble for trouble, words in _TROUBLES if re.search(words, said, re.IGNORECASE)), Trouble.REFUSED)
+    return lists.why(state, words)

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from central.elements import places
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
-from central.elements.system import Call, Door, Job
-from central.elements.systems import lists
+from central.elements.system import Call, Job
+from central.elements.systems import complaints, lists
 from central.elements.systems.launch import launch
+from central.elements.systems.ordinary import Ordinary
 
 #: The variable of the job in which the stamp is found. A job's name may have only 15 characters in Torque.
 STAMP = "PILOTAGE_STAMP"
@@ -27,7 +28,7 @@ _STANDINGS = {
     **dict.fromkeys("RESU", Standing.RUNNING),
     **dict.fromkeys("CFX", Standing.ENDED),
 }
-_TROUBLES = (
+_COMPLAINTS = (
     (
         Trouble.UNREACHABLE,
         r"cannot connect|connection refused|timed? ?out|no route|end of file|server .*shutting",
@@ -43,29 +44,20 @@ class Told:
     """What a list says of a job, as it writes it."""
 
     reference: str
+    owner: str
     stamp: str
     state: str
     status: object
     comment: str
 
 
-class Family(ABC):
+class Family(Ordinary, ABC):
     """What both have in common. Jobs are told to move into their folders themselves, and to print there."""
-
-    #: qsub goes on trying for a while when its central has died.
-    lag = 60.0
-    shared = True
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
 
     def submit(self, job: Job) -> Call:
         argv = ["qsub", "-N", lists.name(job.stamp)[:15], "-v", f"{STAMP}={job.stamp}", "-r", "n", "-m", "n"]
         argv += ["-S", "/bin/sh", "-j", "oe", "-o", "/dev/null"]
-        if self.door.partition:
-            argv += ["-q", self.door.partition]
-        if self.door.account:
-            argv += ["-A", self.door.account]
+        argv += self._where("-q", "-A")
         for words in self._resources(job.request):
             argv += ["-l", words]
         return Call((*argv, *self.door.extra), launch(job, self.door.environment, into_output=True))
@@ -75,16 +67,17 @@ class Family(ABC):
         """What is asked for, each the argument of an option -l."""
 
     def reference(self, job: Job, ran: Ran) -> str:
-        words = ran.output.decode("utf-8", "replace").split()
+        words = ran.text.split()
         if ran.code == 0 and words and _REFERENCE.fullmatch(words[-1]):
             return words[-1]
-        raise ComputingError(f"qsub: {ran.said}", _trouble(ran.said))
+        raise complaints.not_taken("qsub", ran, _COMPLAINTS)
 
     @abstractmethod
     def list_calls(self) -> Sequence[Call]: ...
 
     def listed(self, answers: Sequence[Ran]) -> Sequence[Listed]:
-        return lists.one_each(_listed(told) for told in self._told(lists.answer(answers[0], "qstat")) if told.stamp)
+        jobs = self._told(lists.answer(answers[0], "qstat"))
+        return lists.one_each(lists.ours((_listed(told), told.owner) for told in jobs if told.stamp))
 
     @abstractmethod
     def _told(self, output: bytes) -> Iterable[Told]:
@@ -97,22 +90,9 @@ class Family(ABC):
         """It complains of each in a line of its own; who is not complained of was ended."""
         if ran.code == 0:
             return {}
-        lines = (ran.output + b"\n" + ran.errors).decode("utf-8", "replace").splitlines()
-        complaints = {found: line for line in lines for found in _REFERENCE_IN.findall(line)}
-        error = ComputingError(f"qdel: {ran.said}", _trouble(ran.said))
-        if not complaints:
-            return dict.fromkeys(references, error)
-        return {
-            reference: error
-            for reference in references
-            if reference in complaints and not _OVER.search(complaints[reference])
-        }
-
-    def fetch(self, folder: str, reference: str) -> Call | None:
-        return None
-
-    def forget(self, reference: str) -> Call | None:
-        return None
+        named = {found: line for line in ran.told.splitlines() for found in _REFERENCE_IN.findall(line)}
+        over = [each for each in references if named and (each not in named or _OVER.search(named[each]))]
+        return complaints.not_ended("qdel", references, over, ran, _COMPLAINTS)
 
 
 class Pbs(Family):
@@ -139,16 +119,16 @@ class Pbs(Family):
             if isinstance(job, dict):
                 variables = job.get("Variable_List")
                 stamp = variables.get(STAMP) if isinstance(variables, dict) else None
-                state, comment = str(job.get("job_state", "")), str(job.get("comment", ""))
-                yield Told(str(reference), _stamp(stamp), state, job.get("Exit_status"), comment)
+                owner, state = _user(str(job.get("Job_Owner", ""))), str(job.get("job_state", ""))
+                status, comment = job.get("Exit_status"), str(job.get("comment", ""))
+                yield Told(str(reference), owner, _stamp(stamp), state, status, comment)
 
     def past(self, stamp: str) -> Call:
         return Call(("qselect", "-H", "-N", lists.name(stamp)[:15]))
 
     def recalled(self, stamp: str, ran: Ran) -> Listed | None:
         """The history says by name that it ended. How would take one more question."""
-        words = ran.output.decode("utf-8", "replace").split()
-        found = [word for word in words if _REFERENCE.fullmatch(word)]
+        found = [word for word in ran.text.split() if _REFERENCE.fullmatch(word)]
         if ran.code or not found:
             return None
         return Listed(stamp, found[-1], Standing.ENDED, why=f"finished (qstat -x -f {found[-1]} says how)")
@@ -172,9 +152,15 @@ class Torque(Family):
             return
         for job in lists.tree(output, "qstat", "Data").iter("Job"):
             found = re.search(rf"(?:^|,){STAMP}=([0-9a-f]+)(?:,|$)", job.findtext("Variable_List") or "")
+            reference, owner = job.findtext("Job_Id") or "", _user(job.findtext("Job_Owner") or "")
             state, comment = job.findtext("job_state") or "", job.findtext("comment") or ""
             stamp = _stamp(found[1] if found else None)
-            yield Told(job.findtext("Job_Id") or "", stamp, state, job.findtext("exit_status"), comment)
+            yield Told(reference, owner, stamp, state, job.findtext("exit_status"), comment)
+
+
+def _user(owner: str) -> str:
+    """Without the host, since a host may have several names."""
+    return owner.partition("@")[0]
 
 
 def _stamp(value: object) -> str:
@@ -184,10 +170,10 @@ def _stamp(value: object) -> str:
 def _listed(told: Told) -> Listed:
     standing = _STANDINGS.get(told.state, Standing.UNKNOWN)
     status = lists.whole(told.status) if standing is Standing.ENDED else None
-    why = f"{told.state} ({told.comment})" if told.comment else told.state
+    why = lists.why(told.state, told.comment)
     if status is not None and status < 0:
         why = f"{why}, ended by PBS with status {status}"
-    return Listed(told.stamp, told.reference, standing, _exit_code(status), why[:1000])
+    return Listed(told.stamp, told.reference, standing, _exit_code(status), why)
 
 
 def _exit_code(status: int | None) -> int | None:
@@ -199,7 +185,3 @@ def _exit_code(status: int | None) -> int | None:
 
 def _kilobytes(size: int) -> int:
     return -(-size // 1024)
-
-
-def _trouble(said: str) -> Trouble:
-    return next((trouble for trouble, words in _TROUBLES if re.search(words, said, re.IGNORECASE)), Trouble.REFUSED)

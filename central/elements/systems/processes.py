@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from central.elements.host import Ran
 from central.elements.port import ComputingError, Listed, Standing, Trouble
 from central.elements.system import Call, Door, Job
+from central.elements.systems.ordinary import Ordinary
 
 #: What the list begins with: a login may print what it likes before that.
 HEAD = "pilots on:"
@@ -89,15 +90,14 @@ exit 0
 """
 
 
-class Processes:
+class Processes(Ordinary):
     """Pilots as processes, with their folders in `folder`; the stamp is the reference as well."""
 
     lag = 0.0
-    shared = True
 
     def __init__(self, folder: str, door: Door, grace: int = GRACE) -> None:
+        super().__init__(door)
         self.folder = folder
-        self.door = door
         self.grace = grace
 
     def submit(self, job: Job) -> Call:
@@ -106,7 +106,7 @@ class Processes:
         return _script(_SUBMIT, job.stamp, job.folder, limit, str(self.grace), *environment)
 
     def reference(self, job: Job, ran: Ran) -> str:
-        if ran.code or ran.output.decode("utf-8", "replace").split()[-1:] != [job.stamp]:
+        if ran.code or ran.text.split()[-1:] != [job.stamp]:
             raise ComputingError(f"pilot {job.stamp} was not started: {ran.said}", Trouble.UNREACHABLE)
         return job.stamp
 
@@ -117,7 +117,7 @@ class Processes:
         (ran,) = answers
         if ran.code:
             raise ComputingError(f"the processes cannot be listed: {ran.said}", Trouble.UNREACHABLE)
-        lines = ran.output.decode("utf-8", "replace").split("\n")
+        lines = ran.text.split("\n")
         lines = lines[lines.index(HEAD) + 1 :] if HEAD in lines else ["no list"]
         if lines == [""]:  # there is no folder yet
             return []
@@ -144,19 +144,11 @@ class Processes:
         if ran.code:
             error = ComputingError(f"pilots were not ended: {ran.said}", Trouble.UNREACHABLE)
             return dict.fromkeys(references, error)
-        elsewhere = dict(
-            line.split(" ", 1) for line in ran.output.decode("utf-8", "replace").splitlines() if " " in line
-        )
+        elsewhere = dict(line.split(" ", 1) for line in ran.text.splitlines() if " " in line)
         return {
             stamp: ComputingError(f"pilot {stamp} runs on {host}, and this is another host", Trouble.UNREACHABLE)
             for stamp, host in elsewhere.items()
         }
-
-    def fetch(self, folder: str, reference: str) -> Call | None:
-        return None
-
-    def forget(self, reference: str) -> Call | None:
-        return None
 
 
 def _script(text: str, *words: str) -> Call:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from central.elements.host import Ran
 from central.elements.places import STAMP
 from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
-from central.elements.system import Call, Door, Job
+from central.elements.system import Call, Job
+from central.elements.systems import complaints, lists
 from central.elements.systems.launch import command
-from central.elements.systems.lists import one_each
+from central.elements.systems.ordinary import Ordinary
 
 #: What is asked of each job, and the width of its column. The stamp is the name, and others' names may be anything.
 COLUMNS = {"JobID": 24, "State": 24, "exit_code": 12, "Reason": 100, "Name": 40}
@@ -32,7 +33,6 @@ _STANDINGS = {
     ),
 }
 STANDINGS = {word: standing for standing, words in _STANDINGS.items() for word in words}
-#: What its programs complain of, and what that means; the first that is found counts.
 _COMPLAINTS = (
     (Trouble.FULL, r"(Max|Grp)SubmitJobs?|temporarily unable to accept job|Resource temporarily unavailable"),
     (Trouble.CREDENTIAL, r"munge|authentication|Invalid auth|credential"),
@@ -57,15 +57,8 @@ _NOT_CANCELLED = re.compile(r"error on job id (\d+)(?:_\S+)?: (.+)")
 _OVER = re.compile(r"Invalid job id|already completing or completed", re.IGNORECASE)
 
 
-class Slurm:
-    """The Slurm of the host that its programs are run on; `shared`, since its nodes see the user's folders."""
-
-    #: A sbatch whose central has died goes on trying for this long at most, and what it sends may be read later still.
-    lag = 60.0
-    shared = True
-
-    def __init__(self, door: Door) -> None:
-        self.door = door
+class Slurm(Ordinary):
+    """The Slurm of the host that its programs are run on."""
 
     def submit(self, job: Job) -> Call:
         """The script stays in its folder: what is given to sbatch, Slurm and its database keep and show to others."""
@@ -83,11 +76,10 @@ class Slurm:
         )
 
     def reference(self, job: Job, ran: Ran) -> str:
-        number = ran.output.decode("ascii", "replace").strip().partition(";")[0]  # a cluster's name may follow
+        number = ran.text.strip().partition(";")[0]  # a cluster's name may follow
         if ran.code == 0 and _WHOLE.fullmatch(number):
             return number
-        trouble = _trouble(ran) if ran.code else Trouble.UNREACHABLE
-        raise ComputingError(f"Slurm did not take pilot {job.stamp}: {ran.said}", trouble)
+        raise complaints.not_taken(f"Slurm did not take pilot {job.stamp}", ran, _COMPLAINTS)
 
     def list_calls(self) -> Sequence[Call]:
         columns = ",".join(f"{name}:{width}" for name, width in COLUMNS.items())
@@ -96,13 +88,11 @@ class Slurm:
     def listed(self, answers: Sequence[Ran]) -> Sequence[Listed]:
         (ran,) = answers
         if ran.code:
-            trouble = _trouble(ran)
-            told = Trouble.UNREACHABLE if trouble is Trouble.REFUSED else trouble
-            raise ComputingError(f"Slurm did not list its jobs: {ran.said}", told)
-        lines = ran.output.decode("utf-8", "replace").splitlines()
+            raise complaints.not_listed("Slurm did not list its jobs", ran, _COMPLAINTS)
+        lines = ran.text.splitlines()
         if lines and not any(map(_NUMBER.match, lines)):
-            raise ComputingError(f"squeue's list cannot be understood: {lines[0][:200]!r}", Trouble.UNREACHABLE)
-        return one_each(entry for line in lines if (entry := _entry(line)))
+            raise lists.nonsense(ran.output, "squeue")
+        return lists.one_each(map(_entry, lines))
 
     def cancel(self, references: Sequence[str]) -> Call:
         return Call(("scancel", *references))
@@ -112,17 +102,12 @@ class Slurm:
             return {}
         told = dict(_NOT_CANCELLED.findall(ran.errors.decode("utf-8", "replace")))
         failed = [reference for reference in references if reference in told or not told]
+        trouble = complaints.trouble(ran, _COMPLAINTS)
         return {
-            reference: ComputingError(f"Slurm did not end job {reference}: {why}", _trouble(ran))
+            reference: ComputingError(f"Slurm did not end job {reference}: {why}", trouble)
             for reference in failed
             if not _OVER.search(why := told.get(reference, ran.said))
         }
-
-    def fetch(self, folder: str, reference: str) -> Call | None:
-        return None
-
-    def forget(self, reference: str) -> Call | None:
-        return None
 
     def past(self, stamp: str) -> Call:
         """The controller forgets a job minutes after its end; its accounting, where there is one, does not."""
@@ -131,7 +116,7 @@ class Slurm:
 
     def recalled(self, stamp: str, ran: Ran) -> Listed | None:
         """One that has not ended there is none: what accounting was not told the end of runs there for ever."""
-        lines = ran.output.decode("utf-8", "replace").splitlines()
+        lines = ran.text.splitlines()
         found = _REMEMBERED.fullmatch(lines[-1]) if lines and not ran.code else None
         if not found or STANDINGS.get(found["state"]) is not Standing.ENDED:
             return None
@@ -165,7 +150,7 @@ def _entry(line: str) -> Listed | None:
     standing = STANDINGS.get(state, Standing.UNKNOWN)
     told = standing is Standing.ENDED and _WHOLE.fullmatch(status)
     code = _exit_code(state, *divmod(int(status), 256)) if told else None
-    return Listed(name, number, standing, code, f"{state} ({reason})" if reason not in ("", "None") else state)
+    return Listed(name, number, standing, code, lists.why(state, reason if reason != "None" else ""))
 
 
 def _exit_code(state: str, code: int, signal: int) -> int | None:
@@ -176,10 +161,3 @@ def _exit_code(state: str, code: int, signal: int) -> int | None:
     if signal:
         return 128 + signal % 128  # else with the bit that says that a core was dumped
     return code if code or state == "COMPLETED" else None
-
-
-def _trouble(ran: Ran) -> Trouble:
-    for trouble, words in _COMPLAINTS:
-        if re.search(words, ran.said, re.IGNORECASE):
-            return trouble
-    return Trouble.REFUSED
