@@ -25,12 +25,14 @@ from central.directors.waiting import waits
 from central.directors.worth import Use, Uses, Worth
 from central.duties import Cycle
 from central.elements.kinds import interval, request
+from central.matching.share_views import standing
 from central.records import Ended, PilotRow
 from central.several.gossip import Decided
 from pilot.errors import PilotageError
 from pilot.halting import ELASTIC
 from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState
+from pilot.use import ShareView
 from wrappers.render import render
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,9 @@ class Directors:
         self._cycles: dict[str, tuple[Queue, Cycle]] = {}
         self._board = Board()
         self._uses = Uses(central.store)
-        self._giving_way = Cycle("the shares of communities in clouds", INTERVAL, GivingWay(central, self._board).turn)
+        self._giving_way = Cycle(
+            "the shares of communities in clouds", INTERVAL, _giving_way(central, self._board).turn
+        )
 
     def begin(self) -> None:
         """Make those of the queues in the file. Raises `PilotageError` for one whose director cannot begin."""
@@ -115,11 +119,6 @@ def _told(director: SiteDirector) -> Decided:
 def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses: Uses) -> SiteDirector:
     computing = element(central, queue)
 
-    async def waiting() -> Sequence[Wait]:
-        offer = expected(queue)
-        uses = await central.store.limits() if central.settings.limits else ()
-        return waits(central.dispatcher.queues.fitting(offer), offer, uses)
-
     def script(stamp: str) -> str:
         """Machines are told by user-data, which their element makes."""
         return "" if queue.cloud else render(bootstrap(central, queue, computing, stamp, origin))
@@ -138,10 +137,6 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses
         except (OSError, PilotageError) as error:
             log.warning("What a pilot printed is not kept", extra={"fields": {"stamp": stamp, "error": error}})
 
-    async def drain(row: PilotRow, why: str) -> None:
-        log.info("Pilot %s of queue %s drains: %s", row.stamp, queue.name, why)
-        await aftermath.drained(central, row, why)
-
     plan, store = _plan(queue), central.store
     cloud = cloud_of(computing)
     pricing = Pricing(queue, cloud.price if cloud else None)
@@ -153,14 +148,37 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses
         store,
         computing,
         submitting,
-        Following(plan, store, computing, submitting, tidying, drain, alarm),
+        Following(plan, store, computing, submitting, tidying, partial(aftermath.drained, central), alarm),
         board,
         _worth(queue, cloud, uses),
-        waiting=waiting,
+        waiting=partial(_waiting, central, queue),
         idle_cores=central.dispatcher.idle_cores,
         asks=lambda stamp: bool(central.presence.free(stamp)),
         unfit=unfit,
         rest=central.clock.sleep,
+    )
+
+
+async def _waiting(central: Central, queue: Queue) -> Sequence[Wait]:
+    """The jobs that fit a queue, within the limits on what runs."""
+    offer = expected(queue)
+    uses = await central.store.limits() if central.settings.limits else ()
+    return waits(central.dispatcher.queues.fitting(offer), offer, uses)
+
+
+def _giving_way(central: Central, board: Board) -> GivingWay:
+    async def shares() -> Sequence[ShareView]:
+        settings = central.settings
+        return standing(settings.communities, await central.store.consumed(settings.shares.half_life))
+
+    return GivingWay(
+        central.store,
+        board,
+        lambda: central.settings.queues,
+        waiting=partial(_waiting, central),
+        shares=shares,
+        idle_cores=central.presence.idle_cores,
+        drain=partial(aftermath.drained, central),
     )
 
 

@@ -133,6 +133,7 @@ class Following:
         elif action.step is Step.CANCEL:
             turn.cancelled.append(row.reference or (entry.reference if entry else ""))
         elif action.step is Step.DRAIN:
+            log.info("Pilot %s of queue %s drains: %s", row.stamp, row.queue, _NO_USE)
             await self.drain(row, _NO_USE)
         elif action.step is Step.END and action.state and action.reason:
             turn.ends.append(End(row, entry, action.state, action.reason))

@@ -37,15 +37,17 @@ class Party:
     waiting: int = 0
 
 
-def yielding(seats: Sequence[Seat], parties: Mapping[str, Party], room: int | None) -> tuple[str, ...]:
+def yielding(
+    seats: Sequence[Seat], parties: Mapping[str, Party], room: int | None, leaving: int = 0
+) -> tuple[str, ...]:
     """Stamps of machines that are to drain; those that do nothing first, and of these the dearest. `seats` are those
-    that were not asked before; `room`: cores that may still be started, and of those that drain; None: no bound is
-    known, so that nobody has to make room."""
+    that were not asked before; `room`: cores that may still be started, None: no bound is known, so that nobody has to
+    make room; `leaving`: cores that drain already, or have been started and not come."""
     short = sum(party.waiting for party in parties.values() if party.had < party.due)
-    if room is None or short <= room:
+    if room is None or short <= room + leaving:
         return ()
-    whole = sum(seat.cores for seat in seats)
-    asked = min(short - room, max(1, math.floor(whole * TURN)))
+    whole = sum(seat.cores for seat in seats) + leaving
+    asked = min(short - room - leaving, max(1, math.floor(whole * TURN)))
     spare = {name: _spare(party, name, seats, whole) for name, party in parties.items()}
     found: list[str] = []
     for seat in sorted(seats, key=lambda seat: (seat.busy / max(1, seat.cores), -seat.core_hour, seat.stamp)):
