@@ -14,12 +14,16 @@ from pilot import imagename
 from pilot.protocol import UNLIMITED, Amount, Fact, Platform, Settings
 
 _TAG = "tag:"
+_EXPOSED = "imds_exposed"
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 @command(needs=["node", "software"], provides=["slots"], timeout=60)
 def configure(context: Context) -> Context:
-    """Open the slots."""
+    """Open the slots. Raises `Unfit` where payloads must not reach the metadata service, and might."""
+    if context.shielded and context.fact(_EXPOSED) is not False:
+        why = _source(context.facts, _EXPOSED)
+        raise Unfit(f"payloads must be proved not to reach the cloud's metadata service, and are not: {why}")
     passed = context.clock.now() - context.looked_at if context.looked_at is not None else 0.0
     capacity = decide(context.facts, context.settings, context.communities, context.required_tags, passed)
     capacity = share(capacity, context.agent, context.agents)
@@ -55,6 +59,7 @@ def decide(
         ),
         required_tags=tuple(required_tags),
         communities=tuple(communities),
+        exposed=values.get(_EXPOSED) is True,
     )
 
 

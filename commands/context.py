@@ -13,6 +13,7 @@ from typing import Callable, Optional, Protocol, Union
 
 from commands.programs import Programs, Ran
 from pilot.errors import PilotageError
+from pilot.halting import Halting
 from pilot.protocol import (
     Amount,
     AttemptReport,
@@ -79,6 +80,9 @@ class Orders(Protocol):
 
     def lifetime(self, seconds: int) -> None:
         """No more time is left than this, the margin taken off: offer no more."""
+
+    def beside(self, busy: bool) -> None:
+        """Other agents of the pilot run payloads from now on, or none does any more."""
 
 
 class Central(Protocol):
@@ -175,6 +179,7 @@ class Capacity:
     required_tags: tuple[str, ...] = ()
     communities: tuple[str, ...] = ()
     whole: bool = True  # the node, and not the share of one of several agents
+    exposed: bool = False  # what runs here reaches the cloud's metadata service, and what that says of the machine
 
 
 class Computing(Protocol):
@@ -194,6 +199,9 @@ class Computing(Protocol):
 
     def running(self) -> int:
         """How many attempts have not ended yet."""
+
+    def busy_beside(self) -> bool:
+        """Whether other agents of the pilot run payloads."""
 
     def faults(self) -> Faults:
         """How many attempts ended by a fault of the node."""
@@ -232,6 +240,8 @@ class Context:
     say: Callable[[str], None]  # a line for the pilot's log
     communities: tuple[str, ...] = ()  # whose jobs this pilot runs
     required_tags: tuple[str, ...] = ()  # what a job must name to be let in
+    halting: Halting = field(default_factory=Halting)  # when it ends for want of work
+    shielded: bool = False  # it runs nothing unless payloads are proved not to reach the cloud's metadata service
     agent: int = 1  # which of the pilot's agents this is
     agents: int = 1  # how many share the node
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # command → option → value

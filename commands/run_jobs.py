@@ -9,6 +9,7 @@ from commands.asking import Answer, Asking, Pace, shape
 from commands.context import Context
 from commands.registry import command
 from pilot.errors import PilotageError
+from pilot.halting import STATIC, halts_in
 from pilot.protocol import Lease, Offer
 from pilot.states import PilotReason
 
@@ -25,7 +26,7 @@ def run_jobs(context: Context) -> Context:
     """Run jobs until told to stop, out of time, or idle for too long. Says why in the context's reason."""
     asking = Asking(context.central, context.computing.wake)
     pace = Pace()
-    busy, ran = context.clock.now(), False  # when something last ran, and whether it did at the last turn
+    busy, ran = context.clock.now(), False  # when something last ran on the machine, and here at the last turn
     filled = False  # whether it ever got a job
     newest: Optional[Answer] = None
     while True:
@@ -39,12 +40,13 @@ def run_jobs(context: Context) -> Context:
         # After the offer: a core that a fault has freed is not offered before the fault is known.
         pace = pace.seen(context.computing.faults(), now, context.random())
         runs = context.computing.running() > 0
-        if runs or ran:
-            busy = now
+        if runs or ran or context.computing.busy_beside():
+            busy = now  # an agent that ends beside others frees nothing: the machine stays for them
         ran = runs
-        idle = context.settings.idle - (now - busy)
+        # The steady clock of Linux counts from the machine's start, as does whoever is paid for it.
+        idle = halts_in(context.halting, context.settings.idle, up=now, idle=now - busy, running=runs)
         ending = _ending(context, offer, idle, asking.pending())
-        if ending is None and filled and not runs and not asking.pending():
+        if ending is None and _may_be_late(context, filled) and not runs and not asking.pending():
             ending = _too_late(offer, newest)
         if ending is not None:
             return _finish(context, asking, *ending)
@@ -69,15 +71,19 @@ def _ending(context: Context, offer: Offer, idle: float, pending: bool) -> Optio
     if not _enough_time(offer):
         return PilotReason.NO_TIME, f"{offer.seconds_left} s are left, too few for any job"
     if idle <= -LAST_ANSWER or (idle <= 0 and not pending):
-        return PilotReason.IDLE, f"no job for {context.settings.idle} s"
+        return PilotReason.IDLE, context.halting.why(context.settings.idle)
     return None
 
 
-def _too_late(offer: Offer, newest: Optional[Answer]) -> Optional[tuple[PilotReason, str]]:
-    """Whether the time that is left is too short for every job that would fit otherwise, by the newest answer.
-
-    For a pilot that has had jobs: where the first is too long already, the next pilot would be as short of time.
+def _may_be_late(context: Context, filled: bool) -> bool:
+    """Whether it may end before its time is up: one that has had jobs, since where the first is too long already, the
+    next pilot would be as short of time; and none that is there for all its time.
     """
+    return filled and context.halting.policy != STATIC
+
+
+def _too_late(offer: Offer, newest: Optional[Answer]) -> Optional[tuple[PilotReason, str]]:
+    """Whether the time that is left is too short for every job that would fit otherwise, by the newest answer."""
     least = newest.reply.least_time if newest is not None and shape(newest.offer) == shape(offer) else None
     left = offer.seconds_left
     if least is None or not isinstance(left, int) or left >= least:

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
 from pilot import units
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, host_and_port, strings
+from pilot.halting import ELASTIC, POLICIES, Halting
 from pilot.protocol import UNLIMITED, VERSION, Amount
 
 _STAMP = re.compile(r"[0-9a-f]{32}")
 _URL = re.compile(r"https://[^/?#\s]+(/[^?#\s]*)?")
 #: More agents than that are a mistake: a process of 30 MB each.
 MAX_AGENTS = 256
+#: What a pilot does about the reach of its payloads to the cloud's metadata service: nothing; cut it off, try it as a
+#: payload would, and say so where that gets through; likewise, and run nothing there.
+OPEN, GUARD, REFUSE = "open", "guard", "refuse"
 #: More than any configuration; what is larger is not one.
 MAX_SIZE = 1024 * 1024
 
@@ -55,7 +59,11 @@ class Config:
     patience: int = 900  # seconds to try to enrol before giving up
     finish: int = 600  # seconds to try to deliver results at the end
     cloud: Optional[str] = None  # whose notices are looked for: ec2, gce, azure, none; None: as the firmware says
-    metadata: Optional[str] = None  # address of the cloud's metadata service; None: the usual one
+    metadata_url: Optional[str] = None  # address of the cloud's metadata service; None: the usual one
+    vm: bool = False  # a virtual machine that is there for this pilot
+    ends: Optional[int] = None  # seconds since the epoch: the machine powers off then, whatever it does
+    halting: Halting = field(default_factory=Halting)  # when it ends for want of work
+    metadata: str = OPEN  # whether payloads may reach the cloud's metadata service
 
     @property
     def spool(self) -> Path:
@@ -127,7 +135,13 @@ def _config(fields: Fields, folder: Path) -> Config:
         patience=fields.duration("patience", 900),
         finish=fields.duration("finish", 600),
         cloud=fields.text("cloud", None, choices=("ec2", "gce", "azure", "none")),
-        metadata=fields.text("metadata", None, most=200),
+        metadata_url=fields.text("metadata_url", None, most=200),
+        vm=_flag(fields, "vm") is True,
+        ends=fields.whole("ends", 0, least=1, most=10**11) if fields.given("ends") else None,
+        halting=Halting(
+            fields.text("halting", ELASTIC, choices=POLICIES) or ELASTIC, fields.duration("billing_period", 0)
+        ),
+        metadata=fields.text("metadata", OPEN, choices=(OPEN, GUARD, REFUSE)) or OPEN,
     )
 
 

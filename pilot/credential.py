@@ -85,6 +85,7 @@ class CredentialView:
     expires: Optional[float] = None  # likewise
     shown: dict[str, str] = field(default_factory=dict)  # of OPEN; of a proxy its subject and attributes
     problem: str = ""  # why it cannot be delivered: it has expired, or cannot be opened
+    queues: tuple[str, ...] = ()  # whose computing elements are spoken to with it
 
 
 @dataclass(frozen=True)

@@ -286,3 +286,5 @@ def _hand(message: Message, receiver: Orders) -> None:
         receiver.stop(message.reason, message.message, message.grace, message.files)
     elif isinstance(message, messages.Lifetime):
         receiver.lifetime(message.seconds)
+    elif isinstance(message, messages.Beside):
+        receiver.beside(message.busy)

@@ -84,6 +84,13 @@ class Lifetime:
     seconds: int  # the margin taken off
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Whether other agents of the pilot run payloads: then the machine has work, whatever this one has."""
+
+    busy: bool
+
+
 # -- from the agent ---------------------------------------------------------------------------------------------------
 
 
@@ -157,7 +164,7 @@ class Finished:
     message: str = ""
 
 
-FromMonitor = Union[Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime]
+FromMonitor = Union[Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime, Beside]
 FromAgent = Union[
     AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Happened, Lifetime, Finished
 ]  # fmt: skip
@@ -166,7 +173,7 @@ Message = Union[FromMonitor, FromAgent]
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime,
+        Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime, Beside,
         AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Happened, Finished,
     )
 }  # fmt: skip

@@ -286,7 +286,6 @@ class Settings:
     beat: float = 60.0
     idle: int = 300  # ends after so long without any job
     match_wait: int = 30  # how long a match request may be held
-    halting: str = "never"  # on a VM: elastic, static, never
     end_of_life: Amount = UNLIMITED  # seconds from now
     log_bound: int = 10 * 1024 * 1024  # bytes kept of one stream: head and tail
     log_interval: float = 3.0  # between pushes of a stream that nobody follows

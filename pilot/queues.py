@@ -21,7 +21,10 @@ class PauseView:
 
 @dataclass(frozen=True)
 class QueueView:
-    """A configured queue: what it offers, what it has, what the director last decided and why."""
+    """A configured queue: what it offers, what it has, what the director last decided and why.
+
+    One that was added and cannot be used has neither site nor kind nor slots, but a problem.
+    """
 
     name: str
     site: str
@@ -32,6 +35,8 @@ class QueueView:
     decision: str = ""
     paused: Optional[PauseView] = None
     instead_of: Optional[PauseView] = None  # in the reply to a pause: the one whose place it took
+    flavor: str = ""  # of a cloud: its pilots are machines of that
+    problem: str = ""  # why what an operator added under this name is not used
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,33 @@ class WastePage:
 
 
 @dataclass(frozen=True)
+class CostRow:
+    """What the machines of some pilots cost together, in one currency."""
+
+    keys: tuple[str, ...]  # a value for each of `by`
+    currency: str
+    pilots: int
+    seconds: float  # for which machines were paid
+    cost: float
+    good: float  # of the cost, what went into payloads that succeeded
+
+
+@dataclass(frozen=True)
+class CostPage:
+    """`GET /v1/cost`: what machines cost in [since, until), by community, site, queue, day (of UTC) or pilot.
+
+    Of what lives the cost until now counts. An empty community: of nobody's job, on pilots that are for several
+    communities. `unpriced`: pilots that ran in that time and that nobody has put a price to.
+    """
+
+    since: float
+    until: float
+    by: tuple[str, ...]
+    rows: tuple[CostRow, ...]
+    unpriced: int = 0
+
+
+@dataclass(frozen=True)
 class ShareView:
     """What a community, a group of it (`group`) or an owner of that (`owner`) is due, and what it has used."""
 
@@ -91,6 +118,7 @@ class LimitView:
     tag: Optional[str] = None  # one that the job demands
     attempts_now: int = 0
     cores_now: int = 0
+    problem: str = ""  # why it counts nowhere now
 
 
 @dataclass(frozen=True)

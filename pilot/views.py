@@ -206,6 +206,29 @@ class StepView:
 
 
 @dataclass(frozen=True)
+class MachineView:
+    """What a pilot says of the virtual machine that it is on, last. Bytes, seconds; None and empty: unknown."""
+
+    flavor: str = ""  # what the cloud calls machines of this size
+    cloud: str = ""  # ec2, openstack, …
+    instance: str = ""  # the cloud's name for it
+    zone: str = ""  # or region
+    load: Optional[float] = None  # processes that want to run, in the mean of a minute
+    disk_free: Optional[int] = None  # for the pilot's folder
+    uptime: Optional[int] = None  # since it was booted
+
+
+@dataclass(frozen=True)
+class MachineLoad:
+    """What a virtual machine had to do at some time (seconds since the epoch)."""
+
+    time: float
+    load: float
+    jobs: Optional[int] = None
+    disk_free: Optional[int] = None  # bytes
+
+
+@dataclass(frozen=True)
 class PilotView:
     stamp: str
     state: PilotState
@@ -226,6 +249,7 @@ class PilotView:
     running: int = 0  # leases held
     alarm: str = ""  # why it gets no new work until somebody has looked
     code: str = ""  # of its end, see docs/errors.md
+    machine: Optional[MachineView] = None  # None: it is on no virtual machine of ours
 
 
 @dataclass(frozen=True)
@@ -235,6 +259,7 @@ class PilotDetail:
     facts: dict[str, str] = field(default_factory=dict)  # name → value and source
     leases: tuple[AttemptView, ...] = ()
     streams: dict[str, int] = field(default_factory=dict)  # log stream → bytes
+    loads: tuple[MachineLoad, ...] = ()  # of a virtual machine, the oldest first: a bounded number over its life
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import os
 import pwd
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from pilot.attempts.pool import Pool
 from pilot.attempts.timesheet import Timesheet
 from pilot.attempts.watchdog import Watchdog
 from pilot.bundles import Manifest
-from pilot.config import Config
+from pilot.config import OPEN, REFUSE, Config
 from pilot.destinations.cache import InputCache
 from pilot.destinations.port import Rejected
 from pilot.destinations.storages import Signer, Storages
@@ -33,16 +34,19 @@ from pilot.payloads import sharing
 from pilot.payloads.families import Families
 from pilot.payloads.process import ProcessElement
 from pilot.policing import heeded
-from pilot.protocol import Bundle, Settings
+from pilot.protocol import Bundle, Fact, Settings
 from pilot.singularity.element import ContainerElement
 from pilot.singularity.images import ImageCache
 from pilot.singularity.probe import here
+from pilot.singularity.runtime import Runtime
 from pilot.states import PilotReason
 from pilot.steps.fetching import Source, fetch
 from pilot.steps.guest import Interrupted
 from pilot.steps.guests import Guests
 from pilot.steps.output import STEPS, StepLogs
 
+#: Tries what payloads must not reach.
+Guarding = Callable[[], Sequence[Fact]]
 #: Seconds for which a bundle is asked for.
 BUNDLE_PATIENCE = 300.0
 #: Bytes of inputs that are kept for the next jobs.
@@ -73,20 +77,20 @@ def furnish(
 
     `started` is of the monotonic clock.
     """
-    node = look_around(config, started)
     families = Families()
     element = ProcessElement(families, lru_cache(maxsize=1)(sharing.best))
     watchdog = Watchdog(element.tend, lambda: pool.progress(), say)
     word = policy.heed(config.policy)
-    if not config.central:
-        word = word.alone()
+    word = word if config.central else word.alone()
     held = contain(config.slot_users, config.work, lambda: control_groups(group_name(config.stamp, agent)), say)
+    why_not = nameless(held.users, pwd.getpwuid)
+    contained = settings.containers != "refused" and not why_not
+    node = look_around(config, started, _guard(config, held, contained, say))
     services = Services(
         central, sandboxes, element, watchdog, dict(os.environ), random.random, say, config.keep_work, word, held
     )
     images = ImageCache(Path(settings.image_cache or config.work / "images"), settings.image_cache_size)
     inside = ContainerElement(element, services.host)
-    why_not = nameless(held.users, pwd.getpwuid)
     containers = Containers(settings, word, here, inside, images, sandboxes, random.random, why_not)
     services = replace(
         services,
@@ -112,11 +116,12 @@ def furnish(
         say=say,
         communities=settings.communities or config.communities,
         required_tags=config.required_tags,
+        halting=config.halting,
+        shielded=config.metadata == REFUSE,
         agent=agent,
         agents=config.agents,
     )
-    unfit = context.evolve(reason=PilotReason.UNFIT, message=held.problem)
-    ready = unfit if held.problem else heeded(context, word)
+    ready = context.evolve(reason=PilotReason.UNFIT, message=held.problem) if held.problem else heeded(context, word)
     return ready, pool, _guests(config, families, held, central, pool)
 
 
@@ -150,12 +155,30 @@ def _guests(config: Config, families: Families, held: Containment, central: Cent
     return Guests(families, held.users, words, dict(os.environ), fetched, more, held.enclosures)
 
 
-def look_around(config: Config, started: float) -> Discovery:
+def _guard(config: Config, held: Containment, contained: bool, say: Callable[[str], None]) -> Optional[Guarding]:
+    """Payloads are cut off from the metadata service of their cloud now, where they are other users than we; what is
+    returned tries whether they are, also in containers where they may have some. None: nobody wants that here."""
+    if config.metadata == OPEN:
+        return None
+    from pilot.imds import cut, guard  # only on virtual machines
+
+    problem = cut.cut_off([user.uid for user in held.users.free], cut.run_as_root) if held.users else cut.SAME_USER
+    if problem:
+        say(problem)
+
+    def inside() -> Optional[guard.Run]:
+        found = here() if contained else None
+        return partial(guard.as_payload_in, found) if isinstance(found, Runtime) else None
+
+    return guard.Guard(held.users, problem, guard.as_payload, inside).facts
+
+
+def look_around(config: Config, started: float, guard: Optional[Guarding] = None) -> Discovery:
     """The probes of this machine. Its power is worth measuring for a central that sends many jobs, not for one job."""
     machine = this_machine()
     declared = Declared(config.cores, config.memory, config.disk, config.wall_time, config.tags, config.reach)
     benchmark = Power(power.node(machine), config.cache, power.run_benchmark) if config.central else None
-    return Discovery(machine, config.work, declared, started, benchmark=benchmark)
+    return Discovery(machine, config.work, declared, started, benchmark=benchmark, guard=guard)
 
 
 def run_pipeline(context: Context, guests: Guests, started: float, life: int = 1) -> Context:

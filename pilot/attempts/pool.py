@@ -59,6 +59,7 @@ class Pool:
         self._noticed_end: Optional[int] = None  # the same, as the machine gave notice of it
         self._stopping: Optional[tuple[PilotReason, str]] = None
         self._stopped = False
+        self._beside = False  # whether other agents run payloads
         self._health = Health()
         self._progressed = 0.0
         self._shows = Shows(services.central, services.say)
@@ -99,7 +100,7 @@ class Pool:
                 required_tags=node.required_tags,
                 communities=node.communities,
                 owners=self.services.word.owners,
-                isolation=users is not None or all_isolated(self.settings, node.tags),
+                isolation=(users is not None or all_isolated(self.settings, node.tags)) and not node.exposed,
                 empty=slots.empty,
             )
 
@@ -128,6 +129,10 @@ class Pool:
     def running(self) -> int:
         with self._changed:
             return len(self._attempts)
+
+    def busy_beside(self) -> bool:
+        with self._changed:
+            return self._beside
 
     def faults(self) -> Faults:
         with self._changed:
@@ -200,6 +205,11 @@ class Pool:
     def lifetime(self, seconds: int) -> None:
         with self._changed:
             self._noticed_end = int(time.monotonic()) + seconds
+            self._tell()
+
+    def beside(self, busy: bool) -> None:
+        with self._changed:
+            self._beside = busy
             self._tell()
 
     # -- for the watchdog ---------------------------------------------------------------------------------------------

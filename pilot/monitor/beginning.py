@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Optional
 
@@ -23,8 +23,16 @@ from pilot.monitor.session import Session, SessionFile, fitting, instance_of, ke
 from pilot.monitor.standing import Standing
 from pilot.monitor.stillborn import cannot_begin
 from pilot.monitor.waking import Waking
-from pilot.protocol import EnrolReply
+from pilot.protocol import EnrolReply, Settings
 from pilot.transport import Https
+
+
+def ending_with(ends: Optional[int], settings: Settings, now: float) -> Settings:
+    """The settings of a pilot whose machine ends then, by the central's clock as `now` is. None: nobody knows when."""
+    if ends is None:
+        return settings
+    left, end = max(0, int(ends - now)), settings.end_of_life
+    return replace(settings, end_of_life=min(left, end) if isinstance(end, int) else left)
 
 
 def run(config: Config, archive: Optional[Path]) -> ExitCode:
@@ -63,6 +71,7 @@ class _Beginning:
             self.log.say(f"signal {self.waking.signalled} came before the pilot was enrolled")
             return ExitCode.PREEMPTED
         self.secrets.add(None, [session.key, reply.token])
+        reply = replace(reply, settings=ending_with(self.config.ends, reply.settings, client.standing.now()))
         session = session.enrolled(reply, client.standing.ahead(time.time()))
         self._keep(session)
         enrolment.leave_traces(self.config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import select
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Callable, Optional
 
 from pilot import messages
@@ -31,6 +31,7 @@ class Member:
         self.matching: Matching
         self.process: AgentProcess
         self.killed_why = ""
+        self.beside = False  # whether others of the crew have work, as it was told
         self.ending: Optional[Ending] = None  # once its process has ended
 
     def tell(self, message: messages.Message) -> None:
@@ -118,6 +119,14 @@ class Crew:
         """Tell all of them: who does not hold an attempt makes nothing of an order about it."""
         for member in self.living():
             member.tell(message)
+
+    def tell_who_works(self, busy: Collection[int]) -> None:
+        """Tell those who do not know it yet whether others have work, or none has any more."""
+        for member in self.living():
+            beside = any(number != member.number for number in busy)
+            if beside != member.beside:
+                member.beside = beside
+                member.tell(messages.Beside(beside))
 
     def take_no_more(self) -> None:
         """No match requests from now on."""

@@ -164,6 +164,12 @@ class Holdings:
                 if lease.phase is not Phase.ENDED and agent in (None, self._holders.get(attempt))
             )
 
+    def busy(self) -> frozenset[int]:
+        """The agents that have leases whose end is not being reported yet."""
+        with self._lock:
+            live = (attempt for attempt, lease in self._leases.items() if lease.phase is not Phase.ENDED)
+            return frozenset(self._holders[attempt] for attempt in live if attempt in self._holders)
+
     # -- the rest of a heartbeat --------------------------------------------------------------------------------------
 
     def drain(self) -> None:
@@ -186,9 +192,15 @@ class Holdings:
 
     def found(self, facts: Iterable[Fact]) -> None:
         """Facts about the node, told once."""
-        with self._lock:
-            self._facts = (*self._facts, *facts)
+        self.note(facts)
         self.changed()
+
+    def note(self, facts: Iterable[Fact]) -> None:
+        """Facts that the next heartbeat takes along, whenever that is. Of each the newest word is told."""
+        newest = tuple(facts)
+        names = {fact.name for fact in newest}
+        with self._lock:
+            self._facts = (*(fact for fact in self._facts if fact.name not in names), *newest)
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> None:
         """Said in every heartbeat until one was answered."""
@@ -223,7 +235,7 @@ class Holdings:
             said = request.acknowledgements
             self._told = request.state
             self._acknowledgements = [one for one in self._acknowledgements if one not in said]
-            self._facts = self._facts[len(request.facts) :]
+            self._facts = tuple(fact for fact in self._facts if fact not in request.facts)
             listed = {(lease.job, lease.attempt) for lease in request.leases}
             gone = []
             for renewal in reply.leases:

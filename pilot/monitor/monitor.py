@@ -34,6 +34,7 @@ from pilot.monitor.drain_file import DrainFiles
 from pilot.monitor.holdings import Heard, Holdings
 from pilot.monitor.kept_logs import KeptLogs
 from pilot.monitor.leftovers import settle
+from pilot.monitor.machine_facts import MachineFacts
 from pilot.monitor.matching import Matching
 from pilot.monitor.obedience import Obedience
 from pilot.monitor.pilot_log import PilotLog
@@ -128,11 +129,10 @@ class Monitor:
             member.tell(messages.Hello(self.config, self.settings, self.reply.epoch, member.number, self.life))
         if isinstance(self.settings.end_of_life, int):
             self.control.expect(self.started + self.settings.end_of_life, PilotReason.NO_TIME, "the pilot's time is up")
-        notices = threading.Thread(target=self._lookout().run, args=(working,), name="notices", daemon=True)
         beats = threading.Thread(target=self.beat.run, args=(beating,), name="beat", daemon=True)
         reports = threading.Thread(target=self.courier.run, args=(working,), name="reports", daemon=True)
         logs = threading.Thread(target=self.shipper.run, args=(working,), name="logs", daemon=True)
-        for thread in (beats, reports, logs, notices):
+        for thread in (beats, reports, logs, *self._about_the_machine(working)):
             thread.start()
         try:
             ending = self._watch()
@@ -158,6 +158,13 @@ class Monitor:
         self.spool.close()
         self._clean_up()
         return code
+
+    def _about_the_machine(self, working: threading.Event) -> list[threading.Thread]:
+        """Who watches it: for notices of its end everywhere, for what it does where it is a virtual one."""
+        loops = {"notices": self._lookout().run}
+        if self.config.vm:
+            loops["machine"] = MachineFacts(self.holdings, self.config.work, self.log.say).run
+        return [threading.Thread(target=run, args=(working,), name=name, daemon=True) for name, run in loops.items()]
 
     def _begin_logs(self) -> None:
         if self.config.boot_log is not None:
@@ -190,7 +197,7 @@ class Monitor:
 
     def _lookout(self) -> Lookout:
         cloud = self.config.cloud or places.cloud_of(places.read_dmi(Path("/sys")))
-        sources = places.sources(os.environ, cloud, self.config.metadata, places.fetch)
+        sources = places.sources(os.environ, cloud, self.config.metadata_url, places.fetch)
         return Lookout(sources, noticed=self._noticed, clock=time.time, say=self.log.say)
 
     # -- the main loop ----------------------------------------------------------------------------------------------
@@ -240,6 +247,7 @@ class Monitor:
         """Whatever time alone brings about."""
         for member in self.crew.living():
             member.look(now)
+        self.crew.tell_who_works(self.holdings.busy())
         if self.waking.signalled is not None:
             message = f"signal {self.waking.signalled} came from outside"
             self.control.stop(PilotReason.SIGNAL, message, self.settings.notice or None)

@@ -1,12 +1,14 @@
 """In which cloud this machine runs, and as which instance.
 
-The firmware's tables say whose machine it is. Only where they name a cloud is its metadata service asked, and then with
-a bound: elsewhere nobody would answer, and the address may swallow packets. Written from the clouds' documentation.
+What cloud-init has written down at the boot comes first, then the firmware's tables say whose machine it is. Only where
+one of them names a cloud is its metadata service asked for what is missing, and then with a bound: elsewhere nobody
+would answer, and the address may swallow packets. Written from the clouds' documentation.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Optional
 
@@ -14,7 +16,11 @@ from pilot.node.machine import Machine
 from pilot.node.outside import Request
 from pilot.protocol import Fact
 
-NAMES = ("cloud", "instance", "instance_type", "zone")
+NAMES = ("cloud", "instance", "instance_type", "zone", "region")
+#: What cloud-init found out at this boot, for everybody to read.
+BOOTED = "/run/cloud-init/instance-data.json"
+#: Where it calls a cloud otherwise than we do.
+_OURS = {"aws": "ec2", "google": "gce"}
 METADATA = "http://169.254.169.254"
 _DMI = "/sys/class/dmi/id"
 #: Chassis tag of every machine of Azure; the vendor alone is also that of Hyper-V.
@@ -28,10 +34,63 @@ class Identity:
     instance: Optional[str] = None
     type: Optional[str] = None
     zone: Optional[str] = None
+    region: Optional[str] = None
+
+    def or_else(self, other: Identity) -> Identity:
+        """With what the other says, where this says nothing."""
+        return Identity(
+            self.instance or other.instance,
+            self.type or other.type,
+            self.zone or other.zone,
+            self.region or other.region,
+        )
+
+    def facts(self, sources: Mapping[str, str]) -> tuple[Fact, ...]:
+        """`sources`: where each of them comes from."""
+        values = (self.instance, self.type, self.zone, self.region)
+        return tuple(Fact(name, value, sources[name]) for name, value in zip(NAMES[1:], values))
 
 
 def identity(machine: Machine) -> tuple[Fact, ...]:
-    """The facts `cloud` (empty: none), `instance`, `instance_type` and `zone`."""
+    """The facts `cloud` (empty: none), `instance`, `instance_type`, `zone` and `region`."""
+    booted, cloud = at_boot(_object(machine.read(BOOTED)))
+    if not cloud:
+        return _by_firmware(machine)
+    asks = cloud in _ASKED and not (booted.instance and booted.type and booted.zone)
+    asked = _ASKED[cloud](machine) if asks else Identity()
+    service = f"metadata service of {cloud}" if asks else BOOTED
+    known = zip(NAMES[1:], (booted.instance, booted.type, booted.zone, booted.region))
+    sources = {name: BOOTED if value else service for name, value in known}
+    return (Fact("cloud", cloud, BOOTED), *booted.or_else(asked).facts(sources))
+
+
+def at_boot(told: Mapping[str, object]) -> tuple[Identity, str]:
+    """What cloud-init wrote down, and the cloud's name; empty where it says none."""
+    standard, source = told.get("v1"), told.get("ds")
+    if not isinstance(standard, dict):
+        return Identity(), ""
+    name = _word(standard.get("cloud_name")) or _word(standard.get("cloud-name")) or ""
+    found = Identity(
+        _word(standard.get("instance_id")) or _word(standard.get("instance-id")),
+        _type(source if isinstance(source, dict) else {}),
+        _word(standard.get("availability_zone")) or _word(standard.get("availability-zone")),
+        _word(standard.get("region")),
+    )
+    return found, _OURS.get(name, "" if name == "unknown" else name)
+
+
+def _type(source: Mapping[str, object]) -> Optional[str]:
+    """The kind of machine, which each of cloud-init's data sources keeps at a place of its own."""
+    for place in ("meta_data", "ec2_metadata"):
+        about = source.get(place)
+        for key in ("instance-type", "instance_type"):
+            kind = _word(about.get(key)) if isinstance(about, dict) else None
+            if kind:
+                return kind
+    return None
+
+
+def _by_firmware(machine: Machine) -> tuple[Fact, ...]:
     vendor, product = _dmi(machine, "sys_vendor"), _dmi(machine, "product_name")
     if vendor is None and product is None:
         return tuple(Fact(name, None, f"the firmware's tables in {_DMI} cannot be read") for name in NAMES)
@@ -41,12 +100,10 @@ def identity(machine: Machine) -> tuple[Fact, ...]:
         return (Fact("cloud", "", source), *(Fact(each, None, "no cloud") for each in NAMES[1:]))
     found = _ASKED[cloud](machine)
     asked = f"metadata service of {cloud}"
-    return (
-        Fact("cloud", cloud, source),
-        Fact("instance", found.instance, asked if found.instance else f"the {asked} does not answer"),
-        Fact("instance_type", found.type, asked),
-        Fact("zone", found.zone, asked),
-    )
+    sources = dict.fromkeys(NAMES[1:], asked)
+    if not found.instance:
+        sources["instance"] = f"the {asked} does not answer"
+    return (Fact("cloud", cloud, source), *found.facts(sources))
 
 
 def name(vendor: str, product: str, chassis: str, bios: Optional[str] = None) -> str:
@@ -84,7 +141,7 @@ def _ec2(machine: Machine) -> Identity:
     headers = {"X-aws-ec2-metadata-token": token.strip()}
     document = f"{METADATA}/latest/dynamic/instance-identity/document"
     told = _object(machine.fetch(Request(document, headers)))
-    return Identity(_word(told.get("instanceId")), _word(told.get("instanceType")), _word(told.get("availabilityZone")))
+    return Identity(*(_word(told.get(key)) for key in ("instanceId", "instanceType", "availabilityZone", "region")))
 
 
 def _gce(machine: Machine) -> Identity:
@@ -97,13 +154,15 @@ def _gce(machine: Machine) -> Identity:
     if instance is None:
         return Identity()
     kind, zone = ask("machine-type"), ask("zone")  # as projects/123/zones/europe-west1-b
-    return Identity(instance, kind and kind.rpartition("/")[2], zone and zone.rpartition("/")[2])
+    short = zone and zone.rpartition("/")[2]
+    return Identity(instance, kind and kind.rpartition("/")[2], short, short and short.rpartition("-")[0])
 
 
 def _azure(machine: Machine) -> Identity:
     address = f"{METADATA}/metadata/instance/compute?api-version=2021-02-01"
     told = _object(machine.fetch(Request(address, {"Metadata": "true"})))
-    return Identity(_word(told.get("vmId")), _word(told.get("vmSize")), _word(told.get("zone") or told.get("location")))
+    place = _word(told.get("location"))
+    return Identity(_word(told.get("vmId")), _word(told.get("vmSize")), _word(told.get("zone")) or place, place)
 
 
 _ASKED = {"openstack": _openstack, "ec2": _ec2, "gce": _gce, "azure": _azure}

@@ -50,6 +50,7 @@ class Discovery:
     limit: float = LIMIT  # seconds for each probe
     benchmark: Optional[Power] = None  # None: power is never measured
     library: Library = nvml.devices
+    guard: Optional[Callable[[], Sequence[Fact]]] = None  # tries what payloads must not reach; None: nothing
 
     def facts(self) -> tuple[Fact, ...]:
         return settle(run_probes(self.probes(), self.limit), self.declared.tags)
@@ -72,6 +73,7 @@ class Discovery:
             Probe("cloud", cloud.NAMES, lambda: cloud.identity(machine)),
             Probe("cgroups", software.CGROUPS, lambda: software.cgroups(machine)),
             Probe("containers", software.CONTAINERS, lambda: software.containers(machine), SLOW),
+            *(() if self.guard is None else (Probe("imds", GUARDED, self.guard, SLOW),)),
         )
 
     def _gpus(self, given: Sequence[Allocation]) -> tuple[Fact, ...]:
@@ -88,6 +90,8 @@ class Discovery:
             self.benchmark.measure(tell)
 
 
+#: Facts of the guard.
+GUARDED = ("imds_exposed", "tag:imds_exposed")
 #: Facts of the probe of the same name.
 ALLOCATION = ("batch", "batch_job", "seconds_left", "cores", "cpus", "memory")
 

@@ -172,18 +172,13 @@ class Trials:
 
     def _directory(self) -> Path:
         image = self.folder / "image"
-        for place in _MOUNT_POINTS:
-            (image / place).mkdir(parents=True)
+        mount_points(image)
         return image
 
     def _try(self, runtime: Runtime, image: Path, *more: str) -> Trial:
         secret = self.folder / "outside"
         secret.touch()
-        words = [str(self.program), "exec", *_NEEDED, *more, "--no-home"]
-        words += ["--pid"] * runtime.pidns + ["--userns"] * runtime.userns
-        for place in _PROGRAMS:
-            words += ["--bind", f"{place}:{place}:ro"] if os.path.exists(place) else []
-        words += ["--pwd", "/", str(image), "/bin/sh", "-c", _SCRIPT, "trial", str(secret)]
+        words = [*bare(runtime, image, *more), "/bin/sh", "-c", _SCRIPT, "trial", str(secret)]
         try:
             done = run(words, self.folder, self.environment)
         except subprocess.TimeoutExpired:
@@ -194,6 +189,21 @@ class Trials:
 
     def _ask(self, *words: str) -> str:
         return run([str(self.program), *words], self.folder, self.environment).stdout
+
+
+def bare(runtime: Runtime, image: Path, *more: str) -> list[str]:
+    """The beginning of a command line that runs a program of the host in a container of an image without any."""
+    words = [str(runtime.program), "exec", *_NEEDED, *more, "--no-home"]
+    words += ["--pid"] * runtime.pidns + ["--userns"] * runtime.userns
+    for place in _PROGRAMS:
+        words += ["--bind", f"{place}:{place}:ro"] if os.path.exists(place) else []
+    return [*words, "--pwd", "/", str(image)]
+
+
+def mount_points(image: Path) -> None:
+    """Make such an image there, as a folder."""
+    for place in _MOUNT_POINTS:
+        (image / place).mkdir(parents=True)
 
 
 def run(words: Sequence[str], folder: Path, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

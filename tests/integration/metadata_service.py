@@ -1,8 +1,12 @@
-"""A metadata service on the loopback interface: answers what a test puts into it, as EC2, GCE and Azure do."""
+"""A metadata service, on the loopback interface or in a network of its own: answers what a test puts into it.
+
+It does so as those of EC2, GCE and Azure.
+"""
 
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 import time
 
@@ -13,9 +17,11 @@ class MetadataService:
     """Start it with `with`. `answers`: path without query → status and body; what is not there is 404.
 
     A path asks for the header that its cloud wants, and refuses who does not send it. `asked` are the paths, in order.
+    `only`: who asks for another path than those that begin so is hung up on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.only = ""
         self.answers: dict[str, tuple[int, bytes]] = {}
         self.asked: list[str] = []
         service = self
@@ -29,6 +35,9 @@ class MetadataService:
                 self.reply(*((200, TOKEN.encode()) if ours else (400, b"")))
 
             def reply(self, status: int, body: bytes) -> None:
+                if not self.path.startswith(service.only):
+                    self.close_connection = True
+                    return
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -36,8 +45,11 @@ class MetadataService:
 
             def log_message(self, *words: object) -> None: ...
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        class Server(http.server.ThreadingHTTPServer):
+            address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+        self.server = Server((host, port), Handler)
+        self.url = f"http://{host}:{self.server.server_address[1]}"
 
     def __enter__(self) -> MetadataService:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)

@@ -52,6 +52,9 @@ class Agent:
     def lifetime(self, seconds: int) -> None:
         print("seconds left:", seconds, flush=True)
 
+    def beside(self, busy: bool) -> None:
+        print("others work:", busy, flush=True)
+
     def end_payload(self) -> None:
         if self.payload is not None:
             self.payload.terminate()

@@ -83,6 +83,27 @@ def test_agents_share_the_node(central: WireCentral, pilot: Pilot) -> None:
     assert not central.failures
 
 
+def test_an_idle_agent_stays_for_a_machine_that_works(central: WireCentral, pilot: Pilot) -> None:
+    """While one agent has a payload the other is there for the next job, long after it would have ended alone; when
+    there is no work at all both end."""
+    pilot.start(more=("--agents", "2"))
+    held = central.submit("sh", "-c", UNTIL_TOLD)
+    pilot.pid_in(held)
+    busy = next(agent for (agent, _), answer in central.answers.items() if answer.leases)
+    other = 3 - busy
+
+    def asked() -> float:
+        return sum(match.wait for match in central.matches if match.agent == other)
+
+    central.until(lambda: asked() > 8, what="an idle agent to go on asking")
+    second = central.submit("true")
+    central.until(lambda: (second, 1) in central.ended())
+    assert central.answers[other, max(number for agent, number in central.answers if agent == other)].leases
+    (pilot.work / "attempts" / f"{held}.1" / "job" / "go").touch()
+    assert pilot.wait() == ExitCode.DONE
+    assert [bye.reason for bye in central.goodbyes] == [PilotReason.IDLE]
+
+
 def test_an_agent_that_dies_costs_its_own_attempts(central: WireCentral, pilot: Pilot) -> None:
     """After kill -9 of one agent its payloads are gone and reported as node faults; the others work on, and say so."""
     pilot.start(more=("--agents", "2"))

@@ -357,3 +357,11 @@ def test_a_real_pilots_payload_reaches_nothing(work: Path) -> None:
         client.kill([first])
         users = range(FIRST + 20, FIRST + 24)
         wait_for(lambda: not [pid for uid in users for pid in processes_of(uid)], 10, "the payload to be gone")
+
+
+@pytest.mark.parametrize("exposed", [False, True])
+def test_no_isolation_beside_a_metadata_service(work: Path, exposed: bool) -> None:
+    """Where payloads have users of their own, and yet reach what gives the machine away, isolation is not offered."""
+    with pool_bench(work, Containment(users_of(f"{USERS[0]}-{USERS[-1]}"))) as bench:
+        bench.pool.open(Capacity(cores=2, exposed=exposed), {})
+        assert bench.pool.offer().isolation is not exposed

@@ -61,7 +61,7 @@ def notice(cloud: str) -> tuple[str, object]:
 @pytest.mark.parametrize("cloud", ["ec2", "gce", "azure"])
 def test_a_cloud_takes_the_machine(central: WireCentral, tmp_path: Path, service: MetadataService, cloud: str) -> None:
     """A notice of the cloud ends the pilot in good order: the job is preempted, and the message says who took it."""
-    pilot = Pilot(tmp_path, central, cloud=cloud, metadata=service.url)
+    pilot = Pilot(tmp_path, central, cloud=cloud, metadata_url=service.url)
     try:
         job = running(central, pilot)
         wait_for(lambda: service.asked)
@@ -79,7 +79,7 @@ def test_a_cloud_takes_the_machine(central: WireCentral, tmp_path: Path, service
 
 def test_no_cloud_is_asked_where_there_is_none(central: WireCentral, tmp_path: Path, service: MetadataService) -> None:
     """A pilot that is told that there is no cloud asks nobody, and runs its job to the end."""
-    pilot = Pilot(tmp_path, central, cloud="none", metadata=service.url)
+    pilot = Pilot(tmp_path, central, cloud="none", metadata_url=service.url)
     job = central.submit("true")
     try:
         assert pilot.begin().wait() == ExitCode.DONE
@@ -91,7 +91,7 @@ def test_no_cloud_is_asked_where_there_is_none(central: WireCentral, tmp_path: P
 
 def test_a_metadata_service_that_never_answers(central: WireCentral, tmp_path: Path) -> None:
     """An address that swallows what is sent to it keeps nobody from working, and is told in the pilot's log."""
-    pilot = Pilot(tmp_path, central, cloud="ec2", metadata="http://192.0.2.1")
+    pilot = Pilot(tmp_path, central, cloud="ec2", metadata_url="http://192.0.2.1")
     job = central.submit("sh", "-c", "sleep 3")
     try:
         assert pilot.begin().wait() == ExitCode.DONE
@@ -127,6 +127,22 @@ def test_an_end_of_life(tmp_path: Path) -> None:
     settings = Settings(idle=0, lease=600, beat=0.5, match_wait=1, log_interval=0.2, margin=2, end_of_life=5)
     with WireCentral(tmp_path, SECRET, settings) as central:
         pilot = Pilot(tmp_path, central)
+        try:
+            job = running(central, pilot)
+            assert pilot.wait() == ExitCode.DONE
+        finally:
+            pilot.end()
+        assert central.ended()[job, 1].outcome is Outcome.PREEMPTED
+        assert [goodbye.reason for goodbye in central.goodbyes] == [PilotReason.NO_TIME]
+
+
+def test_a_static_machine_at_its_end(tmp_path: Path) -> None:
+    """A machine that stays idle or not ends when its user-data said, by the central's clock, and what ran until then
+    was preempted."""
+    settings = Settings(idle=0, lease=600, beat=0.5, match_wait=1, log_interval=0.2, margin=2)
+    with WireCentral(tmp_path, SECRET, settings) as central:
+        central.clock = 1000.0
+        pilot = Pilot(tmp_path, central, halting="static", vm=True, ends=int(time.time() + 1000) + 8)
         try:
             job = running(central, pilot)
             assert pilot.wait() == ExitCode.DONE

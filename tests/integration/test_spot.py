@@ -21,7 +21,7 @@ NOTICE = "/latest/meta-data/spot/instance-action"
 def spot_pilot(central: RunningCentral, folder: Path, service: MetadataService) -> RealPilot:
     """A pilot from the checkout on a machine that is EC2's, as far as it can tell."""
     stamp, secret = central.plan()
-    found = {"cloud": "ec2", "metadata": service.url}
+    found = {"cloud": "ec2", "metadata_url": service.url}
     pilot = RealPilot(folder, central.url, central.ca, secret, stamp=stamp, cores=1, communities=["physics"], **found)
     return pilot.start()
 

@@ -91,6 +91,7 @@ class SignedPilot:
         state: PilotState = PilotState.RUNNING,
         acknowledgements: tuple[protocol.Acknowledgement, ...] = (),
         epoch: int | None = None,
+        facts: tuple[protocol.Fact, ...] = (),
     ) -> protocol.HeartbeatReply:
         if sequence is None:
             self.sequence += 1
@@ -102,6 +103,7 @@ class SignedPilot:
             {} if through is None else {"1": through},
             leases,
             acknowledgements=acknowledgements,
+            facts=facts,
         )
         return self.post(self._path("heartbeat"), request, protocol.HeartbeatReply)
 

@@ -174,3 +174,25 @@ def test_slots_are_opened_and_closed(tmp_path: Path) -> None:
     [(capacity, environment)] = computing.opened
     assert (capacity.cores, environment, computing.closed) == (3, {"A": "b"}, 1)
     assert os.environ.get("A") is None
+
+
+@pytest.mark.parametrize("exposed", [True, None, "nobody looked"])
+def test_no_slots_where_payloads_might_reach_the_metadata_service(tmp_path: Path, exposed: object) -> None:
+    """A pilot that is to be shielded is unfit unless it was proved, and says what was found; others go on."""
+    facts = [Fact("cores", 3, "x")]
+    if exposed != "nobody looked":
+        facts.append(Fact("imds_exposed", exposed, "a plain request was answered"))  # type: ignore[arg-type]
+    context = context_of(tmp_path, Node(), [], facts=tuple(facts))
+    with pytest.raises(Unfit, match="a plain request was answered" if len(facts) > 1 else "nobody looked"):
+        configure(context.evolve(shielded=True))
+    configure(context)
+    [(capacity, _)] = context.computing.opened  # type: ignore[attr-defined]
+    assert capacity.exposed is (exposed is True)
+
+
+def test_slots_where_it_is_proved_that_they_do_not(tmp_path: Path) -> None:
+    """A machine whose guard got no answer is fit."""
+    facts = (Fact("cores", 3, "x"), Fact("imds_exposed", False, "x"))
+    context = configure(context_of(tmp_path, Node(), [], facts=facts, shielded=True))
+    [(capacity, _)] = context.computing.opened  # type: ignore[attr-defined]
+    assert (capacity.cores, capacity.exposed) == (3, False)

@@ -8,6 +8,7 @@ import pytest
 
 from pilot import config
 from pilot.errors import InvalidInput
+from pilot.halting import Halting
 
 STAMP = "0123456789abcdef" * 2
 
@@ -82,6 +83,9 @@ def test_keys_of_the_future_are_ignored(tmp_path: Path) -> None:
         ({"memory": -1}, "memory: expected a whole number"),
         ({"tags": [1, {}]}, r"tags\[1\]: expected a text"),
         ({"keep_work": "yes"}, "keep_work: expected true or false, got 'yes'"),
+        ({"halting": "maybe"}, "halting: expected one of elastic, static, never"),
+        ({"metadata": "http://169.254.169.254"}, "metadata: expected one of open, guard, refuse"),
+        ({"ends": 0}, "ends: expected a whole number"),
         ({"patience": "soon"}, "patience: expected a duration"),
     ],
 )
@@ -108,3 +112,12 @@ def test_not_a_configuration(tmp_path: Path, text: str) -> None:
         config.read(path)
     with pytest.raises(InvalidInput, match="missing.json"):
         config.read(tmp_path / "missing.json")
+
+
+def test_what_a_virtual_machine_is_told(tmp_path: Path) -> None:
+    """When it halts, when it ends and what payloads may reach; a batch node is told nothing of that."""
+    path = written(tmp_path, vm=True, ends=1_800_000_000, halting="static", billing_period="1 h", metadata="guard")
+    read = config.read(path)
+    assert (read.vm, read.ends, read.halting, read.metadata) == (True, 1_800_000_000, Halting("static", 3600), "guard")
+    plain = config.read(written(tmp_path))
+    assert (plain.vm, plain.ends, plain.halting, plain.metadata) == (False, None, Halting("elastic"), "open")

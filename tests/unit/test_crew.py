@@ -162,3 +162,19 @@ def test_the_end_of_a_pilot_is_that_of_its_last_agent() -> None:
     assert ending_of([IDLE, late]) == late
     assert ending_of([IDLE, DIED, late]).reason is PilotReason.AGENT_DIED
     assert ending_of([IDLE]) == IDLE
+
+
+def test_each_knows_whether_the_others_have_work() -> None:
+    """Who works is told to the others, once, and that nobody does any more; one that works alone has nobody beside."""
+    scenes = [Scene(1), Scene(2), Scene(3)]
+    crew = Crew()
+    crew.members = [scene.member for scene in scenes]
+    told: list[list[bool]] = []
+    for busy in ({2}, {2}, {2, 3}, set(), set()):
+        crew.tell_who_works(busy)
+        told.append([scene.member.beside for scene in scenes])
+    assert told == [[True, False, True], [True, False, True], [True, True, True], [False] * 3, [False] * 3]
+    for scene in scenes:
+        assert scene.agent.receive() == [messages.Beside(True), messages.Beside(False)]
+        scene.agent.end.close()
+        scene.stub.link.end.close()

@@ -253,3 +253,30 @@ class NothingIsLost(RuleBasedStateMachine):
 
 NothingIsLost.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
 TestNothingIsLost = NothingIsLost.TestCase
+
+
+def test_what_moves_waits_for_the_next_heartbeat_and_is_told_by_its_newest_word(
+    holdings: Holdings, changes: Changes
+) -> None:
+    """A value that moves hurries nobody and does not pile up while nobody listens; what came meanwhile is not lost."""
+    holdings.found([Fact("arch", "x86_64", "uname")])
+    hurried = changes.count
+    for load in range(1000):
+        holdings.note([Fact("load_1", load, "x"), Fact("jobs", 2, "x")])
+    said = composed(holdings)
+    assert {fact.name: fact.value for fact in said.facts} == {"arch": "x86_64", "load_1": 999, "jobs": 2}
+    assert changes.count == hurried
+    holdings.note([Fact("load_1", 1000, "x")])
+    holdings.answered(said, HeartbeatReply(1))
+    assert [(fact.name, fact.value) for fact in composed(holdings).facts] == [("load_1", 1000)]
+
+
+def test_who_works(holdings: Holdings) -> None:
+    """An agent works that has a lease whose end is not being reported."""
+    assert holdings.busy() == frozenset()
+    matched(holdings, 1, 2)
+    assert holdings.busy() == {AGENT}
+    holdings.advance(1, 1, Phase.ENDED)
+    assert holdings.busy() == {AGENT}
+    holdings.advance(2, 1, Phase.ENDED)
+    assert holdings.busy() == frozenset()

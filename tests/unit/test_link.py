@@ -84,6 +84,9 @@ class Receiver:
     def lifetime(self, seconds: int) -> None:
         self._note("lifetime", seconds)
 
+    def beside(self, busy: bool) -> None:
+        self._note("beside", busy)
+
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Monitor, LinkedCentral]]:
@@ -177,6 +180,10 @@ def test_orders_reach_the_receiver(ends: tuple[Monitor, LinkedCentral]) -> None:
     monitor.link.send(messages.Drain(PilotReason.DRAINED, "maintenance"))
     assert receiver.came.wait(10)
     assert receiver.orders[-1] == ("drain", PilotReason.DRAINED, "maintenance")
+    receiver.came.clear()
+    monitor.link.send(messages.Beside(True))
+    assert receiver.came.wait(10)
+    assert receiver.orders[-1] == ("beside", True)
 
 
 def test_monitor_dies(ends: tuple[Monitor, LinkedCentral]) -> None:

@@ -179,3 +179,51 @@ def test_no_command_is_run_for_nothing() -> None:
         raise AssertionError(words)
 
     assert gpus.gpus(Machine(HERE, Path("/nonexistent"), run=run), lambda: FOUR, (), whole=True)[0].value == 4
+
+
+BOOTED = {"v1": {"cloud_name": "aws", "instance_id": "i-1", "region": "eu-1", "availability_zone": "eu-1a"}}
+
+
+@pytest.mark.parametrize(
+    ("told", "values", "asks"),
+    [
+        (
+            {**BOOTED, "ds": {"meta_data": {"instance-type": "m5.large"}}},
+            ["ec2", "i-1", "m5.large", "eu-1a", "eu-1"],
+            False,
+        ),
+        (BOOTED, ["ec2", "i-1", None, "eu-1a", "eu-1"], True),
+        (
+            {
+                "v1": {"cloud_name": "openstack", "instance_id": "uuid-1", "availability_zone": "nova", "region": None},
+                "ds": {"ec2_metadata": {"instance-type": "m1.large"}},
+            },
+            ["openstack", "uuid-1", "m1.large", "nova", None],
+            False,
+        ),
+        ({"v1": {"cloud-name": "nocloud", "instance-id": "iid-7"}}, ["nocloud", "iid-7", None, None, None], False),
+    ],
+)
+def test_what_cloud_init_wrote_down_comes_first(
+    tmp_path: Path, told: dict[str, object], values: list[str | None], asks: bool
+) -> None:
+    """Where it says everything, or names no cloud that has a service, nobody is asked; each fact says whence it is."""
+    place = tmp_path / "run/cloud-init"
+    place.mkdir(parents=True)
+    (place / "instance-data.json").write_text(json.dumps(told))
+    services = Services()
+    facts = cloud.identity(Machine(HERE, tmp_path, fetch=services.fetch))
+    assert [fact.name for fact in facts] == list(cloud.NAMES)
+    assert [fact.value for fact in facts] == values
+    assert bool(services.asked) is asks
+    assert facts[1].source == cloud.BOOTED
+    assert facts[2].source == ("metadata service of ec2" if asks else cloud.BOOTED)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"v1": 3}', '{"v1": {"cloud_name": "unknown"}}', "[" * 100_000])
+def test_what_is_no_word_of_cloud_init_s_leaves_it_to_the_firmware(tmp_path: Path, text: str) -> None:
+    """A file that says nothing is as none."""
+    place = tmp_path / "run/cloud-init"
+    place.mkdir(parents=True)
+    (place / "instance-data.json").write_text(text)
+    assert cloud.identity(Machine(HERE, tmp_path))[0].source.startswith("the firmware's tables")

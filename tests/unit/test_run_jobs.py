@@ -10,8 +10,9 @@ import pytest
 
 from commands.asking import Answer, Pace, backoff
 from commands.context import Capacity, Context, Faults
-from commands.run_jobs import run_jobs
+from commands.run_jobs import TURN, run_jobs
 from pilot.errors import PilotageError
+from pilot.halting import STATIC, Halting
 from pilot.protocol import Amount, Lease, MatchReply, Offer, Settings
 from pilot.states import PilotReason
 from tests.pilot_fakes import FakeCentral, FakeNode, make_lease
@@ -47,6 +48,7 @@ class FakeComputing:
         self.killed: list[float] = []
         self.after: list[tuple[float, Callable[[], None]]] = []
         self.news = threading.Event()
+        self.beside = False
 
     def open(self, capacity: Capacity, environment: Mapping[str, str]) -> None: ...
 
@@ -62,6 +64,9 @@ class FakeComputing:
 
     def running(self) -> int:
         return len(self.jobs)
+
+    def busy_beside(self) -> bool:
+        return self.beside
 
     def wait(self, seconds: float) -> bool:
         for thread in threading.enumerate():
@@ -102,6 +107,7 @@ class Scene:
         self.clock = Clock()
         self.central = FakeCentral()
         self.computing = FakeComputing(self.clock)
+        self.halting = Halting()
         self.settings = Settings(**{"idle": 60, "match_wait": 0, **settings})  # type: ignore[arg-type]
 
     def run(self) -> Context:
@@ -118,6 +124,7 @@ class Scene:
                 central=self.central,
                 computing=self.computing,
                 say=lambda line: None,
+                halting=self.halting,
             )
         )
 
@@ -328,3 +335,47 @@ def test_rests_have_a_bound_and_end_with_any_other_end() -> None:
     assert pace.may_ask(TWO, pending=False, now=60.0)
     assert pace.seen(Faults(20, 20), 50.0, 1.0).rests_until == 60.0
     assert pace.seen(Faults(0, 20), 10.0, 1.0).may_ask(TWO, pending=False, now=10.0)
+
+
+def test_a_static_machine_stays_to_its_end_whatever_it_finds() -> None:
+    """It asks for jobs for all its life, though there are none, or too long ones; then it has no time left."""
+    scene = Scene(idle=60)
+    scene.halting = Halting(STATIC)
+    scene.computing.end_of_life = 5000.0
+    scene.central.replies = [leases(1), no_time(9000)]
+    ended = scene.run()
+    assert ended.reason is PilotReason.NO_TIME
+    assert 4900 < scene.clock.time <= 5000
+    assert len(scene.central.offers) > 20
+
+
+def test_a_machine_that_is_paid_by_the_hour_stays_for_what_is_paid() -> None:
+    """Long idle it takes jobs still, and ends in the last minutes of the hour, by the time since it was started."""
+    scene = Scene(idle=60)
+    scene.halting = Halting(period=3600)
+    scene.computing.after = [(3000.0, lambda: scene.central.replies.insert(0, leases(7)))]
+    ended = scene.run()
+    assert scene.computing.started == [7]
+    assert (ended.reason, ended.message) == (PilotReason.IDLE, "no job, and the period that is paid for ends")
+    assert 3300 <= scene.clock.time < 3310
+
+
+def test_a_payload_keeps_a_machine_beyond_what_is_paid() -> None:
+    """While one runs nothing halts; when it has ended in the next hour, that one is used."""
+    scene = Scene(idle=60)
+    scene.halting = Halting(period=3600)
+    scene.computing.length = 2900.0
+    scene.central.replies = [leases(1)]
+    scene.run()
+    assert 6900 <= scene.clock.time < 6910
+
+
+def test_an_agent_stays_while_others_of_its_machine_work() -> None:
+    """Idle beside payloads of other agents it asks on, since the machine is not free anyway; it ends when they are done
+    and nothing has come for long."""
+    scene = Scene(idle=60)
+    scene.computing.beside = True
+    scene.computing.after = [(3000.0, lambda: setattr(scene.computing, "beside", False))]
+    ended = scene.run()
+    assert (ended.reason, ended.message) == (PilotReason.IDLE, "no job for 60 s")
+    assert 3000 + 60 - TURN <= scene.clock.time < 3075

@@ -21,6 +21,26 @@ from wrappers.user_data.lint import problems
 PEM = "-----BEGIN CERTIFICATE-----\n" + "MIIB1jCCAXygAwIBAgIUG9pruN06y6vbjuG6\n" * 18 + "-----END CERTIFICATE-----\n"
 
 
+BOOT, SERVICE = "/var/lib/pilotage/boot.json", "/etc/systemd/system/pilotage.service"
+#: What a queue may tell the pilots of its machines.
+SETTINGS = {
+    "cores": 8,
+    "agents": 8,
+    "memory": 16 * 10**9,
+    "disk": 80 * 10**9,
+    "wall_time": 14 * 86_400,
+    "tags": ["cvmfs", "avx2"],
+    "communities": ["physics", "biology"],
+    "slot_users": "20000-20063",
+    "resume": True,
+    "cache": "/var/cache/pilotage",
+    "reach": ["central.example:9618", "storage.example:443"],
+    "halting": "elastic",
+    "billing_period": 3600,
+    "metadata": "refuse",
+}
+
+
 def files(text: str) -> dict[str, dict[str, str]]:
     return {entry["path"]: entry for entry in yaml.safe_load(text)["write_files"]}
 
@@ -28,7 +48,7 @@ def files(text: str) -> dict[str, dict[str, str]]:
 @pytest.mark.parametrize("cloud", CLOUDS.values(), ids=CLOUDS)
 def test_it_is_small_and_sound_for_every_cloud(cloud: Cloud) -> None:
     """With a certificate authority of its own it takes four thousand bytes at most, and nothing speaks against it."""
-    made = compile_user_data(boot({"ca_pem": PEM}), cloud)
+    made = compile_user_data(boot({"ca_pem": PEM, "settings": SETTINGS}), cloud)
     assert made.counted <= 4000
     assert made.counted <= cloud.most
     assert problems(made.content, cloud) == []
@@ -88,10 +108,65 @@ def test_it_powers_off_when_its_pilot_has_ended_unless_it_is_to_stay() -> None:
     """However the pilot ends the machine does, also when it ends again and again; one that stays has its timer."""
     service = "/etc/systemd/system/pilotage.service"
     goes, stays = files(cloud_config(boot())), files(cloud_config(boot(stays=True)))
-    for action in ("SuccessAction", "FailureAction", "StartLimitAction"):
-        assert f"{action}=poweroff" in goes[service]["content"]
-        assert action not in stays[service]["content"]
+    for word in ("ExecStopPost=", "StartLimitAction=poweroff"):
+        assert word in goes[service]["content"]
+        assert word not in stays[service]["content"]
     assert "/etc/systemd/system/pilotage-end.timer" in stays
+
+
+def told(**change: Any) -> dict[str, Any]:
+    """What the pilot of a machine is told."""
+    config: dict[str, Any] = json.loads(files(cloud_config(boot(**change)))[BOOT]["content"])["config"]
+    return config
+
+
+def test_a_machine_s_pilot_knows_that_it_is_one() -> None:
+    """It is told when its machine ends, and to keep payloads from the metadata service; the queue's word stands before
+    that of all machines."""
+    config = told()
+    assert (config["vm"], config["metadata"], config["ends"]) == (True, "guard", int(BORN) + 14 * 86_400)
+    assert told(bootstrap={"settings": {"metadata": "refuse", "slot_users": "20000-20063"}})["metadata"] == "refuse"
+    assert told(bootstrap={"settings": {"metadata": None, "billing_period": None}}) | {"metadata": "guard"} == told(
+        bootstrap={"settings": {}}
+    )
+
+
+@pytest.mark.parametrize(("halting", "off"), [("elastic", True), ("static", True), ("never", False)])
+def test_the_queue_s_word_on_halting_is_in_the_unit(halting: str, off: bool) -> None:
+    """A machine that never halts does not power off when its pilot has ended; the others do, and nothing speaks
+    against any of them."""
+    text = cloud_config(boot({"settings": {"halting": halting}}))
+    assert ("systemctl --no-block poweroff" in files(text)[SERVICE]["content"]) is off
+    assert json.loads(files(text)[BOOT]["content"])["config"]["halting"] == halting
+    assert problems(text.encode(), CLOUDS["ec2"]) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "drop", "said"),
+    [
+        ({"halting": "sometimes"}, "", "halting: expected one of elastic, static, never, got 'sometimes'"),
+        ({"metadata": "shut"}, "", "metadata: expected one of guard, refuse, open, got 'shut'"),
+        ({"metadata": "refuse"}, "", "expected slot_users with it"),
+        ({"halting": "static", "billing_period": 3600}, "", "billing_period: expected none with halting = static"),
+        ({}, "pilotage-end.timer", "pilotage-end.timer: expected it among the files, and to be started"),
+    ],
+)
+def test_what_a_pilot_is_told_goes_with_the_machine(settings: dict[str, Any], drop: str, said: str) -> None:
+    """What contradicts itself, or leaves a machine without an end, is told."""
+    document = yaml.safe_load(cloud_config(boot({"settings": settings})))
+    document["write_files"] = [
+        entry for entry in document["write_files"] if not drop or not entry["path"].endswith(drop)
+    ]
+    found = problems(b"#cloud-config\n" + yaml.safe_dump(document).encode(), CLOUDS["ec2"])
+    assert len(found) == 1, found
+    assert said in found[0]
+
+
+def test_one_that_never_halts_and_powers_off() -> None:
+    """A unit that does otherwise than its pilot is told is found."""
+    text = cloud_config(boot({"settings": {"halting": "static"}})).replace("static", "never")
+    [problem] = problems(text.encode(), CLOUDS["ec2"])
+    assert "pilotage.service: expected no poweroff" in problem
 
 
 def test_a_proxy_reaches_the_stub_and_the_pilot() -> None:

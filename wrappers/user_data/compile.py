@@ -94,6 +94,7 @@ def _told(boot: Boot) -> dict[str, object]:
     proxies = {"https_proxy": start.proxy, "no_proxy": ",".join(start.no_proxy)}
     told = replace(start, secret_file=f"{RUN}/secret")
     config = {name: value for name, value in configuration(told).items() if value not in (None, [], "", False)}
+    config = {"metadata": "guard", "vm": True, "ends": boot.ends, **config}
     config.pop("boot_log", None)  # cloud-init's own log says what came before the pilot
     return {
         "urls": list(start.urls),

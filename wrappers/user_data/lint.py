@@ -14,6 +14,7 @@ import yaml
 
 from wrappers.user_data.clouds import Cloud
 from wrappers.user_data.compile import HEAD
+from wrappers.user_data.lint_pilot import contradictions
 
 #: Paths under which a file may vanish while the machine boots.
 _VANISHING = ("/tmp/", "/var/tmp/")  # noqa: S108 - named, not used
@@ -55,7 +56,7 @@ def problems(content: bytes, cloud: Cloud) -> list[str]:
         return [f"this is not YAML: {error}"]
     if not isinstance(document, dict):
         return ["expected a mapping of cloud-init's keys"]
-    found = [*_top(document), *_files(document), *_commands(document)]
+    found = [*_top(document), *_files(document), *_commands(document), *contradictions(document)]
     if _PRIVATE.search(text):
         reader = cloud.readable or "whoever gets at the machine's disk"
         found.append(f"a private key is in it, which can be read by {reader}: a one-time secret is for that")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pilot.errors import InvalidInput
+from pilot.halting import NEVER
 from wrappers.render import Bootstrap
 
 #: What the machine keeps over a reboot, and the folder of its secret, which does not outlive one.
@@ -25,7 +26,17 @@ class Boot:
     secret: str
     born: float  # seconds since the epoch
     life: int  # seconds after which the machine powers off whatever it does
-    stays: bool = False  # it does not power off when its pilot has ended
+    stays: bool = False  # it does not power off when its pilot has ended; nor where the queue says so
+
+    @property
+    def goes(self) -> bool:
+        """Whether the machine powers off when its pilot has ended."""
+        return not self.stays and self.bootstrap.settings.get("halting") != NEVER
+
+    @property
+    def ends(self) -> int:
+        """When it powers off whatever it does, in seconds since the epoch."""
+        return int(self.born + self.life)
 
     def check(self) -> None:
         """Raises `InvalidInput`."""

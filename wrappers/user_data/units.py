@@ -26,10 +26,15 @@ KillMode=mixed
 TimeoutStopSec=120
 Delegate=yes
 OOMPolicy=continue
-[Install]
+{after}[Install]
 WantedBy=multi-user.target
 """
-_OVER = "SuccessAction=poweroff\nFailureAction=poweroff\nStartLimitAction=poweroff\n"
+_OVER = "StartLimitAction=poweroff\n"
+# Not SuccessAction and FailureAction: older versions of systemd than 254 take them, and OnFailure, before they start
+# again what was killed. It is for what Restart=on-abnormal does not start again.
+_AFTER = """\
+ExecStopPost=-/bin/sh -c 'case $SERVICE_RESULT in success|exit-code) systemctl --no-block poweroff ;; esac'
+"""
 _END = """\
 [Unit]
 Description=The end of this machine's life
@@ -51,9 +56,10 @@ WantedBy=timers.target
 
 def units(boot: Boot) -> dict[str, str]:
     """name → text."""
-    moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(boot.born + boot.life))
+    moment = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(boot.ends))
+    over, after = (_OVER, _AFTER) if boot.goes else ("", "")
     return {
-        SERVICE: _SERVICE.format(place=PLACE, over="" if boot.stays else _OVER),
+        SERVICE: _SERVICE.format(place=PLACE, over=over, after=after),
         END: _END,
         TIMER: _TIMER.format(moment=moment, life=boot.life),
     }
