@@ -109,6 +109,8 @@ class Central:
             log.warning("The %s %s, which was added, is not used: %s", kind, name, problem)
             if kind == QUEUE and not self.places.declares(kind, name):
                 self.decided(name, f"not used: {problem}")
+        for (kind, name), problem in self.places.unmet.items():
+            log.warning("The %s %s of the settings counts nowhere now: %s", kind, name, problem)
 
     def background(self, work: Coroutine[Any, Any, None]) -> None:
         """Do something beside the requests; it is cancelled when the central stops. What it fails of is told."""

@@ -148,6 +148,16 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Tariff:
+    """What the machine of a pilot costs."""
+
+    hour: float
+    currency: str
+    period: int = 0  # seconds that it is paid by, begun ones as whole ones; 0: by the second
+    machine: bool = True  # paid from when it was asked for; else from when its pilot enrolled
+
+
+@dataclass(frozen=True)
 class NewPilot:
     """A director's intent, written down before anything is submitted."""
 
@@ -159,6 +169,7 @@ class NewPilot:
     secret_ttl: float  # seconds
     lease: int  # seconds that a lease lasts without a word of the pilot
     end_of_life: float | None  # seconds; None: no end
+    tariff: Tariff | None = None  # None: nobody has put a price to it
 
 
 @dataclass(frozen=True)
@@ -344,10 +355,25 @@ class Noted:
     note: Note
 
 
+@dataclass(frozen=True)
+class Bought:
+    """A pilot whose machine was paid. `begun` and `ended` in seconds since the epoch; None: it lives."""
+
+    stamp: str
+    site: str
+    queue: str
+    begun: float
+    ended: float | None
+    tariff: Tariff
+    booked: Mapping[str, tuple[int, int]]  # community → core-microseconds in all, and in payloads that succeeded
+
+
 #: What usage may be told apart by, besides time.
 USAGE_KEYS = ("community", "group", "owner", "site")
 #: What waste may be told apart by.
 WASTE_KEYS = ("site", "queue", "community", "pilot")
+#: What costs may be told apart by: days are those of UTC.
+COST_KEYS = ("community", "site", "queue", "day", "pilot")
 
 
 @dataclass(frozen=True)

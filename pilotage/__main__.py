@@ -14,6 +14,7 @@ from pilotage import commands_canary, connection, exits  # noqa: F401 - `queue t
 from pilotage.client import Client
 from pilotage.commands_bundles import bundle, pipelines
 from pilotage.commands_central import backup, down, up, whoami
+from pilotage.commands_cost import cost
 from pilotage.commands_credentials import credential
 from pilotage.commands_enrolment import enrolment
 from pilotage.commands_errors import errors
@@ -29,6 +30,7 @@ from pilotage.commands_sites import sites
 from pilotage.commands_submit import submit
 from pilotage.commands_usage import limits, shares, usage
 from pilotage.commands_user_data import user_data
+from pilotage.commands_vms import vm, vms
 from pilotage.commands_waste import waste
 from pilotage.exits import Exit
 from pilotage.screen import Screen, visible
@@ -39,9 +41,9 @@ from pilotage.transport import Trouble
 SECTIONS = {
     "A central on this machine": (up, down, backup),
     "Jobs": (submit, jobs, job, logs, peek, output, explain, kill, hold, release, reschedule, priority),
-    "Pilots": (pilots, pilot, queues, sites, drain, halt),
+    "Pilots": (pilots, pilot, vms, vm, queues, sites, drain, halt),
     "Where pilots come from": (site, queue, enrolment, user_data),
-    "Use": (usage, waste, shares, limits),
+    "Use": (usage, waste, cost, shares, limits),
     "Commands of communities": (bundle, pipelines),
     "Help": (errors,),
     "Yourself": (whoami, credential),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pilot.places import CanaryView
@@ -28,6 +28,10 @@ class Line:
     after: float
     what: str
     more: str = ""
+
+    def __str__(self) -> str:
+        more = " ".join(self.more.split())
+        return f"{self.what}: {more}" if more else self.what
 
 
 @dataclass
@@ -66,7 +70,8 @@ class Canary:
         pilot = detail.pilot
         if pilot.reference and pilot.reference != self.reference:
             self.reference = pilot.reference
-            yield Line(now - self.began, "submitted", f"the computing element calls it {pilot.reference}")
+            seen = min(now, pilot.enrolled or now)
+            yield Line(seen - self.began, "submitted", f"the computing element calls it {pilot.reference}")
         if pilot.enrolled is not None and not self.enrolled:
             self.enrolled = True
             cores = f", {words.plural(pilot.cores, 'core')}" if pilot.cores else ""
@@ -102,6 +107,24 @@ def checked(detail: PilotDetail) -> bool:
 def succeeded(detail: PilotDetail) -> bool:
     """Whether a pilot that is over has ended as it should."""
     return detail.pilot.state is PilotState.DONE and not detail.pilot.exit_code and checked(detail)
+
+
+def verdict(queue: str, detail: PilotDetail, told: Sequence[Line]) -> str:
+    """Whether the queue works, in a sentence, after all that was told of a pilot of it."""
+    pilot, last = detail.pilot, told[-1]
+    if pilot.state in (PilotState.PLANNED, PilotState.SUBMITTING) and len(told) > 1:  # something is in its way
+        why = last.more or last.what
+        return f"queue {queue} does not work: after {words.seconds(last.after)} its pilot was not submitted ({why})"
+    if pilot.state in LIVE_PILOT:
+        return f"whether queue {queue} works is not known yet: the last that was heard of its pilot is {last}"
+    if succeeded(detail):
+        return (
+            f"queue {queue} works: its pilot enrolled from {pilot.host or 'an unnamed host'}, found nothing wrong and"
+            f" ended as it should, {words.seconds(max(0.0, last.after))} after it was asked for"
+        )
+    if pilot.state is PilotState.DONE and not pilot.exit_code:
+        return f"queue {queue} does not work: its pilot ended before it had checked everything"
+    return f"queue {queue} does not work: its pilot ended as {pilot.state.value}: {last.more or 'no word why'}"
 
 
 def follow(

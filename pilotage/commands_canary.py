@@ -7,13 +7,13 @@ import time
 import click
 
 from pilot.states import LIVE_PILOT
-from pilotage import canary
+from pilot.views import PilotDetail
+from pilotage import canary, words
 from pilotage.canary import Line
 from pilotage.commands_places import queue
 from pilotage.exits import Exit
 from pilotage.shell import WATCHING, Shell, common, duration
 from pilotage.timeline import last_lines
-from pilotage.words import stamp
 
 
 @queue.command("test")
@@ -23,8 +23,9 @@ from pilotage.words import stamp
 def test_queue(shell: Shell, name: str, patience: str) -> int:
     """Send one pilot to a queue and tell what becomes of it: submitted, waiting, running, enrolled, checked, ended.
 
-    The pilot takes no jobs, and is sent whatever waits, also while the queue is paused. Exit code 0: it looked around,
-    found nothing wrong and ended as it should; 1: it did not, and what it and the computing element said is shown.
+    The pilot takes no jobs, and is sent whatever waits, also while the queue is paused. The last line says whether the
+    queue works. Exit code 0: it does, the pilot found nothing wrong and ended as it should; 1: it does not, and what
+    the pilot and the computing element said is shown, or it is not known yet.
 
     \b
     Example:
@@ -36,24 +37,35 @@ def test_queue(shell: Shell, name: str, patience: str) -> int:
     def say(line: Line) -> None:
         told.append(line)
         if not shell.screen.json:
-            more = " ".join(line.more.split())
-            shell.screen.line(f"{max(0.0, line.after):8.1f} s  {line.what}{f': {more}' if more else ''}")
+            shell.screen.line(f"{max(0.0, line.after):8.1f} s  {line}")
 
+    if not shell.screen.json:
+        shell.screen.line(
+            f"One pilot that takes no jobs is sent to the queue {name}, to see whether its pilots would work."
+            f" It is watched for {words.seconds(seconds)} at most."
+        )
     with shell.client(WATCHING) as client:
         sent = client.test_queue(name)
-        say(Line(0.0, "in the journal", f"pilot {stamp(sent.stamp)}, which the director of the queue submits"))
+        say(Line(0.0, "in the journal", f"pilot {words.stamp(sent.stamp)}, which the director of the queue submits"))
         detail = canary.follow(client, name, sent, now=time.time, sleep=time.sleep, patience=float(seconds), say=say)
-    succeeded = canary.succeeded(detail)
+    code = Exit.DONE if canary.succeeded(detail) else Exit.FAILED
+    said = canary.verdict(name, detail, told)
     if shell.screen.json:
-        shell.screen.data({"succeeded": succeeded, "lines": told, "pilot": detail})
-        return Exit.DONE if succeeded else Exit.FAILED
-    for line in last_lines(detail.steps):
-        shell.screen.line(line)
+        shell.screen.data({"succeeded": code is Exit.DONE, "verdict": said, "lines": told, "pilot": detail})
+        return code
+    for text in last_lines(detail.steps):
+        shell.screen.line(text)
+    if more := _more(detail):
+        shell.screen.note(more)
+    shell.screen.line(said)
+    return code
+
+
+def _more(detail: PilotDetail) -> str:
+    """Where to look on; empty for a pilot of which all is said."""
+    short = words.stamp(detail.pilot.stamp)
     if detail.pilot.state in LIVE_PILOT:
-        shell.screen.note(
-            f"it has not ended yet, and goes on: `pilotage pilot {stamp(sent.stamp)}` shows it, `pilotage halt` ends it"
-        )
-    elif not succeeded:
-        stream = " --stream ce" if detail.pilot.enrolled is None else ""
-        shell.screen.note(f"what it said: `pilotage logs --pilot {stamp(sent.stamp)}{stream}`")
-    return Exit.DONE if succeeded else Exit.FAILED
+        return f"it has not ended yet, and goes on: `pilotage pilot {short}` shows it, `pilotage halt` ends it"
+    if canary.succeeded(detail):
+        return ""
+    return f"what it said: `pilotage logs --pilot {short}{' --stream ce' if detail.pilot.enrolled is None else ''}`"

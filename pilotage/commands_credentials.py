@@ -200,11 +200,17 @@ def credentials_table(found: tuple[CredentialView, ...]) -> Table:
                 one.kind,
                 clock(one.changed),
                 clock(one.expires) or "never",
-                " ".join(one.urls) or "payloads",
+                _whom(one),
                 note,
             )
         )
     return Table(("NAME", "KIND", "SET", "EXPIRES", "FOR", "NOTE"), rows)
+
+
+def _whom(one: CredentialView) -> str:
+    """What it is used for, as far as the central knows; a job may name any."""
+    queues = f"{'queue' if len(one.queues) == 1 else 'queues'} {', '.join(one.queues)}" if one.queues else ""
+    return ", ".join(filter(None, (" ".join(one.urls), queues))) or "payloads"
 
 
 def history_table(found: tuple[CredentialEvent, ...]) -> Table:

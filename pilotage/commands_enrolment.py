@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import click
 
 from pilot.places import EnrolmentView
 from pilotage.screen import Table
+from pilotage.secret_file import secret_file
 from pilotage.shell import Shell, common, duration
 from pilotage.words import clock, plural
 
@@ -42,23 +42,15 @@ def create(shell: Shell, queue: str, count: int, life: str, communities: tuple[s
       pilotage enrolment create --queue vacuum --count 100 --for 7d --output token
     """
     seconds = duration("--for", life)
-    file = None if output is None else _new_file(output)
-    try:
-        with shell.client() as client:
-            opened = client.open_enrolment(queue, pilots=count, seconds=seconds, communities=communities)
-    except BaseException:
-        if file is not None and output is not None:
-            os.close(file)
-            output.unlink()
-        raise
-    if file is not None:
-        with open(file, "w", encoding="ascii") as target:
-            target.write(opened.token + "\n")
+    with secret_file(output) as file, shell.client() as client:
+        opened = client.open_enrolment(queue, pilots=count, seconds=seconds, communities=communities)
+        if file:
+            file.write(f"{opened.token}\n".encode())
     if shell.screen.json:
-        shell.screen.data(opened if file is None else opened.enrolment)
+        shell.screen.data(opened.enrolment if output else opened)
         return
     made = opened.enrolment
-    if file is None:
+    if not output:
         sys.stdout.write(opened.token + "\n")
         sys.stdout.flush()
     whom = ", ".join(made.communities)
@@ -66,13 +58,6 @@ def create(shell: Shell, queue: str, count: int, life: str, communities: tuple[s
         f"token {made.number} lets {plural(made.pilots, 'pilot')} into the queue {made.queue} until"
         f" {clock(made.expires)}, for {whom}; whoever has it can start them"
     )
-
-
-def _new_file(path: Path) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise click.BadParameter(f"{path} is there already; name a new file", param_hint="--output") from error
 
 
 @enrolment.command("list")

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from pilot.places import MAX_TEXT, PlaceVersion, QueueDetail
+from pilotage.commands_sites import show_sites
 from pilotage.screen import Table
 from pilotage.shell import Shell, common
 from pilotage.words import clock, seconds, size
@@ -32,18 +33,13 @@ def site() -> None:
 @site.command("list")
 @common
 def list_sites(shell: Shell) -> None:
-    """List the sites and their queues.
+    """List the sites: their queues, and who has banned which. The same as `pilotage sites`.
 
     \b
     Example:
       pilotage site list
     """
-    with shell.client() as client:
-        found = client.sites()
-    if shell.screen.json:
-        shell.screen.data({"sites": found})
-    else:
-        shell.screen.table(Table(("SITE", "QUEUES"), [(one.name, ", ".join(one.queues)) for one in found]))
+    show_sites(shell)
 
 
 @site.command("add")

@@ -19,8 +19,12 @@ def sites(shell: Shell) -> None:
       pilotage sites
       pilotage sites ban here --reason "power cut" --for 2h
     """
-    if click.get_current_context().invoked_subcommand:
-        return
+    if not click.get_current_context().invoked_subcommand:
+        show_sites(shell)
+
+
+def show_sites(shell: Shell) -> None:
+    """What `pilotage sites` and `pilotage site list` print."""
     with shell.client() as client:
         found = client.sites()
     if shell.screen.json:

@@ -11,6 +11,7 @@ import click
 
 from pilot.errors import InvalidInput, PilotageError
 from pilotage.client import Client
+from pilotage.secret_file import secret_file
 from pilotage.shell import Shell, common, duration
 from pilotage.words import plural
 from wrappers.render import Bootstrap
@@ -29,6 +30,7 @@ MOST_READ = 1024 * 1024
 @click.option("--life", default="14d", show_default=True, help="The machine powers off after that whatever it does.")
 @click.option("--boot", "deadline", default="1h", show_default=True, help="Its pilot must have called within that.")
 @click.option("--stays", is_flag=True, help="It does not power off when its pilot has ended.")
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file for it, mode 0600.")
 @click.option(
     "--check",
     "file",
@@ -37,7 +39,14 @@ MOST_READ = 1024 * 1024
 )
 @common
 def user_data(
-    shell: Shell, name: str, queue: str | None, life: str, deadline: str, stays: bool, file: Path | None
+    shell: Shell,
+    name: str,
+    queue: str | None,
+    life: str,
+    deadline: str,
+    stays: bool,
+    output: Path | None,
+    file: Path | None,
 ) -> None:
     """Print the user-data for one virtual machine, or check some with --check FILE.
 
@@ -46,7 +55,7 @@ def user_data(
 
     \b
     Examples:
-      pilotage user-data --cloud openstack --queue cloud > user-data
+      pilotage user-data --cloud openstack --queue cloud --output user-data
       openstack server create --image debian-12 --flavor m1.large --user-data user-data worker-1
       pilotage user-data --cloud ec2 --check user-data
     """
@@ -55,25 +64,39 @@ def user_data(
         return
     if not queue:
         raise click.UsageError("say which --queue the machine's pilot is of, or --check FILE")
-    if sys.stdout.isatty() and not shell.screen.json:
+    if output is None and sys.stdout.isatty() and not shell.screen.json:
         raise click.UsageError(
-            "what it makes is not for a terminal, and has a secret: write it to a file, as `> user-data`"
+            "what it makes is not for a terminal, and has a secret: write it to a file, as `--output user-data`"
         )
-    times = (duration("--life", life), duration("--boot", deadline))
-    with shell.client() as client:
+    times = _times(life, deadline)
+    with secret_file(output) as target, shell.client() as client:
         made = _compiled(client, name, queue, times, stays)
-    if found := problems(made.content, CLOUDS[name]):
-        raise PilotageError("; ".join(found))
+        if found := problems(made.content, CLOUDS[name]):
+            raise PilotageError("; ".join(found))
+        if target:
+            target.write(made.content)
     if shell.screen.json:
-        shell.screen.data({"user_data": made.cloud_config, "counted": made.counted, "metadata": dict(made.beside)})
+        told = {"counted": made.counted, "metadata": dict(made.beside)}
+        shell.screen.data(told if output else {"user_data": made.cloud_config, **told})
         return
-    sys.stdout.buffer.write(made.content)
-    sys.stdout.flush()
+    if not output:
+        sys.stdout.buffer.write(made.content)
+        sys.stdout.flush()
     beside = "".join(f"; beside it goes the metadata {key}={value}" for key, value in made.beside.items())
     shell.screen.note(
         f"{made.counted:,} of at most {CLOUDS[name].most:,} bytes of {CLOUDS[name].field}{beside};"
         f" good for one machine, whose pilot must call within {deadline}"
     )
+
+
+def _times(life: str, deadline: str) -> tuple[int, int]:
+    """The machine's life and its boot deadline, in seconds."""
+    times = (duration("--life", life), duration("--boot", deadline))
+    if times[1] > times[0]:
+        raise click.BadParameter(
+            f"expected at most the {life} of --life, when the machine powers off, got {deadline}", param_hint="--boot"
+        )
+    return times
 
 
 def _compiled(client: Client, name: str, queue: str, times: tuple[int, int], stays: bool) -> UserData:

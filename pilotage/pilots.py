@@ -31,6 +31,8 @@ from pilotage.asking import Asking, joined
 from pilotage.transport import Request
 
 PAGE = 500
+#: Kind of the queues whose pilots no director sends.
+EXTERNAL = "external"
 
 
 class PilotsPart(Asking):
@@ -49,6 +51,16 @@ class PilotsPart(Asking):
             if not page.next:
                 return
             query["cursor"] = page.next
+
+    def vms(self, states: Iterable[PilotState] = (), queue: str | None = None) -> Iterator[PilotView]:
+        """Pilots that are on virtual machines, of one queue or of all that have some; of each queue the newest first.
+
+        Also machines that somebody started by hand: these are of external queues.
+        """
+        wanted = tuple(states)
+        names = [queue] if queue else [one.name for one in self.queues() if one.flavor or one.kind == EXTERNAL]
+        for name in names:
+            yield from (pilot for pilot in self.pilots(wanted, name) if pilot.machine)
 
     def pilot(self, stamp: str) -> PilotDetail:
         """One pilot whole: its steps, what it found out, what it runs, its logs."""

@@ -11,7 +11,7 @@ def unknown(client: Client, site: str | None, queue: str | None) -> str:
     """A sentence when a site or queue is not among those that are configured; empty when they are, or none is named."""
     if not site and not queue:
         return ""
-    queues = client.queues()
+    queues = [each for each in client.queues() if each.kind]  # without what was added and is not used
     return _not_among("site", site, {each.site for each in queues}) or _not_among(
         "queue", queue, {each.name for each in queues}
     )

@@ -91,10 +91,10 @@ def queues_table(queues: Sequence[QueueView]) -> Table:
             queue.name,
             queue.site,
             queue.kind,
-            str(queue.slots),
+            "" if _unused(queue) else str(queue.slots),
             words.counts({state.value: queue.pilots.get(state.value, 0) for state in LIVE_PILOT}, _STATES),
-            str(queue.demand),
-            queue.decision,
+            "" if _unused(queue) else str(queue.demand),
+            f"not used: {queue.problem}" if _unused(queue) else _decision(queue),
         )
         for queue in queues
     ]
@@ -102,12 +102,24 @@ def queues_table(queues: Sequence[QueueView]) -> Table:
     return Table(columns, rows, right=("SLOTS", "DEMAND"))
 
 
+def _unused(queue: QueueView) -> bool:
+    """Whether it was added and does not count; a name that the settings file has counts as it says there."""
+    return bool(queue.problem) and not queue.kind
+
+
+def _decision(queue: QueueView) -> str:
+    """What its director decided, and that something was added under its name in vain."""
+    return f"{queue.decision}; what was added is not used: {queue.problem}" if queue.problem else queue.decision
+
+
 def queue_facts(queue: QueueView) -> list[tuple[str, str]]:
     """Everything about a queue, as names and values."""
     return [
         ("queue", queue.name),
+        ("added", f"what was added is not used: {queue.problem}" if queue.problem else ""),
         ("site", queue.site),
         ("kind", queue.kind),
+        ("flavor", queue.flavor),
         ("slots", f"{words.plural(queue.slots, 'pilot')} at the same time"),
         ("pilots", words.counts(queue.pilots, _STATES) or "none yet"),
         ("demand", f"{words.plural(queue.demand, 'waiting job')} would fit a pilot of it"),

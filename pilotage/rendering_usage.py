@@ -95,7 +95,7 @@ def limits_table(limits: tuple[LimitView, ...]) -> Table:
             _subject(view),
             _full(view.attempts_now, view.attempts),
             _full(view.cores_now, view.cores),
-            "full" if is_full(view) else "",
+            view.problem or ("full" if is_full(view) else ""),
         )
         for view in limits
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pilot.use import LimitPage, LimitView, SharePage, UsagePage, WastePage
+from pilot.use import CostPage, LimitPage, LimitView, SharePage, UsagePage, WastePage
 from pilotage.asking import Asking, joined
 
 
@@ -48,6 +48,21 @@ class UsagePart(Asking):
         """
         query = {"by": joined(by), "since": _number(since), "until": _number(until), "community": community}
         return self._get(WastePage, "/v1/waste", query)
+
+    def cost(
+        self,
+        by: Iterable[str] = ("site",),
+        *,
+        since: float | None = None,
+        until: float | None = None,
+        community: str | None = None,
+    ) -> CostPage:
+        """What machines cost in [since, until), told apart by community, site, queue, day or pilot.
+
+        Times are as in `usage`. An operator sees all communities, or the one named.
+        """
+        query = {"by": joined(by), "since": _number(since), "until": _number(until), "community": community}
+        return self._get(CostPage, "/v1/cost", query)
 
     def shares(self) -> SharePage:
         """What each community, group and owner is due, has used, and runs now."""

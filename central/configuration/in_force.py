@@ -16,6 +16,7 @@ from central.configuration.settings import EXTERNAL, KINDS, LOCAL, CentralSettin
 from central.configuration.settings_file import InvalidSettings
 from central.configuration.settings_pipelines import check, of_queue
 from central.configuration.settings_queues import queue
+from central.configuration.unmet import unmet
 from central.records import Identity
 from pilot.errors import InvalidInput, PilotageError
 from pilot.fields import Fields
@@ -26,11 +27,13 @@ Named = tuple[str, str]  # kind, name
 
 @dataclass(frozen=True)
 class InForce:
-    """What counts now, what of it was added, and why some of what was added does not count."""
+    """What counts now, what of it was added, why some of what was added does not count, and what in the file counts
+    nowhere as long as nothing of the name is added."""
 
     settings: CentralSettings
     added: Mapping[Named, PlaceRow]
     problems: Mapping[Named, str]
+    unmet: Mapping[Named, str]
 
 
 class Places:
@@ -38,7 +41,7 @@ class Places:
 
     def __init__(self, file: CentralSettings) -> None:
         self._file = file
-        self._now = InForce(file, {}, {})
+        self._now = InForce(file, {}, {}, {})
 
     @property
     def settings(self) -> CentralSettings:
@@ -49,6 +52,11 @@ class Places:
     def problems(self) -> Mapping[Named, str]:
         """Why some of what was added is not used."""
         return self._now.problems
+
+    @property
+    def unmet(self) -> Mapping[Named, str]:
+        """The limits and pipelines of the file that count nowhere now, and why: from the first `take` on."""
+        return self._now.unmet
 
     def added(self, kind: str, name: str) -> PlaceRow | None:
         """What was added under that name and counts; None for what is the file's."""
@@ -62,7 +70,8 @@ class Places:
     def take(self, rows: Iterable[PlaceRow]) -> bool:
         """Make these what was added. Returns whether anything is another than before."""
         found = in_force(self._file, rows)
-        if (found.added, found.problems) == (self._now.added, self._now.problems):
+        before = self._now
+        if (found.added, found.problems, found.unmet) == (before.added, before.problems, before.unmet):
             return False
         self._now = found
         return True
@@ -89,7 +98,7 @@ def in_force(file: CentralSettings, rows: Iterable[PlaceRow]) -> InForce:
             problems[row.kind, row.name] = str(problem)
         else:
             added[row.kind, row.name] = row
-    return InForce(settings, added, problems)
+    return InForce(settings, added, problems, unmet(settings))
 
 
 def _with(settings: CentralSettings, row: PlaceRow, file: CentralSettings) -> CentralSettings:

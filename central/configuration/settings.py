@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from central.clouds.port import Price
 from central.configuration.elements import Arc, Batch, Cloud, Schedd, Ssh, VaultName
 from central.configuration.pipelines import Layer
 from central.records import Identity, Limit
@@ -118,6 +119,7 @@ class Queue:
     idle: int = 300  # seconds after which a pilot without jobs ends
     halting: str = ELASTIC  # of machines without work: elastic, static, never
     billing_period: int = 0  # seconds that a machine is paid by; 0: by the second, or not at all
+    price: Price | None = None  # of an hour of one of its machines; None: as the cloud says, where it does
     metadata: str = ""  # on VMs: whether payloads may reach the metadata service; empty: guard
     policy: str = ""  # on the node: the site's word, beside that in /etc/pilotage
     drain_file: str = ""  # on the node: touched to have its pilots drain

@@ -74,9 +74,9 @@ def read(text: str, file: str = "central.toml") -> CentralSettings:
         sites,
         queues,
         _shares(top.section("shares")),
-        each(top, "limits", lambda entry: limit(entry, communities, sites, queues)),
+        each(top, "limits", lambda entry: limit(entry, communities, queues)),
         tuple(own for index, queue in enumerate(queues) for own in of_queue(queue, f"queues[{index}].settings"))
-        + each(top, "pipelines", lambda entry: layer(entry, names, sites, queues)),
+        + each(top, "pipelines", lambda entry: layer(entry, names, queues)),
     )
     check(settings.pipelines, queues, problems)
     top.finish()

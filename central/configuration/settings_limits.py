@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from central.configuration import settings_fields as read
-from central.configuration.settings import Community, Queue, Site
+from central.configuration.settings import Community, Queue
 from central.records import Limit
 from pilot import tags
 from pilot.errors import InvalidInput
@@ -14,15 +14,16 @@ from pilot.fields import Fields
 _MOST = 10**9
 
 
-def limit(fields: Fields, communities: Sequence[Community], sites: Sequence[Site], queues: Sequence[Queue]) -> Limit:
-    """One limit; what it names must be declared. It names nothing: it is about all that runs."""
+def limit(fields: Fields, communities: Sequence[Community], queues: Sequence[Queue]) -> Limit:
+    """One limit. It names nothing: it is about all that runs. A site or a queue may be one that an operator adds later:
+    `central/configuration/unmet.py` tells of those that there are not."""
     groups = {community.name: {group.name for group in community.groups} for community in communities}
     result = Limit(
         name=read.name(fields),
         attempts=read.most(fields, "running", _MOST),
         cores=read.most(fields, "cores", _MOST),
-        site=_one_of(fields, "site", {site.name for site in sites}),
-        queue=_one_of(fields, "queue", {queue.name for queue in queues}),
+        site=fields.text("site", None, most=100),
+        queue=fields.text("queue", None, most=100),
         community=_one_of(fields, "community", groups),
         group=fields.text("group", None, most=100),
         owner=fields.text("owner", None, most=100),

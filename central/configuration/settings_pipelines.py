@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from central.configuration import settings_fields as read
 from central.configuration.pipelines import Addition, Layer, Place, resolve
-from central.configuration.settings import Queue, Site
+from central.configuration.settings import Queue
 from pilot import units
 from pilot.bundles import MAX_TIMEOUT
 from pilot.errors import InvalidInput
@@ -20,13 +20,15 @@ KEY_SIZE = 32
 _LONGEST_OPTION = 4096
 
 
-def layer(fields: Fields, communities: Sequence[str], sites: Sequence[Site], queues: Sequence[Queue]) -> Layer:
-    """One table. What it names must be declared, and only a community's table may name commands of bundles."""
+def layer(fields: Fields, communities: Sequence[str], queues: Sequence[Queue]) -> Layer:
+    """One table. The community that it names must be declared, and only a community's table may name commands of
+    bundles. A site or a queue may be one that an operator adds later: `central/configuration/unmet.py` tells of those
+    that there are not."""
     found = Layer(
         fields.where,
         _declared(fields, "community", communities),
-        _declared(fields, "site", [site.name for site in sites]),
-        _declared(fields, "queue", [queue.name for queue in queues]),
+        fields.text("site", "", most=100) or "",
+        fields.text("queue", "", most=100) or "",
         strings(fields, "order", most=MOST, each=command_name, empty_is_wrong=True),
         _replace(fields),
         read.each(fields, "add", _addition),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 
-from central.configuration import settings_clouds, settings_elements, settings_proxy
+from central.configuration import settings_clouds, settings_elements, settings_prices, settings_proxy
 from central.configuration import settings_fields as read
 from central.configuration.settings import CLOUDS, EXTERNAL, KINDS, LOCAL, PLUGINS, Queue, Service, Site
 from central.configuration.settings_pipelines import command_name
@@ -13,7 +13,7 @@ from pilot import imagename, protocol, units
 from pilot.binds import parse_bind
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, host_and_port, strings
-from pilot.halting import POLICIES
+from pilot.halting import ELASTIC, POLICIES
 from pilot.protocol import UNLIMITED, Gpu, Platform
 from pilot.standard import MOST
 
@@ -60,6 +60,7 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         idle=idle,
         halting=fields.text("halting", default.halting, choices=POLICIES) or default.halting,
         billing_period=fields.duration("billing_period", default.billing_period),
+        price=settings_prices.price(fields),
         metadata=fields.text("metadata", "", choices=("guard", "refuse", "open")) or "",
         policy=_on_the_node(fields, "policy"),
         drain_file=_on_the_node(fields, "drain_file"),
@@ -94,6 +95,10 @@ def _check(fields: Fields, result: Queue) -> None:
         fields.problem(
             "credential", "expected none: it is for programs on this host, and for what is spoken to over the network"
         )
+    if result.billing_period and result.halting != ELASTIC:
+        fields.problem("billing_period", f"expected none with halting = {result.halting}: only elastic ones look at it")
+    if result.metadata == "refuse" and not result.slot_users:
+        fields.problem("metadata", "expected slot_users with refuse: payloads that run as the pilot cannot be cut off")
     _check_ssh(fields, result)
     _check_schedd(fields, result)
     _check_gridengine(fields, result)

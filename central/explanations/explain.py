@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from central.explanations.paused import Pauses, whose_pilots
+from central.explanations.paused import Pauses, Stuck, whose_pilots
 from central.explanations.policed import Policed, told
 from central.explanations.unproved import Unproved, because
 from central.fleet.presence import FreePilot
@@ -93,6 +93,7 @@ class Circumstances:
     decisions: Mapping[str, str]
     limits: Sequence[LimitUse] = ()
     paused: Pauses = field(default_factory=dict)
+    stuck: Stuck = field(default_factory=dict)
 
     @cached_property
     def kinds(self) -> tuple[Sequence[Offer], Sequence[int]]:
@@ -157,7 +158,7 @@ def explain_looked(job: JobView, looked: Sequence[Looked], now: Circumstances, s
     fitting = [one for one in looked if not one.misses]
     fitting_queues = [one.candidate.offer.queue for one in fitting if not one.candidate.is_pilot]
     fitting_pilots = _count_of(fitting, pilots=True)
-    queues_said = whose_pilots(fitting_queues, now.paused) if fitting_queues else ""
+    queues_said = whose_pilots(fitting_queues, now.paused, now.stuck) if fitting_queues else ""
     found = _failures(looked, job.community)
     visible = [one for one in looked if one.misses and job.community in one.candidate.offer.communities]
     nearest = min(visible, key=lambda one: distance(one.misses), default=None)

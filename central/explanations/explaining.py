@@ -24,7 +24,7 @@ from central.explanations.explain import (
     suspected,
     task_queue,
 )
-from central.explanations.paused import Pauses
+from central.explanations.paused import SENDS_NONE, Pauses
 from central.explanations.policed import policed
 from central.explanations.unproved import unproved
 from central.fleet.presence import FreePilot
@@ -120,7 +120,9 @@ async def _circumstances(central: Central) -> Circumstances:
     queues = [Candidate.queue(expected(queue)) for queue in central.settings.queues]
     decisions = {queue.name: queue.undecided() for queue in central.settings.queues}
     decisions |= {name: word.why for name, word in central.decisions.items()}
-    return Circumstances(distinct([*pilots, *queues]), decisions, await central.store.limits(), await paused(central))
+    stuck = {name: word.why for name, word in central.decisions.items() if word.cause in SENDS_NONE}
+    limits = await central.store.limits()
+    return Circumstances(distinct([*pilots, *queues]), decisions, limits, await paused(central), stuck)
 
 
 async def paused(central: Central) -> Pauses:

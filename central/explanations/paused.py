@@ -1,19 +1,30 @@
-"""Queues that would have pilots for a job and get none, because an operator has paused them."""
+"""Queues that would have pilots for a job and get none: an operator has paused them, or their directors cannot send
+any now."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from central.directors.control import Cause
+
 #: Queue → who paused it and why, as `str(Pause)` says it.
 Pauses = Mapping[str, str]
+#: Queue → why no pilots of it come for now, as its director says it.
+Stuck = Mapping[str, str]
+#: What decisions come from after which no pilots come, or a single one to see whether more may.
+SENDS_NONE = frozenset(
+    {Cause.CLOSED, Cause.BACK_OFF, Cause.FULL, Cause.CREDENTIAL, Cause.UNREACHABLE, Cause.REFUSED},
+)
 
 
-def whose_pilots(queues: Sequence[str], pauses: Pauses) -> str:
+def whose_pilots(queues: Sequence[str], pauses: Pauses, stuck: Stuck) -> str:
     """What is to be said of the queues whose pilots would have room for a job."""
-    going = [name for name in queues if name not in pauses]
+    going = [name for name in queues if name not in pauses and name not in stuck]
     if going:
         return f"pilots of {', '.join(going)} would have"
-    return f"no more are sent: {stopped(queues, pauses)}"
+    paused = [name for name in queues if name in pauses]
+    said = [f"no more are sent: {stopped(paused, pauses)}"] if paused else []
+    return "; ".join([*said, *(f"no pilots come from {name}: {stuck[name]}" for name in queues if name not in pauses)])
 
 
 def stopped(queues: Sequence[str], pauses: Pauses) -> str:

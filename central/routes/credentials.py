@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
+from central.configuration.settings import CentralSettings
 from central.records import CredentialRow, Identity, Note
 from central.serving.http import Call, Route
 from central.trust.delivering import unlocked
@@ -136,6 +137,17 @@ def _view(call: Call[CredentialRequest] | Call[None], row: CredentialRow) -> Cre
         expires=row.expires,
         shown=shown,
         problem=problem,
+        queues=_queues(call.central.settings, row),
+    )
+
+
+def _queues(settings: CentralSettings, row: CredentialRow) -> tuple[str, ...]:
+    """Those whose computing elements are spoken to with it."""
+    mine = (row.community, row.owner, row.name)
+    return tuple(
+        queue.name
+        for queue in settings.queues
+        if (used := queue.credential) and (used.community, used.owner, used.name) == mine
     )
 
 

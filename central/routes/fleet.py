@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from central import aftermath
+from central.configuration.settings import Queue
 from central.explanations import explaining
 from central.records import LiveAttempt, PilotRow
 from central.serving.http import Call, Route
@@ -15,9 +17,10 @@ from central.trust.rules import Who, community_of, may_see_pilot
 from pilot.codes import of_pilot
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import Fact
-from pilot.states import ENROLLED, OrderVerb, PilotState
+from pilot.states import ENROLLED, OrderVerb, PilotReason, PilotState
 from pilot.views import (
     AttemptView,
+    MachineView,
     OrderReply,
     OrderRequest,
     PilotDetail,
@@ -68,6 +71,7 @@ async def one(call: Call[None]) -> PilotDetail:
         {fact.name: _shown(fact) for fact in row.facts},
         tuple([view for live in held for view in await _attempt(call, live)]),
         await _streams(call, row.stamp),
+        await central.store.machine_loads(row.stamp),
     )
 
 
@@ -77,7 +81,8 @@ async def why(call: Call[None]) -> PilotExplanation:
 
 
 async def order(call: Call[OrderRequest]) -> OrderReply:
-    """Give an order to a pilot. Draining begins at once, whenever the pilot hears of it."""
+    """Give an order to a pilot. Draining begins at once, whenever the pilot hears of it; one that was not sent yet is
+    withdrawn."""
     central, request, person = call.central, call.message, call.person
     row = await _visible(call)
     if request.verb not in _GIVEN:
@@ -90,9 +95,19 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     )
     told = {"pilot": row.stamp, "verb": request.verb.value, "who": person.user, "order": number}
     log.info("A pilot is given an order", extra={"fields": {**told, "reason": in_a_line(request.reason)}})
-    if request.verb in _ENDING:
+    if request.verb in _ENDING and row.state is PilotState.PLANNED:
+        await _withdrawn(call, row)
+    elif request.verb in _ENDING:
         await aftermath.drained(central, row, request.reason)
     return OrderReply(number)
+
+
+async def _withdrawn(call: Call[OrderRequest], row: PilotRow) -> None:
+    """Nobody sends it any more. Should its director be doing that this moment, it is cancelled when it turns up."""
+    request, reason = call.message, in_a_line(call.message.reason)
+    why = f"{request.verb.value} ordered by {call.person.user} before it was sent{f': {reason}' if reason else ''}"
+    await call.central.store.end_pilot(row.stamp, PilotState.CANCELLED, PilotReason.CANCELLED, why)
+    aftermath.gone(call.central, row, PilotState.CANCELLED, PilotReason.CANCELLED)
 
 
 async def _visible(call: Call[None] | Call[OrderRequest]) -> PilotRow:
@@ -131,6 +146,25 @@ async def _view(call: Call[None], row: PilotRow, held: tuple[LiveAttempt, ...] |
         running=len(held),
         alarm=row.alarm,
         code=code.value if code else "",
+        machine=machine(call.central.settings.queue(row.queue), facts),
+    )
+
+
+def machine(queue: Queue | None, facts: Mapping[str, Fact]) -> MachineView | None:
+    """The virtual machine that a pilot of this queue is on (None: the queue is gone), by its facts; None: it is on
+    none that we know of."""
+    cloud = queue.cloud if queue else None
+    if cloud is None and "uptime" not in facts:
+        return None
+    load, free, uptime = (facts.get(name) for name in ("load_1", "disk_free", "uptime"))
+    return MachineView(
+        flavor=_text(facts.get("instance_type")) or (cloud.flavor if cloud else ""),
+        cloud=_text(facts.get("cloud")),
+        instance=_text(facts.get("instance")),
+        zone=_text(facts.get("zone")) or _text(facts.get("region")),
+        load=load.value if load and isinstance(load.value, (int, float)) else None,
+        disk_free=_number(free) if free else None,
+        uptime=_number(uptime) if uptime else None,
     )
 
 

@@ -120,6 +120,9 @@ async def add_site(call: Call[AddSiteRequest]) -> PlaceVersion:
         raise InvalidInput("name", f"expected letters, digits, '.', '_' and '-', at most 100, got {name[:120]!r}")
     if call.central.places.declares(SITE, name):
         raise Refusal("conflict", f"there is a site {name} already: central.toml declares it")
+    before = next(iter(await call.central.store.place_history(SITE, name)), None)
+    if before and before.text:
+        return _view(before, f"it was there already: {before.who} added it")
     row = await call.central.store.keep_place(SITE, name, f'name = "{name}"\n', call.person.user)
     await _taken_up(call, row)
     return _view(row)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
+from central.configuration.in_force import QUEUE
 from central.configuration.settings import EXTERNAL, Queue
 from central.records import Pause
 from central.serving.http import Call, Route
@@ -29,7 +29,6 @@ from pilot.queues import (
 
 log = logging.getLogger(__name__)
 
-MAX_PAGE = 1000
 #: Characters of the reason of a pause.
 MAX_REASON = 500
 #: Seconds for which a pause may be asked.
@@ -40,11 +39,26 @@ _Call = Call[None] | _Order
 
 
 async def queues(call: Call[None]) -> QueuePage:
-    """The configured queues that serve the caller: what each offers and has, and what its director decided."""
+    """The configured queues that serve the caller: what each offers and has, and what its director decided; for
+    operators also those that were added and are not used."""
     community = community_of(call.person)
     shown = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
-    pauses = await _paused(call)
-    return QueuePage(tuple([await _queue(call, queue, pauses) for queue in shown]))
+    unused = _unused(call) if community is None else {}
+    names = {*(queue.name for queue in shown), *unused}
+    pauses, counts = await _paused(call), await call.central.store.pilot_counts(sorted(names))
+    views = [_view_of(call, queue, pauses, counts.get(queue.name, {})) for queue in shown]
+    others = sorted(names.difference(view.name for view in views))
+    return QueuePage(
+        (
+            *(replace(view, problem=unused.get(view.name, "")) for view in views),
+            *(QueueView(name, "", "", 0, dict(counts.get(name, {})), problem=unused[name]) for name in others),
+        )
+    )
+
+
+def _unused(call: _Call) -> dict[str, str]:
+    """The queues that operators have added and that do not count, and why."""
+    return {name: problem for (kind, name), problem in call.central.places.problems.items() if kind == QUEUE}
 
 
 async def why(call: Call[None]) -> QueueExplanation:
@@ -102,17 +116,23 @@ def _view(pause: Pause) -> PauseView:
 
 
 async def _queue(call: _Call, queue: Queue, pauses: Mapping[str, PauseView]) -> QueueView:
-    counts: Counter[str] = Counter()
-    cursor: str | None = None
-    while True:
-        rows, cursor = await call.central.store.pilots(None, queue=queue.name, cursor=cursor, limit=MAX_PAGE)
-        counts.update(row.state.value for row in rows)
-        if cursor is None:
-            break
+    counts = await call.central.store.pilot_counts([queue.name])
+    return _view_of(call, queue, pauses, counts.get(queue.name, {}))
+
+
+def _view_of(call: _Call, queue: Queue, pauses: Mapping[str, PauseView], counts: Mapping[str, int]) -> QueueView:
     outlook = call.central.outlook(queue)
     paused = pauses.get(queue.name)
     return QueueView(
-        queue.name, queue.site, queue.kind, queue.slots, dict(counts), outlook.demand, outlook.decision.why, paused
+        queue.name,
+        queue.site,
+        queue.kind,
+        queue.slots,
+        dict(counts),
+        outlook.demand,
+        outlook.decision.why,
+        paused,
+        flavor=queue.cloud.flavor if queue.cloud else "",
     )
 
 
@@ -199,6 +219,8 @@ def _named(call: _Call) -> Queue:
     """The queue in the path. Raises ``not-found``."""
     name, queues = call.text("name"), call.central.settings.queues
     queue = next((queue for queue in queues if queue.name == name), None)
+    if queue is None and community_of(call.person) is None and (problem := _unused(call).get(name)):
+        raise Refusal("not-found", f"the queue {name} was added and is not used: {problem}")
     if queue is None:
         known = ", ".join(queue.name for queue in queues) or "none"
         raise Refusal("not-found", f"there is no queue {name}; there are: {known}")

@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from central.configuration.unmet import LIMIT
+from central.costs import costs
 from central.matching import share_views
-from central.records import USAGE_KEYS, WASTE_KEYS
+from central.records import COST_KEYS, USAGE_KEYS, WASTE_KEYS
 from central.serving.http import Call, Route
 from central.trust.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
-from pilot.use import LimitPage, LimitView, SharePage, UsagePage, WastePage
+from pilot.use import CostPage, LimitPage, LimitView, SharePage, UsagePage, WastePage
 
 #: What is looked at when nobody says since when, in seconds.
 DEFAULT_TIME = 7 * 86400
@@ -34,6 +36,16 @@ class UsageQuery:
 @dataclass(frozen=True)
 class WasteQuery:
     """Whose time: of pilots that ended in [since, until), seconds since the epoch; without an end also of live ones."""
+
+    by: tuple[str, ...] = ("site",)
+    since: float | None = None
+    until: float | None = None
+    community: str | None = None
+
+
+@dataclass(frozen=True)
+class CostQuery:
+    """Whose cost: of the time in [since, until), seconds since the epoch; without an end until now."""
 
     by: tuple[str, ...] = ("site",)
     since: float | None = None
@@ -67,6 +79,24 @@ async def wasted(call: Call[None]) -> WastePage:
     return WastePage(since, query.until, by, rows)
 
 
+async def cost(call: Call[None]) -> CostPage:
+    """What machines cost. People see what was of their own community, operators all."""
+    query, store = call.query(CostQuery), call.central.store
+    now = await store.now()
+    until = now if query.until is None else query.until
+    since = until - DEFAULT_TIME if query.since is None else query.since
+    by = tuple(dict.fromkeys(query.by))
+    _check_keys(by, COST_KEYS)
+    _check_time(since, until)
+    bought = await store.bought(since=since, until=until, limit=MAX_ROWS + 1)
+    _check_rows(len(bought))
+    community = _community(call, query.community)
+    rows = costs(bought, by, since, until, now, community)
+    _check_rows(len(rows))
+    unpriced = await store.unpriced(since=since, until=until) if community is None else 0
+    return CostPage(since, until, by, rows, unpriced)
+
+
 async def shares(call: Call[None]) -> SharePage:
     """How the shares stand: what each community, group and owner is due, has used, and runs now."""
     settings = call.central.settings
@@ -78,10 +108,15 @@ async def shares(call: Call[None]) -> SharePage:
 
 async def limits(call: Call[None]) -> LimitPage:
     """The limits on what runs at the same time, and how full they are."""
-    community = community_of(call.person)
+    community, unmet = community_of(call.person), call.central.places.unmet
     return LimitPage(
         tuple(
-            LimitView(**asdict(use.limit), attempts_now=use.attempts, cores_now=use.cores)
+            LimitView(
+                **asdict(use.limit),
+                attempts_now=use.attempts,
+                cores_now=use.cores,
+                problem=unmet.get((LIMIT, use.limit.name), ""),
+            )
             for use in await call.central.store.limits()
             if community is None or use.limit.community in (None, community)
         )
@@ -139,6 +174,7 @@ ROUTES = (
         reply=WastePage,
         query=WasteQuery,
     ),
+    Route("GET", "/v1/cost", cost, (Who.MEMBER,), "What machines cost", reply=CostPage, query=CostQuery),
     Route("GET", "/v1/shares", shares, (Who.MEMBER,), "How the shares stand", reply=SharePage),
     Route("GET", "/v1/limits", limits, (Who.MEMBER,), "How full the limits are", reply=LimitPage),
 )

@@ -8,6 +8,7 @@ from central.directors.control import Limits
 from central.directors.site import SiteDirector
 from central.elements.port import ComputingError, Standing, Trouble
 from central.explanations.explain import Candidate, Circumstances, explain
+from central.explanations.paused import SENDS_NONE
 from central.store.port import Store
 from pilot.protocol import Needs
 from pilot.states import JobState
@@ -30,7 +31,8 @@ async def told(store: Store, mine: SiteDirector, asked: Needs | None = None) -> 
     await mine.cycle(epoch)
     paused = {one.queue or "local": str(one) for one in await store.pauses() if one.stops("local", "here")}
     queues = [Candidate.queue(offer(queue="local", site="here"))]
-    now = Circumstances(queues, {"local": mine.decision.why}, (), paused)
+    stuck = {"local": mine.decision.why} if mine.decision.cause in SENDS_NONE else {}
+    now = Circumstances(queues, {"local": mine.decision.why}, (), paused, stuck)
     return explain(JOB, asked or needs(), now)
 
 
@@ -54,20 +56,24 @@ async def test_the_site_is_banned(store: Store, clock: Clock) -> None:
     [
         (Trouble.FULL, "QOSMaxSubmitJobPerUserLimit", "the computing element takes no more pilots"),
         (Trouble.CREDENTIAL, "proxy expired", "the computing element accepts no credential of ours"),
+        (Trouble.UNREACHABLE, "no route", "the computing element does not answer"),
     ],
 )
 async def test_the_computing_element_refuses(
     store: Store, clock: Clock, trouble: Trouble, words: str, sentence: str
 ) -> None:
-    """A full quota, and a credential that has expired, are told in the computing element's own words, with when it is
-    tried again."""
+    """A full quota, a credential that has expired and a host that does not answer are told in the computing element's
+    own words, with when it is tried again, and no room is promised there."""
     element = FakeElement(clock)
     element.trouble["submit"] = ComputingError(words, trouble)
     mine = director(store, element, Work())
     await told(store, mine)
     clock.forward(1.0)
-    (said,) = (await told(store, mine)).no_pilot
+    explained = await told(store, mine)
+    (said,) = explained.no_pilot
     assert said.startswith(f"local: {sentence} ({words}); trying again in ")
+    why = said.removeprefix("local: ")
+    assert explained.summary == f"No live pilot has room for it now; no pilots come from local: {why}"
 
 
 async def test_the_queue_is_shut_after_bad_pilots(store: Store, clock: Clock) -> None:

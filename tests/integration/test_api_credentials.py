@@ -18,7 +18,8 @@ from pilot.protocol import Credential, Lease
 from pilot.states import FINAL, JobState
 from pilot.transfers import DownloadReply, DownloadRequest, UploadReply, UploadRequest
 from pilot.views import JobDetail, Selection, VerbReply, VerbRequest
-from tests.integration.running_central import Person, RunningCentral, until
+from pilotage import Client
+from tests.integration.running_central import Person, RunningCentral, token_of, until
 from tests.integration.wire_pilot import OFFER, SignedPilot, decoded
 from tests.proxies import proxy
 
@@ -479,3 +480,17 @@ def test_a_payload_finds_a_proxy(ann: Person, pilot: SignedPilot) -> None:
     assert (given.name, given.kind, given.values) == ("grid", "text", {"text": text})
     assert given.seconds_left is not None
     assert given.seconds_left <= 7200
+
+
+def test_a_credential_says_which_queues_use_it(central: RunningCentral) -> None:
+    """The list names the queues whose computing elements are spoken to with it, for as long as there are such."""
+    oli = central.person("oli")
+    keep(oli, "grid")
+    with Client(central.url, token_of("oli"), central.ca, patience=5) as client:
+        credential = '[credential]\ncommunity = "physics"\nowner = "oli"\nname = "grid"\nkind = "bearer"\n'
+        where = '[arc]\nurl = "https://localhost:1/arex"\n'
+        client.add_queue(f'name = "grid-ce"\nsite = "here"\nkind = "arc"\n{where}{credential}', force=True)
+        assert [(one.name, one.queues) for one in client.credentials()] == [("grid", ("grid-ce",))]
+        client.remove_queue("grid-ce")
+        assert [one.queues for one in client.credentials()] == [()]
+    remove(oli, "grid")

@@ -18,14 +18,17 @@ import pytest
 import requests
 from http_message_signatures import HTTPMessageSigner, HTTPSignatureKeyResolver, algorithms
 
+from central.records import NewPilot
+from central.store.port import Store
 from pilot import protocol
 from pilot.errors import Refusal
 from pilot.protocol import UNLIMITED, Acknowledgement, EnrolRequest, StepReport
 from pilot.queues import QueueExplanation, QueuePage, SitePage, SiteView
 from pilot.states import JobState, OrderVerb, Outcome, Phase, PilotReason, PilotState
-from pilot.views import JobExplanation, OrderReply, PilotDetail
+from pilot.views import JobExplanation, MachineView, OrderReply, OrderRequest, PilotDetail
+from pilotage import Client
 from tests.integration.conftest import CentralMaker
-from tests.integration.running_central import Person, RunningCentral, until
+from tests.integration.running_central import Person, RunningCentral, token_of, until
 from tests.integration.wire_pilot import SignedPilot, decoded, held
 
 
@@ -524,6 +527,25 @@ def test_a_pilot_may_drain_of_its_own(oli: Person, ann: Person, pilot: SignedPil
     ann.say("/v1/jobs/kill", {"selection": {"ids": [job]}}, dict)
 
 
+@pytest.mark.parametrize("verb", [OrderVerb.DRAIN, OrderVerb.HALT])
+def test_a_pilot_that_was_not_sent_yet_is_withdrawn(central: RunningCentral, oli: Person, verb: OrderVerb) -> None:
+    """An order to end it closes it, with who gave the order and why, so that nothing keeps its queue; nobody sends it
+    any more."""
+    stamp = secrets.token_hex(16)
+    new = NewPilot(stamp, "here", "local", ("physics",), hashlib.sha256(stamp.encode()).hexdigest(), 3600.0, 60, None)
+    central.store(lambda store: store.plan_pilot(new))
+    oli.say(f"/v1/pilots/{stamp}/orders", OrderRequest(verb, "", "no such host"), OrderReply)
+    shown = oli.read(f"/v1/pilots/{stamp}", PilotDetail).pilot
+    assert (shown.state, shown.reason) == (PilotState.CANCELLED, PilotReason.CANCELLED)
+    assert shown.message == f"{verb.value} ordered by oli before it was sent: no such host"
+
+    async def submitting(store: Store) -> bool:
+        epoch = await store.lead("tests", "tests", 3600.0)
+        return epoch is not None and await store.submitting(stamp, "tests", epoch)
+
+    assert not central.store(submitting)
+
+
 def test_only_operators_give_orders(central: RunningCentral, oli: Person, pilot: SignedPilot) -> None:
     """Others are refused; a verb that is for attempts is invalid; a pilot that is over takes no orders."""
     path = f"/v1/pilots/{pilot.stamp}/orders"
@@ -626,3 +648,26 @@ def test_a_silent_pilot_loses_its_jobs_and_hears_so(make_central: CentralMaker) 
     assert refused(lambda: silent.succeed(lease)).type == "stale-attempt"
     other.succeed(again)
     assert [attempt.outcome for attempt in ann.attempts(job)] == [Outcome.LOST, Outcome.SUCCESS]
+
+
+# -- virtual machines -------------------------------------------------------------------------------------------------
+
+
+def test_a_pilot_on_a_virtual_machine_says_what_that_does(central: RunningCentral, pilot: SignedPilot) -> None:
+    """What its heartbeats say of the machine is in the list of machines, and its load is kept; a pilot that says
+    nothing of the kind is none of them, and who may not see the pilot does not see the machine."""
+    said: dict[str, int | float | str] = {"uptime": 70, "load_1": 0.25, "jobs": 0, "disk_free": 10**9}
+    said |= {"cloud": "openstack", "instance_type": "m1.large"}
+    pilot.heartbeat(facts=tuple(protocol.Fact(name, value, "test") for name, value in said.items()))
+    other = central.pilot()
+    with Client(central.url, token_of("ann"), central.ca, patience=5) as ann:
+        until(lambda: ann.pilot(pilot.stamp).loads, "its load")
+        (vm,) = (one for one in ann.vms() if one.stamp == pilot.stamp)
+        assert vm.machine == MachineView("m1.large", "openstack", load=0.25, disk_free=10**9, uptime=70)
+        assert other.stamp not in {one.stamp for one in ann.vms()}
+        assert ann.pilot(other.stamp).pilot.machine is None
+        (sample,) = ann.pilot(pilot.stamp).loads
+        assert (sample.load, sample.jobs, sample.disk_free) == (0.25, 0, 10**9)
+        assert abs(sample.time - time.time()) < 60
+    with Client(central.url, token_of("dan"), central.ca, patience=5) as dan:
+        assert pilot.stamp not in {one.stamp for one in dan.vms()}

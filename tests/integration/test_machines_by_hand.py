@@ -37,10 +37,10 @@ def lay_out(content: bytes, root: Path) -> None:
 
 
 def test_a_machine_becomes_a_pilot(system: System, client: Client, tmp_path: Path) -> None:
-    """The stub fetches the pilot from the central and enrols with the machine's own token, the machine runs a job, and
-    a second machine with the same user-data is refused."""
+    """The stub fetches the pilot from the central and enrols with the machine's own token, the machine runs a job and
+    is in the list of machines, and a second machine with the same user-data is refused."""
     client.add_queue(QUEUE)
-    made = pilotage(system, "user-data", "--cloud", "openstack", "--queue", "vacuum", "--life", "1h")
+    made = pilotage(system, "user-data", "--cloud", "openstack", "--queue", "vacuum", "--life", "2d")
     assert b"good for one machine" in made.stderr
     first, second = system.folder / "pilots" / "first", system.folder / "pilots" / "second"
     for root in (first, second):
@@ -60,6 +60,12 @@ def test_a_machine_becomes_a_pilot(system: System, client: Client, tmp_path: Pat
     assert client.logs(job) == b"from a machine\n"
     assert process.wait(180) == 0, (tmp_path / "said").read_text()
     wait_for(lambda: of_queue(client, [PilotState.DONE]), 30, "the pilot to be done")
+    (vm,) = client.vms()
+    assert vm.machine
+    assert vm.machine.uptime
+    assert client.pilot(vm.stamp).loads
+    assert vm.stamp[:8].encode() in pilotage(system, "vms", "--all").stdout
+    assert b"uptime" in pilotage(system, "vm", vm.stamp[:8]).stdout
     assert not (first / "run/pilotage/secret").exists()
     other = subprocess.run(
         [sys.executable, "-I", str(second / "var/lib/pilotage/boot.py")],

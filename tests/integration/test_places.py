@@ -51,7 +51,9 @@ def test_a_queue_is_added_used_changed_and_removed_while_the_central_runs(system
     file = system.folder / "special.toml"
     file.write_text(SPECIAL)
     assert "expected a declared site" in run(system, "queue", "add", str(file), code=2)
-    run(system, "site", "add", "there")
+    assert run(system, "site", "add", "there") == "the site there is in force, version 1\n"
+    again = run(system, "site", "add", "there")
+    assert again == f"the site there is in force, version 1; it was there already: {client.whoami().user} added it\n"
     assert "version 1; the computing element answers" in run(system, "queue", "add", str(file))
     (job,) = client.wait(waits.ids, timeout=180)
     assert (job.state, job.site) == (JobState.DONE, "there")
@@ -90,6 +92,8 @@ def test_a_queue_is_tested_with_one_pilot_that_takes_no_job(system: System, clie
     client.pause_queue("local", "to be tested first")
     job = client.submit({"command": ["true"]}).ids[0]
     told = run(system, "queue", "test", "local")
+    assert told.startswith("One pilot that takes no jobs is sent to the queue local")
+    assert told.splitlines()[-1].startswith("queue local works: ")
     order = [
         "in the journal",
         "submitted: ",
@@ -113,6 +117,7 @@ def test_a_queue_whose_pilots_cannot_run_is_found_out(system: System, client: Cl
     told = run(system, "queue", "test", "special", code=1)
     assert "ended: failed" in told
     assert "No work directory" in told
+    assert "queue special does not work: its pilot ended as failed" in told
 
 
 @pytest.fixture
@@ -197,17 +202,27 @@ def test_what_the_file_declares_is_the_files(oli: Client) -> None:
 
 
 def test_what_was_added_gives_way_to_the_file(central: RunningCentral, oli: Client) -> None:
-    """A queue that the file declares later is the file's; what was added is told as not used."""
+    """A queue that the file declares later is the file's; what was added is told as not used, in the list of queues,
+    too, as is what nobody understands any more. A community sees none of it."""
     oli.add_queue(FAR)
     file = central.folder / "central.toml"
     central.end()
     before = file.read_text()
     file.write_text(before + '\n[[queues]]\nname = "far"\nsite = "here"\nkind = "external"\ncores = 7\n')
+    central.store(lambda store: store.keep_place("queue", "odd", "cors = 1\n", "oli"))
     central.start()
     detail = oli.queue("far")
     assert detail.settings["cores"] == "7"
     assert "central.toml declares a queue far" in detail.problem
     assert "is not used: central.toml declares a queue far" in until(central.words, "words")
+    far, odd = (next(one for one in oli.queues() if one.name == name) for name in ("far", "odd"))
+    assert (far.kind, far.problem) == ("external", "central.toml declares a queue far, which counts")
+    assert (odd.kind, "cors: unknown key" in odd.problem) == ("", True)
+    with pytest.raises(Refusal, match="the queue odd was added and is not used: "):
+        oli.explain_queue("odd")
+    with Client(central.url, ("ann" * 40)[:40], central.ca, patience=5) as ann:
+        assert "odd" not in {one.name for one in ann.queues()}
+    oli.remove_queue("odd")
     oli.remove_queue("far")
     assert oli.queue("far").problem == ""
     central.end()

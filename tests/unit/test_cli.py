@@ -390,13 +390,20 @@ def test_a_file_of_a_running_job_is_shown_as_it_is():
 
 
 def test_pilots_are_those_that_live():
-    """Without options only live states are asked for; with --all every pilot."""
+    """Without options only live states are asked for; with --all every pilot; with --limit the newest of them."""
     client = FakeClient(pilots=(pilot(host="node7", cores=4, running=2),))
 
     result = run(client, "pilots")
     run(client, "pilots", "--all")
 
     assert "3f9a12bc  running  here  local  node7" in result.stdout
+    both = FakeClient(pilots=(pilot(), pilot(OTHER)))
+    assert OTHER[:8] not in run(both, "pilots", "--limit", "1").stdout
+    assert run(both, "pilots", "--limit", "1").stderr == "there are more, older ones\n"
+    assert (OTHER[:8] in run(both, "pilots", "--limit", "2").stdout, run(both, "pilots", "--limit", "2").stderr) == (
+        True,
+        "",
+    )
     assert set(client.asked[0][1][0]) == {
         PilotState(name) for name in ("planned", "submitting", "submitted", "running", "silent", "draining")
     }

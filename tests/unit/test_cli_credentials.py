@@ -99,6 +99,22 @@ def test_a_token_without_a_url_is_for_payloads() -> None:
     assert run(FakeClient(credentials=(plain,)), "credential", "list").stdout.split()[-1] == "payloads"
 
 
+@pytest.mark.parametrize(
+    ("queues", "urls", "told"),
+    [
+        (("far",), (), "queue far"),
+        (("far", "near"), (), "queues far, near"),
+        (("far",), ("https://x.example/",), "https://x.example/, queue far"),
+    ],
+)
+def test_what_computing_elements_are_spoken_to_with_is_for_their_queues(
+    queues: tuple[str, ...], urls: tuple[str, ...], told: str
+) -> None:
+    """A credential that queues name says which, beside its URLs, and not that it is for payloads."""
+    grid = CredentialView("grid", "bearer", "physics", "ann", NOW, urls, queues=queues)
+    assert run(FakeClient(credentials=(grid,)), "credential", "list").stdout.splitlines()[1].rstrip().endswith(told)
+
+
 def test_bytes_that_are_no_text_are_refused() -> None:
     """Without a traceback, and without quoting them."""
     result = run(FakeClient(), "credential", "set", "x", input=b"\xff\xfesesame")

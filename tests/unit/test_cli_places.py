@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pilot.errors import InvalidInput, Refusal
-from pilot.places import CanaryView, EnrolmentView, OpenedEnrolment, PlaceVersion, QueueDetail
-from pilot.queues import SiteView
+from pilot.places import BootstrapView, CanaryView, EnrolmentView, OpenedEnrolment, PlaceVersion, QueueDetail
+from pilot.queues import QueueView, SiteView
 from pilot.states import PilotReason, PilotState
 from pilot.views import PilotDetail, PilotView, StepView
 from pilotage import canary, words
@@ -74,7 +74,20 @@ def test_sites_are_listed_and_removed() -> None:
         sites=(SiteView("here", ("local", "far")),), remove_site=PlaceVersion("site", "there", 2, "", "ada", 0.0)
     )
     assert "here  local, far" in run(client, "site", "list").stdout
+    for options in (("--json",), ()):
+        assert run(client, "site", "list", *options).stdout == run(client, "sites", *options).stdout
     assert run(client, "site", "remove", "there").stdout == "the site there is removed\n"
+
+
+def test_what_was_added_in_vain_is_in_the_list_of_queues() -> None:
+    """A queue that cannot be used has its reason for its last decision; beside a name of the file's both are told."""
+    odd = QueueView("odd", "", "", 0, {}, problem="cors: unknown key")
+    far = QueueView("far", "here", "local", 4, {}, 2, "no demand", problem="central.toml declares it")
+    told = run(FakeClient(queues=(odd, far)), "queues").stdout.splitlines()
+    assert told[1].split(maxsplit=1) == ["odd", "not used: cors: unknown key"]
+    assert told[2].endswith("no demand; what was added is not used: central.toml declares it")
+    said = run(FakeClient(queues=(odd, far), pilots=()), "pilots", "--queue", "odd").stderr
+    assert said == "no queue odd is configured; there are: far\n"
 
 
 # -- tests of queues
@@ -168,6 +181,54 @@ def test_a_pilot_that_failed_has_not_succeeded() -> None:
     assert not canary.succeeded(PilotDetail(replace(SENT, state=PilotState.DONE, exit_code=0)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "steps", "last", "said"),
+    [
+        (
+            {"state": PilotState.DONE, "exit_code": 0, "host": "n1", "enrolled": 104.0},
+            CHECKED,
+            canary.Line(10.0, "ended: done", "drained"),
+            "queue local works: its pilot enrolled from n1, found nothing wrong and ended as it should, 10s after",
+        ),
+        (
+            {"state": PilotState.FAILED, "exit_code": 20},
+            CHECKED,
+            canary.Line(10.0, "ended: failed", "unfit, no space"),
+            "queue local does not work: its pilot ended as failed: unfit, no space",
+        ),
+        (
+            {"state": PilotState.DONE, "exit_code": 0},
+            (),
+            canary.Line(10.0, "ended: done"),
+            "queue local does not work: its pilot ended before it had checked everything",
+        ),
+        (
+            {"state": PilotState.PLANNED},
+            (),
+            canary.Line(60.0, "not submitted yet", "the director: no credential"),
+            "queue local does not work: after 1m its pilot was not submitted (the director: no credential)",
+        ),
+        (
+            {},
+            (),
+            canary.Line(10.0, "queued, says the computing element", "PENDING (Resources)"),
+            "whether queue local works is not known yet: the last that was heard of its pilot is queued, says the",
+        ),
+    ],
+)
+def test_the_verdict_is_a_sentence(
+    changes: dict[str, object], steps: tuple[StepView, ...], last: canary.Line, said: str
+) -> None:
+    """Whether the queue works, does not, or may still turn out to, each with what it follows from."""
+    detail = PilotDetail(replace(SENT, **changes), steps)  # type: ignore[arg-type]
+    told = [canary.Line(0.0, "in the journal"), last]
+    assert canary.verdict("local", detail, told).startswith(said)
+    if detail.pilot.state is PilotState.PLANNED:
+        assert "is not known yet: the last that was heard of its pilot is in the" in canary.verdict(
+            "local", detail, told[:1]
+        )
+
+
 def test_why_a_pilot_ended_is_said_once() -> None:
     """A message that begins with the reason stands for both."""
     gone = replace(SENT, state=PilotState.FAILED, reason=PilotReason.NEVER_CALLED)
@@ -232,3 +293,33 @@ def test_user_data_is_not_for_a_terminal(monkeypatch: pytest.MonkeyPatch) -> Non
     told = run(client, "user-data", "--cloud", "ec2", "--queue", "cloud")
     assert (told.exit_code, client.asked) == (2, [])
     assert "write it to a file" in told.output
+
+
+BOOTSTRAP = BootstrapView(
+    ("https://central.example/v1/pilot/aa",), "aa" * 32, ("https://central.example",), "", "here", "cloud", {}
+)
+
+
+def test_user_data_goes_into_a_file_of_its_own(tmp_path: Path) -> None:
+    """With --output it is in a new file for its owner alone, and nowhere else; a refusal leaves no file."""
+    file = tmp_path / "user-data"
+    client = FakeClient(bootstrap=BOOTSTRAP, open_enrolment=OpenedEnrolment("s3cret-of-a-machine", TOKEN))
+    words = ("user-data", "--cloud", "openstack", "--queue", "cloud", "--output", str(file))
+    told = run(client, *words)
+    assert (told.exit_code, told.stdout, stat.S_IMODE(file.stat().st_mode)) == (0, "", 0o600)
+    assert file.read_bytes()
+    assert "is there already" in run(client, *words).output
+    file.unlink()
+    assert "user_data" not in run(client, *words, "--json").stdout
+    file.unlink()
+    with pytest.raises(Refusal):
+        run(FakeClient(bootstrap=Refusal("not-found", "there is no queue cloud")), *words)
+    assert not file.exists()
+
+
+def test_a_machine_boots_within_its_life() -> None:
+    """A boot deadline after the machine's end is a wrong command line, before anything is asked for."""
+    client = FakeClient()
+    told = run(client, "user-data", "--cloud", "ec2", "--queue", "cloud", "--life", "30m", "--json")
+    assert (told.exit_code, client.asked) == (2, [])
+    assert "expected at most the 30m of --life" in told.output

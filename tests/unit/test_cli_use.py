@@ -108,12 +108,14 @@ def test_limits_are_a_table():
     limits = (
         LimitView("all", cores=100, attempts_now=3, cores_now=12),
         LimitView("muons-here", attempts=7, site="here", group="muons", attempts_now=9, cores_now=9),
+        LimitView("later", attempts=0, queue="far", problem="there is no queue far"),
     )
     lines = run(FakeClient(limits=limits), "limits").stdout.splitlines()
 
     assert lines[1].split() == ["all", "everything", "3", "12", "of", "100"]
     assert "group muons, site here" in lines[2]
     assert lines[2].endswith("9  full")
+    assert lines[3].endswith("there is no queue far")
     assert run(FakeClient(limits=()), "limits").stderr == "no limits are set\n"
 
 

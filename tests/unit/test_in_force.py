@@ -8,8 +8,11 @@ import pytest
 
 from central.added import PlaceRow
 from central.configuration.in_force import Places, in_force
+from central.configuration.pipelines import resolve
 from central.configuration.settings_file import InvalidSettings, read
+from central.configuration.settings_pipelines import place_of
 from central.records import Identity
+from pilot.protocol import Step
 
 HEAD = '[[communities]]\nname = "physics"\ngroups = [{name = "users"}]\n[[sites]]\nname = "here"\n'
 FILE = read(HEAD + '[[queues]]\nname = "local"\nsite = "here"\nkind = "external"\n')
@@ -69,6 +72,41 @@ def test_a_queue_has_its_own_pipeline() -> None:
     bad = FAR.replace("there", "here") + '[settings]\npipeline = ["run_jobs"]\n'
     with pytest.raises(InvalidSettings, match="pipeline"):
         Places(FILE).read(bad, ADA)
+
+
+NAMING = read(
+    HEAD
+    + '[[limits]]\nname = "few"\nrunning = 1\nsite = "there"\nqueue = "far"\n'
+    + '[[pipelines]]\nqueue = "far"\noptions = {prepare_software = {path = "/sw"}}\n'
+)
+
+
+def test_limits_and_pipelines_of_the_file_may_be_for_what_is_added() -> None:
+    """They count nowhere, and say so, until the site and the queue that they name are there; a limit that names a queue
+    of another site goes on saying so."""
+    assert in_force(NAMING, []).unmet == {
+        ("limit", "few"): "there is no site there: it counts once one of that name is added",
+        ("pipeline", "pipelines[0]"): "there is no queue far: it counts once one of that name is added",
+    }
+    assert in_force(NAMING, [THERE]).unmet["limit", "few"].startswith("there is no queue far: ")
+    found = in_force(NAMING, [THERE, queue()])
+    assert not found.unmet
+    place = place_of(found.settings.queues[0])
+    assert Step("prepare_software", {"path": "/sw"}) in resolve(found.settings.pipelines, place).steps
+    elsewhere = in_force(NAMING, [THERE, queue(FAR.replace("there", "here"))])
+    assert list(elsewhere.unmet.items()) == [
+        (("limit", "few"), "the queue far is one of the site here, not of there: it counts nowhere")
+    ]
+
+
+def test_what_counts_nowhere_is_told_when_it_changes() -> None:
+    """The first look tells of names that nothing has, though nothing was added; the next one does not."""
+    places = Places(NAMING)
+    assert places.take([])
+    assert len(places.unmet) == 2
+    assert not places.take([])
+    assert places.take([THERE, queue()])
+    assert not places.unmet
 
 
 @pytest.mark.parametrize(

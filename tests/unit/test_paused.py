@@ -13,9 +13,13 @@ PAUSE = str(Pause("a", "ada", "new disks", 0.0))
 JOB = JobView(7, "n", JobState.WAITING, "c", "g", "o", 5, 0, 0.0, 0.0)
 
 
-def told(**paused: str) -> JobExplanation:
+SHUT = "the computing element does not answer (no route); trying again in 10s"
+
+
+def told(stuck: str = "", **paused: str) -> JobExplanation:
     queues = [Candidate.queue(offer(queue=name)) for name in ("a", "b")]
-    return explain(JOB, needs(), Circumstances(queues, {"a": "no demand", "b": "each slot has a pilot"}, (), paused))
+    decisions = {"a": "no demand", "b": stuck or "each slot has a pilot"}
+    return explain(JOB, needs(), Circumstances(queues, decisions, (), paused, {"b": stuck} if stuck else {}))
 
 
 def test_a_pause_is_the_reason_where_no_other_queue_fits() -> None:
@@ -33,6 +37,15 @@ def test_a_queue_that_goes_on_is_the_one_to_wait_for() -> None:
     said = told(a=PAUSE)
     assert said.summary == "No live pilot has room for it now; pilots of b would have"
     assert said.no_pilot == ("a: paused by ada: new disks", "b: each slot has a pilot")
+
+
+def test_a_queue_whose_director_can_send_none_has_no_room() -> None:
+    """Where the computing element of each queue that is not paused takes no pilots, that is said, and no room is
+    promised; where another queue goes on, that one alone is named."""
+    assert told(SHUT).summary == "No live pilot has room for it now; pilots of a would have"
+    assert told(SHUT, a=PAUSE).summary == (
+        f"No live pilot has room for it now; no more are sent: the queue a is {PAUSE}; no pilots come from b: {SHUT}"
+    )
 
 
 def test_one_who_submits_is_warned_of_pauses() -> None:

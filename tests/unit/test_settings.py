@@ -10,6 +10,7 @@ from central.configuration.elements import Batch, Schedd, Ssh
 from central.configuration.expected import expected
 from central.configuration.settings import Service
 from central.configuration.settings_file import InvalidSettings, read
+from central.directors.starting import declared
 from central.init import Machine, render
 from central.records import Limit
 from commands.context import Capacity, GpuDevice
@@ -202,8 +203,6 @@ def test_shares_and_limits_are_read() -> None:
         ("cores = 100", "cores = -1", "limits[0].cores: expected a whole number from 0"),
         ('name = "muons-here"', 'name = "all"', "limits[1].name: expected something new"),
         ('name = "all"', "", "limits[0].name: expected a name"),
-        ('site = "here"', 'site = "there"', "limits[1].site: expected a declared site, got 'there'"),
-        ('queue = "big"', 'queue = "small"', "limits[2].queue: expected a declared queue, got 'small'"),
         ('community = "physics"', 'community = "art"', "limits[1].community: expected a declared community, got 'art'"),
         ('group = "muons"', 'group = "tau"', "limits[1].group: expected a declared group of physics, got 'tau'"),
         ('owner = "ann"', 'group = "tau"', "limits[2].group: expected a declared group, got 'tau'"),
@@ -331,6 +330,25 @@ def test_whether_pilots_resume_is_for_the_queue_to_say() -> None:
 
 
 QUEUE = '\n[[queues]]\nname = "more"\nsite = "here"\n'
+
+
+def test_how_machines_halt_is_for_the_queue_to_say() -> None:
+    """Its word reaches its pilots; what does not go together is told."""
+    made = read(WHOLE + QUEUE + 'billing_period = "1 h"\n').queue("more")
+    assert made is not None
+    told = declared(made)
+    assert (told["halting"], told["billing_period"], told["metadata"]) == ("elastic", 3600, None)
+    still = read(WHOLE + QUEUE + 'halting = "static"\nmetadata = "refuse"\nslot_users = "20000-20063"\n').queue("more")
+    assert still is not None
+    assert (declared(still)["halting"], declared(still)["metadata"]) == ("static", "refuse")
+    for wrong, said in (
+        ('halting = "often"', "halting: expected one of elastic, static, never"),
+        ('halting = "never"\nbilling_period = "1 h"', "billing_period: expected none with halting = never"),
+        ('metadata = "refuse"', "metadata: expected slot_users with refuse"),
+        ('metadata = "shut"', "metadata: expected one of guard, refuse, open"),
+    ):
+        [problem] = mistakes(WHOLE + QUEUE + wrong + "\n")
+        assert said in problem
 
 
 def test_a_queue_gives_its_pilots_an_environment() -> None:
