@@ -30,7 +30,7 @@ import sys
 from pathlib import Path
 from pilot import __main__, bootstrap
 from pilot.monitor import vigil
-vigil.HUNG = 2.0
+vigil.HUNG = 6.0
 bootstrap.own_archive = lambda: Path(sys.argv[1])
 bootstrap.prepare = lambda archive, work: None
 sys.exit(__main__.main(sys.argv[2:]))
@@ -156,7 +156,7 @@ def test_a_stopped_pilot_is_not_hung(central: WireCentral, pilot: Pilot) -> None
     for pid in (agent, pilot.pid):
         os.kill(pid, signal.SIGSTOP)
     heard = len(central.heartbeats)
-    time.sleep(7)  # longer than HUNG, and than what a busy machine may keep a process waiting
+    time.sleep(9)  # longer than HUNG, and than what a busy machine may keep a process waiting
     assert len(central.heartbeats) <= heard + 1  # one may have been on its way
     for pid in (pilot.pid, agent):
         os.kill(pid, signal.SIGCONT)
