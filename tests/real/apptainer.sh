@@ -4,13 +4,14 @@
 # .lanes/apptainer is a link to it. Says in its last line what it lacks, and exits 1.
 set -eu
 
-top=$(cd "$(dirname "$0")/../.." && pwd -P)
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
+top=$(cd "$here/../.." && pwd -P)
 cd "$top"
 link=$top/.lanes/apptainer
 version=1 # of what is made here; change it, and it is made anew
 packages="apptainer squashfuse squashfs-tools busybox-static"
-
-lacks() { echo "$*"; exit 1; }
 
 mkdir -p "$top/.lanes"
 if [ "$(id -u)" -eq 0 ]; then place=/opt/pilotage-lanes/apptainer; else place=$link; fi
@@ -26,10 +27,7 @@ private_apt() {
 
 unpack_debian() {
     command -v apt-get >/dev/null || lacks "apptainer (only Debian's can be unpacked here, and there is no apt-get)"
-    # The mirror is the one that this system uses.
-    # shellcheck disable=SC2016  # the format is apt's
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$') ||
-        lacks "apptainer (apt knows no Debian mirror to unpack it from)"
+    mirror=$(debian_mirror apptainer) || lacks "$mirror"
     mkdir -p "$place/apt/state/lists/partial" "$place/apt/cache/archives/partial" "$place/root"
     : >"$place/apt/status"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror sid main" >"$place/apt/sources.list"

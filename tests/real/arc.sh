@@ -14,47 +14,17 @@
 set -u
 
 here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${ARC_PLACE:-/var/tmp/pilotage-testbeds/arc}
 port=${ARC_PORT:-28443}
 user=${ARC_USER_OF_JOBS:-pilotage-test}
 info=${ARC_INFO:-3}
 certificates=$place/certificates
 export SLURM_PLACE="$place/slurm" SLURM_PORT=$((port + 100)) SLURM_CONFINE=0 SLURM_CPUS=8 SLURM_MEMORY=8000
-export SLURM_USER_OF_JOBS="$user" DEBIAN_FRONTEND=noninteractive
-
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until timeout 5 "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.2
-    done
-}
-
-end_by_pidfile() {
-    [ -s "$1" ] || return 0
-    pid=$(cat "$1")
-    kill "$pid" 2>/dev/null
-    wait_for 10 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
-    rm -f "$1"
-}
+export SLURM_USER_OF_JOBS="$user"
 
 # --- What is written down ---------------------------------------------------------------------------------------------
-
-install_packages() {
-    missing=
-    for package in nordugrid-arc-arex nordugrid-arc-plugins-needed openssl curl; do
-        dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-    done
-    [ -z "$missing" ] && return
-    command -v apt-get >/dev/null || lacks "ARC (only Debian's can be installed here)"
-    # shellcheck disable=SC2086  # a list of words
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing; } ||
-        lacks "ARC (the packages$missing could not be had)"
-}
 
 certificate() { # NAME SUBJECT EXTENSIONS...
     name=$1 subject=$2
@@ -173,13 +143,13 @@ distrusted() { rm -f "/etc/grid-security/certificates/$(basename "$1")"; }
 trusted() { ln -sf "$(readlink -f "$1")" "/etc/grid-security/certificates/$(basename "$1")"; }
 
 down() {
-    end_by_pidfile "$place/run/arex-ws.pid"
-    end_by_pidfile "$place/run/arex.pid"
+    end_by_pidfile "$place/run/arex-ws.pid" arched
+    end_by_pidfile "$place/run/arex.pid" arched
 }
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to start ARC's daemons"
-    install_packages
+    needs_root "to start ARC's daemons"
+    install_packages ARC nordugrid-arc-arex nordugrid-arc-plugins-needed openssl curl
     stop
     rm -rf "$place/control" "$place/session" "$place/log"
     mkdir -p "$place"
@@ -204,5 +174,5 @@ stop() {
 case ${1:-} in
     start | stop | down | up) "$1" ;;
     env) printf '%s\n' "export PILOTAGE_ARC_URL=https://localhost:$port/arex" "export PILOTAGE_ARC_PLACE=$place" ;;
-    *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

@@ -9,37 +9,15 @@
 # exit code is then 1.
 set -u
 
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${CLOUDINIT_PLACE:-/var/tmp/pilotage-testbeds/cloudinit}
 suite=${CLOUDINIT_SUITE:-bookworm}
 root=$place/root-$suite
-export DEBIAN_FRONTEND=noninteractive
-
-lacks() { echo "$*"; exit 1; }
-
-install_packages() {
-    command -v mmdebstrap >/dev/null && return
-    command -v apt-get >/dev/null || lacks "cloud-init (only Debian's can be installed here)"
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends mmdebstrap ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends mmdebstrap; } ||
-        lacks "mmdebstrap, to make a root of Debian's $suite"
-}
 
 make_root() {
-    [ -e "$root/.made" ] && return
-    [ "$(id -u)" = 0 ] || lacks "root, to make a root of Debian"
-    install_packages
-    # shellcheck disable=SC2016  # a word of apt-get's
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$')
-    [ -n "$mirror" ] || lacks "a mirror of Debian"
-    rm -rf "$root"
-    mkdir -p "$place"
-    mmdebstrap --mode=root --variant=minbase --include=cloud-init,systemd,systemd-sysv,python3,ca-certificates,passwd \
-        --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' "$suite" "$root" \
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" ||
-        lacks "a root of Debian's $suite with cloud-init"
-    touch "$root/.made"
+    debian_root cloud-init "$root" "$suite" cloud-init,systemd,systemd-sysv,python3,ca-certificates,passwd
 }
 
 run() { # FOLDER USERDATA
@@ -80,5 +58,5 @@ run() { # FOLDER USERDATA
 case "${1:-make}" in
     make) make_root && echo "$root" ;;
     run) run "$2" "$3" ;;
-    *) echo "usage: $0 [run FOLDER USERDATA]"; exit 2 ;;
+    *) usage ;;
 esac

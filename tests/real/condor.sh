@@ -8,56 +8,28 @@
 # The daemons live in namespaces of their own, where whoever runs this script has another, ordinary user's number: files
 # that are ours outside are theirs inside. Client programs that go in there lie in one folder, which `env` names.
 # CONDOR_SUITE chooses the Debian. Needs root. The last line says what is lacking, and the exit code is then 1.
-# shellcheck disable=SC2016  # what stands in single quotes is for other shells, for apt and for sed
+
+# shellcheck disable=SC2016  # what stands in single quotes is for other shells and for sed
 set -u
 
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${CONDOR_PLACE:-/var/tmp/pilotage-testbeds/condor}
 suite=${CONDOR_SUITE:-trixie}
 port=${CONDOR_PORT:-29618}
 user=pilotage-test number=4711
 root=$place/root-$suite pool=$place/pool bin=$place/bin
-export DEBIAN_FRONTEND=noninteractive
-
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until timeout 5 "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.2
-    done
-}
 
 # --- What is written down ---------------------------------------------------------------------------------------------
 
-install_packages() {
-    command -v mmdebstrap >/dev/null && return
-    command -v apt-get >/dev/null || lacks "HTCondor (only Debian's can be installed here)"
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends mmdebstrap ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends mmdebstrap; } ||
-        lacks "mmdebstrap, to make a root of Debian's $suite"
-}
-
-make_root() { # from wherever this Debian comes from; the clock here may be past what that suite's index is good for
-    [ -e "$root/.made" ] && return
-    install_packages
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$')
-    [ -n "$mirror" ] || lacks "a mirror of Debian"
-    rm -rf "$root"
-    mmdebstrap --mode=root --variant=minbase --include=condor,python3,ca-certificates \
-        --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-        --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
-        --dpkgopt='path-exclude=/usr/share/locale/*' \
+make_root() {
+    debian_root HTCondor "$root" "$suite" condor,python3,ca-certificates \
         --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"' \
         --customize-hook='chmod 755 "$1/usr/sbin/policy-rc.d"' \
         --customize-hook="chroot \"\$1\" useradd --uid $number --user-group --create-home $user" \
-        "$suite" "$root" \
-        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" ||
-        lacks "a root of Debian's $suite with HTCondor"
-    echo "127.0.0.1 localhost" >"$root/etc/hosts"
+        --customize-hook='echo "127.0.0.1 localhost" >"$1/etc/hosts"'
     mkdir -p "$root$place"
-    touch "$root/.made"
 }
 
 configure() {
@@ -160,7 +132,7 @@ exec unshare --user --map-user="$number" --map-group="$number" --root="$root" \
 '
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to mount what HTCondor runs in"
+    needs_root "to mount what HTCondor runs in"
     make_root
     stop
     rm -rf "$pool/spool" "$pool/log" "$pool/execute"
@@ -179,20 +151,13 @@ start() {
 }
 
 stop() { # the first process of its namespace takes all the others with it
-    for file in "$place/pid" "$place/outer"; do
-        [ -s "$file" ] || continue
-        pid=$(cat "$file")
-        if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qE 'condor_master|unshare'; then
-            kill "$pid" 2>/dev/null
-            wait_for 10 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
-        fi
-        rm -f "$file"
-    done
+    end_by_pidfile "$place/pid" condor_master
+    end_by_pidfile "$place/outer" unshare
 }
 
 case ${1:-} in
     start) start ;;
     stop) stop ;;
     env) echo "export PILOTAGE_CONDOR=$bin" ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

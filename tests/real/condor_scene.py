@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,9 +10,10 @@ from pathlib import Path
 
 from central.elements.batch import BatchElement
 from central.elements.here import Here
-from central.elements.port import ComputingError, Listed, Request, Standing, Submission
+from central.elements.port import Request, Submission
 from central.elements.system import Door
 from central.elements.systems.condor import Condor
+from tests.real import element_scene
 from tests.system import process_rows, wait_for
 
 #: Where the programs are that `condor.sh` has made.
@@ -54,33 +53,7 @@ def take_all_away() -> None:
 
 
 def submission(script: str = "exec sleep 600\n") -> Submission:
-    return Submission(secrets.token_hex(16), f"#!/bin/sh\n{script}", "a secret", SMALL)
-
-
-def answer(element: BatchElement, one: Submission) -> str | ComputingError:
-    return asyncio.run(element.submit([one]))[one.stamp]
-
-
-def submitted(element: BatchElement, one: Submission) -> str:
-    reference = answer(element, one)
-    assert isinstance(reference, str), reference
-    return reference
-
-
-def entry(element: BatchElement, one: Submission) -> Listed | None:
-    return next((entry for entry in asyncio.run(element.listing()) if entry.stamp == one.stamp), None)
-
-
-def stands(element: BatchElement, one: Submission, standing: Standing) -> Listed:
-    """The submission, once it is listed so."""
-
-    def listed() -> Listed | None:
-        found = entry(element, one)
-        return found if found and found.standing is standing else None
-
-    found = wait_for(listed, 40, f"{one.stamp} to be {standing.value}", lambda: str(entry(element, one)))
-    assert found
-    return found
+    return element_scene.submission(script, SMALL)
 
 
 def in_queue() -> Sequence[str]:

@@ -1,22 +1,22 @@
-"""What the end-to-end tests of computing elements share: fifty jobs through a director, a pilot that is cancelled, one
-that is killed by the system's own limit."""
+"""What the tests of real computing elements share: fifty jobs through a director, a pilot that is cancelled, one that
+the system's own limit kills; and an adapter alone, asked call by call."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Sequence
 
-from central.elements.port import ComputingElement, Listed, Request, Standing, Submission
+from central.elements.port import ComputingElement, ComputingError, Listed, Request, Standing, Submission
 from pilot.states import JobState, PilotState
-from pilot.views import PilotDetail
+from pilot.views import AttemptView, PilotDetail
 from pilotage import Client
 from tests.system import System, wait_for
 
 JOBS = 50
 #: A job that runs until its pilot ends.
 LONG = {"command": ["sleep", "300"], "needs": {"cores": 1, "wall_time": 400}}
+ANY = Request()
 
 
 def fifty_jobs(system: System, patience: float = 90) -> Sequence[PilotDetail]:
@@ -70,6 +70,66 @@ def over(client: Client, stamp: str, patience: float = 60) -> PilotDetail:
     return client.pilot(stamp)
 
 
+def outlived(system: System, element: ComputingElement, patience: float = 60) -> tuple[PilotDetail, AttemptView]:
+    """A job goes on in another pilot when its first one is cancelled at the computing element, with another reference.
+
+    Returns what became of the first, and the attempt that it had.
+    """
+    with system.client() as client:
+        (number,) = client.submit([LONG]).ids
+        first = running_pilot(client, number, patience)
+        cancel(element, first.pilot.reference)
+        second = another_pilot(client, number, first.pilot.stamp, patience)
+        assert second.pilot.reference != first.pilot.reference
+        ended = over(client, first.pilot.stamp, patience)
+        attempt = client.attempts(number)[0]
+        client.kill([number])
+        return ended, attempt
+
+
+# --- The adapter alone ------------------------------------------------------------------------------------------------
+
+
+def submission(script: str = "exec sleep 600\n", request: Request = ANY) -> Submission:
+    """A pilot that is a few lines of the shell."""
+    return Submission(secrets.token_hex(16), f"#!/bin/sh\n{script}", secrets.token_urlsafe(16), request)
+
+
+def answer(element: ComputingElement, one: Submission) -> str | ComputingError:
+    return asyncio.run(element.submit([one]))[one.stamp]
+
+
+def submitted(element: ComputingElement, one: Submission) -> str:
+    """Its reference."""
+    reference = answer(element, one)
+    assert isinstance(reference, str), reference
+    return reference
+
+
+def not_taken(element: ComputingElement, one: Submission) -> ComputingError:
+    """Why it was not taken."""
+    error = answer(element, one)
+    assert isinstance(error, ComputingError), error
+    return error
+
+
+def listed(element: ComputingElement, stamp: str) -> Listed | None:
+    return next((entry for entry in asyncio.run(element.listing()) if entry.stamp == stamp), None)
+
+
+def stands(element: ComputingElement, stamp: str, standing: Standing, patience: float = 60) -> Listed:
+    """What is said of a submission, once it stands so."""
+    said: list[Listed | None] = [None]
+
+    def found() -> Listed | None:
+        said[0] = entry = listed(element, stamp)
+        return entry if entry and entry.standing is standing else None
+
+    entry = wait_for(found, patience, f"{stamp} to be {standing.value}", lambda: str(said[0]))
+    assert entry
+    return entry
+
+
 def cancel(element: ComputingElement, reference: str) -> None:
     """End a submission as a director does."""
 
@@ -80,33 +140,20 @@ def cancel(element: ComputingElement, reference: str) -> None:
     asyncio.run(asked())
 
 
-def endless(element: ComputingElement, wall_time: int) -> str:
-    """Submit what does not end within its wall time, and return its stamp."""
-    script = "#!/bin/sh\ntrap '' TERM USR1 USR2\nwhile :; do sleep 600; done\n"
-    stamp = secrets.token_hex(16)
-
-    async def submitted() -> None:
-        submission = Submission(stamp, script, secrets.token_urlsafe(32), Request(wall_time=wall_time))
-        (result,) = (await element.submit([submission])).values()
-        assert isinstance(result, str), result
-        await element.close()
-
-    asyncio.run(submitted())
-    return stamp
+def endless(element: ComputingElement, request: Request) -> str:
+    """Submit what does not end within its wall time, whatever it is told, and return its stamp."""
+    one = submission("trap '' TERM USR1 USR2 XCPU\nwhile :; do sleep 600; done\n", request)
+    submitted(element, one)
+    return one.stamp
 
 
 def ended(element: ComputingElement, stamp: str, patience: float = 60) -> Listed:
-    """What is said of a submission once it has ended."""
+    """What is said of a submission once it has ended; it is forgotten then."""
+    entry = stands(element, stamp, Standing.ENDED, patience)
 
-    async def asked() -> Listed:
-        end = time.monotonic() + patience
-        found: dict[str, Listed] = {}
-        while not (found.get(stamp) and found[stamp].standing is Standing.ENDED):
-            assert time.monotonic() < end, f"waited {patience} s for the end of {found}"
-            await asyncio.sleep(0.5)
-            found = {entry.stamp: entry for entry in await element.listing()}
-        await element.forget(stamp, found[stamp].reference)
+    async def forgotten() -> None:
+        await element.forget(stamp, entry.reference)
         await element.close()
-        return found[stamp]
 
-    return asyncio.run(asked())
+    asyncio.run(forgotten())
+    return entry

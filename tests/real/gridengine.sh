@@ -9,61 +9,22 @@
 # The last line says what is lacking, and the exit code is then 1.
 set -u
 
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${GRIDENGINE_PLACE:-/var/tmp/pilotage-testbeds/gridengine}
 slots=${GRIDENGINE_SLOTS:-4}
 share=/usr/share/gridengine
 helpers=/usr/lib/gridengine
 host=localhost
-export SGE_ROOT="$place" SGE_CELL=default DEBIAN_FRONTEND=noninteractive
-
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until timeout 5 "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.2
-    done
-}
-
-end_by_pidfile() { # FILE NAME: the process of that name, which a stale file may no longer mean
-    [ -s "$1" ] || return 0
-    pid=$(cat "$1")
-    if [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = "$2" ]; then
-        kill "$pid" 2>/dev/null
-        wait_for 15 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
-    fi
-    rm -f "$1"
-}
+export SGE_ROOT="$place" SGE_CELL=default
 
 # --- What is written down ---------------------------------------------------------------------------------------------
 
-install_packages() {
-    missing=
-    for package in gridengine-master gridengine-exec gridengine-client; do
-        dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-    done
-    [ -z "$missing" ] && return
-    command -v apt-get >/dev/null || lacks "Grid Engine (only Debian's can be installed here)"
-    echo 'gridengine-common shared/gridengineconfig boolean false' | debconf-set-selections
-    # What was just installed is not to be started, as the package would.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-        trap 'rm -f "$policy"' EXIT
-    fi
-    # shellcheck disable=SC2086  # a list of words
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing; } ||
-        lacks "Grid Engine (the packages$missing could not be had)"
-}
-
-choose_ports() { # anywhere, but where nobody else is
-    port=$(awk 'BEGIN { srand(); print 20000 + int(rand() * 20000) }')
-    while ss -Hltn "( sport = :$port or sport = :$((port + 1)) )" | grep -q .; do port=$((port + 2)); done
-    echo "$port" >"$place/port"
+install() {
+    ! command -v debconf-set-selections >/dev/null ||
+        echo 'gridengine-common shared/gridengineconfig boolean false' | debconf-set-selections
+    install_packages "Grid Engine" gridengine-master gridengine-exec gridengine-client
 }
 
 ports() {
@@ -142,11 +103,11 @@ describe_cluster() {
 # --- Verbs ------------------------------------------------------------------------------------------------------------
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to start Grid Engine's daemons"
-    install_packages
+    needs_root "to start Grid Engine's daemons"
+    install
     stop
     make_cell || lacks "a Grid Engine whose cell can be made"
-    choose_ports
+    free_port 2 >"$place/port"
     ports
     sge_qmaster || lacks "a sge_qmaster that starts"
     wait_for 30 qconf -sh || lacks "a sge_qmaster that answers: $(tail -n 1 "$place/spool/qmaster/messages")"
@@ -161,8 +122,8 @@ start() {
 stop() {
     ports
     [ "$port" = 0 ] || timeout 5 qdel -u '*' >/dev/null 2>&1
-    end_by_pidfile "$place/spool/execd/$host/execd.pid" sge_execd
-    end_by_pidfile "$place/spool/qmaster/qmaster.pid" sge_qmaster
+    end_by_pidfile "$place/spool/execd/$host/execd.pid" sge_execd 15
+    end_by_pidfile "$place/spool/qmaster/qmaster.pid" sge_qmaster 15
 }
 
 case ${1:-} in
@@ -174,5 +135,5 @@ case ${1:-} in
             eval "printf 'export %s=%s\n' $name \"\$$name\""
         done
         ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

@@ -9,29 +9,14 @@
 # The last line says what is lacking, and the exit code is then 1.
 set -u
 
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${OAR_PLACE:-/var/tmp/pilotage-testbeds/oar}
 cores=${OAR_CORES:-4}
 user=${OAR_USER_OF_JOBS:-pilotage-test}
 host=$(hostname)
 configuration=/etc/oar/oar.conf
-export DEBIAN_FRONTEND=noninteractive
-
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until timeout 5 "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.2
-    done
-}
-
-free_port() { # anywhere, but where nobody else is
-    port=$(awk -v seed="$(od -An -N4 -tu4 /dev/urandom)" 'BEGIN { srand(seed); print 20000 + int(rand() * 20000) }')
-    while ss -Hltn "( sport = :$port )" | grep -q .; do port=$((port + 1)); done
-    echo "$port"
-}
 
 as_postgres() { setpriv --reuid=postgres --regid=postgres --init-groups "$@"; }
 
@@ -39,37 +24,13 @@ sql() { PGPASSWORD=$password psql -q -X -v ON_ERROR_STOP=1 -h 127.0.0.1 -p "$db_
 
 # --- What is written down ---------------------------------------------------------------------------------------------
 
-install_packages() {
-    missing=
-    for package in postgresql oar-server oar-server-pgsql oar-node oar-user oar-user-pgsql openssh-server; do
-        dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-    done
-    [ -z "$missing" ] && return
-    command -v apt-get >/dev/null || lacks "OAR (only Debian's can be installed here)"
-    # What was just installed is not to be started, as the package would.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
-        trap 'rm -f "$policy"' EXIT
-    fi
-    # shellcheck disable=SC2086  # a list of words
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing; } ||
-        lacks "OAR (the packages$missing could not be had)"
-}
-
-make_user() {
-    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user" || lacks "a user for jobs"
-}
-
 configure() {
     mkdir -p "$place/log" /run/oar /run/sshd
     chmod 755 "$(dirname "$place")" "$place"
     chown oar: /run/oar
     [ -e "$place/oar.conf.package" ] || cp -p "$configuration" "$place/oar.conf.package"
     password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    db_port=$(free_port) server_port=$(free_port) ssh_port=$(free_port)
+    db_port=$(free_port 1) server_port=$(free_port 1) ssh_port=$(free_port 1)
     # No groups of control: jobs are found by their processes. Nodes are believed to be there.
     sed -e "s/^DB_PORT=.*/DB_PORT=\"$db_port\"/; s/^DB_BASE_PASSWD=.*/DB_BASE_PASSWD=\"$password\"/" \
         -e "s/^DB_BASE_PASSWD_RO=.*/DB_BASE_PASSWD_RO=\"$password\"/; s/^DB_HOSTNAME=.*/DB_HOSTNAME=\"127.0.0.1\"/" \
@@ -116,9 +77,9 @@ describe_node() {
 # --- Verbs ------------------------------------------------------------------------------------------------------------
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to start OAR's daemons"
-    install_packages
-    make_user
+    needs_root "to start OAR's daemons"
+    install_packages OAR postgresql oar-server oar-server-pgsql oar-node oar-user oar-user-pgsql openssh-server
+    make_user "$user"
     stop
     configure
     start_database || lacks "a PostgreSQL for OAR: $(tail -n 1 "$place/log/sql.log" 2>/dev/null)"
@@ -139,14 +100,11 @@ stop() {
         for pid in $(processes); do kill "-$how" "$pid" 2>/dev/null; done
         [ -n "$(processes)" ] && sleep 0.5
     done
-    if [ -s "$place/sshd.pid" ]; then
-        kill "$(cat "$place/sshd.pid")" 2>/dev/null
-        rm -f "$place/sshd.pid"
-    fi
+    end_by_pidfile "$place/sshd.pid" sshd
     pid=$(head -n 1 "$place/database/cluster/postmaster.pid" 2>/dev/null)
     if [ -n "$pid" ] && [ "$(cat "/proc/$pid/comm")" = postgres ]; then
         kill -INT "$pid" # ends at once, and properly
-        wait_for 20 sh -c "! kill -0 $pid" || kill -QUIT "$pid"
+        wait_for 20 gone "$pid" || kill -QUIT "$pid"
     fi
     [ ! -e "$place/oar.conf.package" ] || cp -p "$place/oar.conf.package" "$configuration"
 }
@@ -155,5 +113,5 @@ case ${1:-} in
     start) start ;;
     stop) stop ;;
     env) ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

@@ -4,11 +4,12 @@
 # Says in its last line what it lacks, and exits 1.
 set -eu
 
-top=$(cd "$(dirname "$0")/../.." && pwd -P)
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
+top=$(cd "$here/../.." && pwd -P)
 cd "$top"
 state=$top/.lanes
-
-lacks() { echo "$*"; exit 1; }
 
 works() { [ "$("$1" -c 'import ssl, venv, sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" = "$2" ]; }
 
@@ -45,10 +46,7 @@ unpack_debian() {
     place=$state/debian$1
     root=$place/root
     command -v apt-get >/dev/null || lacks "Python $1 (not on the PATH, and only Debian's can be unpacked here)"
-    # The mirror is the one that this system uses.
-    # shellcheck disable=SC2016  # the format is apt's
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | grep -m 1 '/debian/*$') ||
-        lacks "Python $1 (not on the PATH, and apt knows no Debian mirror to unpack it from)"
+    mirror=$(debian_mirror "Python $1, which is not on the PATH") || lacks "$mirror"
     release=$(suite "$1") || lacks "Python $1 (not on the PATH, and no release of Debian is known here to have it)"
     rm -rf "$place"
     mkdir -p "$place/state/lists/partial" "$place/cache/archives/partial" "$root"

@@ -12,6 +12,9 @@
 # forgets a job that ended. Needs root. The last line says what is lacking, and the exit code is then 1.
 set -u
 
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${SLURM_PLACE:-/var/tmp/pilotage-testbeds/slurm}
 port=${SLURM_PORT:-26817}
 nodes=${SLURM_NODES:-1}
@@ -20,46 +23,13 @@ memory=${SLURM_MEMORY:-2000}
 user=${SLURM_USER_OF_JOBS:-pilotage-test}
 accounting=${SLURM_ACCOUNTING:-0}
 forgets=${SLURM_FORGETS:-300}
-export SLURM_CONF="$place/etc/slurm.conf" DEBIAN_FRONTEND=noninteractive
-
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until timeout 5 "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.2
-    done
-}
-
-end_by_pidfile() {
-    [ -s "$1" ] || return 0
-    pid=$(cat "$1")
-    kill "$pid" 2>/dev/null
-    wait_for 10 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
-    rm -f "$1"
-}
+export SLURM_CONF="$place/etc/slurm.conf"
 
 # --- What is written down ---------------------------------------------------------------------------------------------
 
-install_packages() {
-    missing=
-    wanted="slurm-wlm munge"
-    [ "$accounting" = 1 ] && wanted="$wanted slurmdbd mariadb-server"
-    for package in $wanted; do
-        dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-    done
-    [ -z "$missing" ] && return
-    command -v apt-get >/dev/null || lacks "Slurm (only Debian's can be installed here)"
-    # shellcheck disable=SC2086  # a list of words
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing; } ||
-        lacks "Slurm (the packages$missing could not be had)"
-}
-
-make_user() {
-    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user" || lacks "a user for jobs"
+wanted() {
+    echo slurm-wlm munge
+    [ "$accounting" = 0 ] || echo slurmdbd mariadb-server
 }
 
 confined() {
@@ -180,9 +150,10 @@ ready_nodes() { [ "$(sinfo -h -N -p main -o %T | grep -cE '^(idle|mixed|allocate
 # --- Verbs ------------------------------------------------------------------------------------------------------------
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to start Slurm's daemons"
-    install_packages
-    make_user
+    needs_root "to start Slurm's daemons"
+    # shellcheck disable=SC2046  # a list of words
+    install_packages Slurm $(wanted)
+    make_user "$user"
     stop
     configure
     setpriv --reuid=munge --regid=munge --init-groups munged --force --key-file="$place/etc/munge.key" \
@@ -191,28 +162,25 @@ start() {
     [ "$accounting" = 0 ] || start_accounting
     slurmctld || lacks "a slurmctld that starts: $(tail -n 1 "$place/log/slurmctld.log")"
     start_nodes
-    end=$(($(date +%s) + 30))
-    until ready_nodes; do
-        [ "$(date +%s)" -lt "$end" ] || lacks "a Slurm whose nodes are ready: $(tail -n 1 "$place/log/slurmctld.log")"
-        sleep 0.2
-    done
+    wait_for 60 ready_nodes || lacks "a Slurm whose nodes are ready: $(tail -n 1 "$place/log/slurmctld.log")"
     echo "Slurm $(slurmd -V | cut -d ' ' -f 2): $nodes x $cpus CPUs, $task"
 }
 
 end_steps() { # what watches a job outlives slurmd, and the job where nobody told it
     for pid in $(pgrep -x slurmstepd); do
         tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxF "SLURM_CONF=$SLURM_CONF" || continue
-        kill "$pid" 2>/dev/null
-        wait_for 5 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
+        end_process "$pid" 5
     done
 }
 
 stop() {
     [ -s "$place/run/slurmctld.pid" ] && timeout 5 scancel --state=running,pending 2>/dev/null
-    for file in "$place"/run/slurmd-*.pid "$place/run/slurmd.pid"; do end_by_pidfile "$file"; done
+    for file in "$place"/run/slurmd-*.pid; do end_by_pidfile "$file" slurmd; done
     end_steps
-    for file in run/slurmctld run/slurmdbd sql/database; do end_by_pidfile "$place/$file.pid"; done
-    end_by_pidfile "$place/munge/munged.pid"
+    end_by_pidfile "$place/run/slurmctld.pid" slurmctld
+    end_by_pidfile "$place/run/slurmdbd.pid" slurmdbd
+    end_by_pidfile "$place/sql/database.pid" mariadbd
+    end_by_pidfile "$place/munge/munged.pid" munged
     rm -f "$place/munge/munge.sock" "$place/munge/munge.sock.lock"
 }
 
@@ -220,5 +188,5 @@ case ${1:-} in
     start) start ;;
     stop) stop ;;
     env) echo "export SLURM_CONF=$SLURM_CONF" ;;
-    *) sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

@@ -11,33 +11,15 @@
 # Needs root. The last line says what is lacking, and the exit code is then 1.
 set -u
 
+here=$(dirname "$0")
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 place=${SSH_PLACE:-/var/tmp/pilotage-testbeds/ssh}
 user=${SSH_USER_OF_JOBS:-pilotage-test}
-export DEBIAN_FRONTEND=noninteractive
 
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.1
-    done
-}
-
-install_packages() {
-    if [ -x /usr/sbin/sshd ] && command -v ssh-keygen >/dev/null; then return; fi
-    command -v apt-get >/dev/null || lacks "an OpenSSH server (only Debian's can be installed here)"
-    apt="apt-get -q -o DPkg::Lock::Timeout=600"
-    $apt install -y --no-install-recommends openssh-server openssh-client ||
-        { $apt update && $apt install -y --no-install-recommends openssh-server openssh-client; } ||
-        lacks "an OpenSSH server (the packages could not be had)"
-}
-
-make_user() {
-    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user" || lacks "a user to log in as"
-    usermod -p '*' "$user" # no password opens it, and yet it is not locked
+let_in() { # no password opens it, and yet it is not locked
+    make_user "$user"
+    usermod -p '*' "$user"
 }
 
 make_keys() {
@@ -90,18 +72,18 @@ start_one() { # NAME PORT...
 
 end_one() { # NAME
     [ -s "$place/$1.pid" ] || return 0
-    pid=$(cat "$place/$1.pid")
-    connections=$(pgrep -P "$pid")
+    connections=$(pgrep -P "$(cat "$place/$1.pid")")
+    end_by_pidfile "$place/$1.pid" sshd
     # shellcheck disable=SC2086  # a list of words
-    kill "$pid" $connections 2>/dev/null
-    wait_for 10 sh -c "! kill -0 $pid" || kill -KILL "$pid" 2>/dev/null
-    rm -f "$place/$1.pid"
+    [ -z "$connections" ] || kill $connections 2>/dev/null
 }
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to start an OpenSSH server that lets another user in"
-    install_packages
-    make_user
+    needs_root "to start an OpenSSH server that lets another user in"
+    if [ ! -x /usr/sbin/sshd ] || ! command -v ssh-keygen >/dev/null; then
+        install_packages "an OpenSSH server" openssh-server openssh-client
+    fi
+    let_in
     stop
     make_keys
     start_one far 28022 28023 28024 28025
@@ -127,5 +109,5 @@ case ${1:-} in
         echo "export PILOTAGE_SSH_PLACE=$place PILOTAGE_SSH_USER=$user"
         echo "export PILOTAGE_SSH_PORT=$(cat "$place/far.port") PILOTAGE_SSH_JUMP=$(cat "$place/jump.port")"
         ;;
-    *) sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

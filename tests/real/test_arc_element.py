@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
-import secrets
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,10 +23,11 @@ from central.elements.arc.element import ArcElement
 from central.elements.arc.jobs import SCRIPT, Door
 from central.elements.arc.wire import Wire
 from central.elements.conformance import ComputingElementContract, Scene, asking
-from central.elements.port import ComputingError, Listed, Request, Standing, Submission, Trouble
+from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
 from central.elements.trial import ENVIRONMENT
 from pilot.states import PilotState
 from tests.real import element_scene
+from tests.real.element_scene import submission
 from tests.real.grid_credentials import Issuer, proxy
 from tests.system import TOP, Plan, System, running_system
 
@@ -40,10 +40,7 @@ URL = os.environ.get("PILOTAGE_ARC_URL", "")
 PLACE = Path(os.environ.get("PILOTAGE_ARC_PLACE", "/"))
 MIB = 1024 * 1024
 SMALL = Request(memory=100 * MIB, wall_time=600)
-#: Does not end when it is asked to.
-STUBBORN = "#!/bin/sh\ntrap '' TERM XCPU\nwhile :; do sleep 1; done\n"
-SLEEP = "#!/bin/sh\nexec sleep 600\n"
-HELLO = '#!/bin/sh\necho "hello, the secret is $(cat secret)"\n'
+HELLO = 'echo "hello, the secret is $(cat secret)"\n'
 
 
 def element(
@@ -55,10 +52,6 @@ def element(
     door = Door(prefix, queue, environment=tuple(ENVIRONMENT.items()))
     delegations = Delegations(spoken, time.time) if kind == PROXY else None
     return ArcElement(spoken, door, delegations, lambda: "", lambda what: None)
-
-
-def submission(script: str, request: Request = SMALL) -> Submission:
-    return Submission(secrets.token_hex(16), script, secrets.token_urlsafe(16), request)
 
 
 async def until(arc: ArcElement, stamp: str, standing: Standing, patience: float = 120) -> Listed:
@@ -103,18 +96,9 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def endless(file: Path) -> Submission:
+def endless(file: Path) -> str:
     """Asks for a minute and takes all that it gets. It is submitted first, so that nobody has to wait for its end."""
-    one = submission(STUBBORN, replace(SMALL, wall_time=60))
-
-    async def submitted() -> None:
-        arc = element(file, "endless")
-        (result,) = (await arc.submit([one])).values()
-        await arc.close()
-        assert isinstance(result, str), result
-
-    asyncio.run(submitted())
-    return one
+    return element_scene.endless(element(file, "endless"), replace(SMALL, wall_time=60))
 
 
 class TestArc(ComputingElementContract):
@@ -139,7 +123,7 @@ class TestArc(ComputingElementContract):
 def test_a_proxy_that_ended_is_told_and_a_new_one_taken_up(tmp_path: Path) -> None:
     """With an expired proxy nothing is asked, and it is told when it ended; a new one in its file is used at once."""
     path = proxy(PLACE, "user", tmp_path / "proxy", -5)
-    one = submission(SLEEP)
+    one = submission(request=SMALL)
     arc = element(path, "expired")
     with pytest.raises(ComputingError, match=r"the proxy in .* ended at 20.*Z, .* ago") as raised:
         asyncio.run(arc.listing())
@@ -176,7 +160,7 @@ def test_an_arc_that_is_not_who_it_says(file: Path) -> None:
 
 def test_with_a_token(tmp_path: Path) -> None:
     """A pilot is submitted, followed, read and forgotten by who has a bearer token and no certificate at all."""
-    one = submission(HELLO)
+    one = submission(HELLO, SMALL)
     with Issuer(PLACE) as issuer:
         path = tmp_path / "token"
         path.touch(0o600)
@@ -196,7 +180,7 @@ def test_a_delegation_is_renewed(tmp_path: Path) -> None:
     """When the proxy in the file has been renewed, so is what the jobs have of it, also by an adapter that knows
     nothing of them."""
     path = proxy(PLACE, "user", tmp_path / "proxy", 1800)
-    one = submission(SLEEP)
+    one = submission(request=SMALL)
 
     def lasts(arc: ArcElement, job: str) -> float:
         """When the delegation of a job ends, as ARC has it."""
@@ -242,7 +226,7 @@ def test_half_a_submission_is_completed_and_never_doubled(file: Path, client: ty
     """A job that was made and did not get its files is not listed; submitted once more, its pilot runs in that job,
     with the new secret."""
     prefix = f"half-{client.__name__}"
-    one = submission(HELLO)
+    one = submission(HELLO, SMALL)
     before = element(file, prefix, client=client)
     with asked(element(file, prefix)) as call:
         result = call(before.submit([one]))[one.stamp]
@@ -264,7 +248,7 @@ def test_half_a_submission_is_completed_and_never_doubled(file: Path, client: ty
 
 def test_arc_goes_and_comes_back(file: Path) -> None:
     """While ARC does not answer that is told, and not that jobs are gone; back, it has them still."""
-    one, more = submission(SLEEP), submission(SLEEP)
+    one, more = submission(request=SMALL), submission(request=SMALL)
     arc = element(file, "back")
     with asked(arc) as call:
         job = call(arc.submit([one]))[one.stamp]
@@ -330,20 +314,14 @@ def test_fifty_jobs(system: System) -> None:
 
 def test_a_pilot_cancelled_at_arc(system: System, file: Path) -> None:
     """A pilot that is ended at ARC gives its job back, which goes on in another; it is closed with what is known."""
-    with system.client() as client:
-        job = client.submit([element_scene.LONG]).ids[0]
-        first = element_scene.running_pilot(client, job, patience=120)
-        element_scene.cancel(element(file, "any"), first.pilot.reference)
-        ended = element_scene.over(client, first.pilot.stamp, patience=120)
-        assert ended.pilot.state in (PilotState.DONE, PilotState.LOST), ended
-        element_scene.another_pilot(client, job, first.pilot.stamp, patience=120)
-        client.kill([job])
+    ended, _ = element_scene.outlived(system, element(file, "any"), patience=120)
+    assert ended.pilot.state in (PilotState.DONE, PilotState.LOST), ended
 
 
-def test_killed_by_its_limit(file: Path, endless: Submission) -> None:
+def test_killed_by_its_limit(file: Path, endless: str) -> None:
     """What takes longer than it asked for is killed by the batch system behind ARC, and how it ended is told."""
     arc = element(file, "endless")
     with asked(arc) as call:
-        entry = call(until(arc, endless.stamp, Standing.ENDED, patience=180))
+        entry = call(until(arc, endless, Standing.ENDED, patience=180))
         assert "FAILED" in entry.why
         assert "TIMEOUT" in entry.why.upper() or "time limit" in entry.why.lower(), entry

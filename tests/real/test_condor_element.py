@@ -14,7 +14,7 @@ import pytest
 
 from central.elements.batch import BatchElement
 from central.elements.conformance import ComputingElementContract, Scene, asking
-from central.elements.port import ComputingError, Listed, Request, Standing, Submission, Trouble
+from central.elements.port import ComputingError, Listed, Request, Standing, Trouble
 from central.elements.system import Door
 from central.elements.trial import ENVIRONMENT
 from pilot.states import Outcome, PilotState
@@ -24,16 +24,13 @@ from tests.real.condor_scene import (
     PROGRAMS,
     SMALL,
     Place,
-    answer,
-    entry,
     in_queue,
     run,
     schedd_process,
-    stands,
     submission,
-    submitted,
     take_all_away,
 )
+from tests.real.element_scene import answer, listed, not_taken, stands, submitted
 from tests.system import Plan, System, running_system, wait_for
 
 pytestmark = [
@@ -82,7 +79,7 @@ def test_what_is_held_counts_as_ended_and_goes(place: Place) -> None:
     element = replace(place, door=Door(extra=("transfer_input_files = secret,missing",))).element()
     one = submission()
     reference = submitted(element, one)
-    held = stands(element, one, Standing.ENDED)
+    held = stands(element, one.stamp, Standing.ENDED)
     assert held.why.startswith("held: ")
     assert "missing" in held.why
     asyncio.run(element.forget(one.stamp, reference))
@@ -95,7 +92,7 @@ def test_what_was_put_back_is_not_started_again(place: Place) -> None:
     reference = submitted(element, one)
     wait_for(Path(place.folder, "started").exists, 30, "its start")
     run("condor_vacate_job", "-fast", reference)
-    assert "PeriodicRemove" in stands(element, one, Standing.ENDED).why
+    assert "PeriodicRemove" in stands(element, one.stamp, Standing.ENDED).why
     assert Path(place.folder, "started").read_text() == "started\n"
 
 
@@ -104,21 +101,17 @@ def test_a_schedd_that_does_not_answer(place: Place) -> None:
     element, hasty = place.element(), place.element(patience=3)
     one, other = submission(), submission()
     reference = submitted(element, one)
-    stands(element, one, Standing.RUNNING)
+    stands(element, one.stamp, Standing.RUNNING)
     os.kill(schedd := schedd_process(), signal.SIGSTOP)
     try:
         with pytest.raises(ComputingError) as told:
             asyncio.run(hasty.listing())
-        refused = [told.value, asyncio.run(hasty.submit([other]))[other.stamp]]
-        refused += asyncio.run(hasty.cancel([reference])).values()
-        for error in refused:
-            assert isinstance(error, ComputingError)
-            assert error.trouble is Trouble.UNREACHABLE
-        assert len(refused) == 3
+        refused = [told.value, not_taken(hasty, other), *asyncio.run(hasty.cancel([reference])).values()]
+        assert [error.trouble for error in refused] == [Trouble.UNREACHABLE] * 3
     finally:
         os.kill(schedd, signal.SIGCONT)
-    stands(element, one, Standing.RUNNING)
-    assert entry(element, other) is None
+    stands(element, one.stamp, Standing.RUNNING)
+    assert listed(element, other.stamp) is None
     submitted(element, other)
     assert sorted(in_queue()) == sorted((one.stamp, other.stamp))
 
@@ -132,12 +125,12 @@ def test_pilots_outlive_their_schedd(place: Place) -> None:
 
     def back() -> Listed | None:
         try:
-            return entry(element, one)
+            return listed(element, one.stamp)
         except ComputingError:
             return None
 
     wait_for(back, 40, "the schedd to come back")
-    stands(element, one, Standing.RUNNING)
+    stands(element, one.stamp, Standing.RUNNING)
     assert Path(place.folder, "started").read_text() == "started\n"
 
 
@@ -147,7 +140,7 @@ def test_why_nothing_is_taken(place: Place) -> None:
     stranger = place.element(_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS="SCITOKENS")
     lost = replace(place, door=Door(schedd="nobody@nowhere")).element()
     for element, expected in ((stranger, Trouble.CREDENTIAL), (lost, Trouble.UNREACHABLE)):
-        assert trouble(element) is expected
+        assert not_taken(element, submission()).trouble is expected
         (failure,) = asyncio.run(element.cancel(["1.0"])).values()
         assert failure.trouble is expected
         with pytest.raises(ComputingError) as told:
@@ -158,15 +151,9 @@ def test_why_nothing_is_taken(place: Place) -> None:
         while not subprocess.run([f"{PROGRAMS}/condor_submit"], input=fill.encode(), capture_output=True).returncode:
             pass
     one = submission()
-    assert trouble(place.element(), one) is Trouble.FULL
+    assert not_taken(place.element(), one).trouble is Trouble.FULL
     take_all_away()
     wait_for(lambda: isinstance(answer(place.element(), one), str), 30, "room")
-
-
-def trouble(element: BatchElement, one: Submission | None = None) -> Trouble:
-    result = answer(element, one or submission())
-    assert isinstance(result, ComputingError), result
-    return result.trouble
 
 
 # -- pilots that the director sends ------------------------------------------------------------------------------------
@@ -182,7 +169,7 @@ programs = "{programs}"
 def overstayer(tmp_path_factory: pytest.TempPathFactory) -> tuple[BatchElement, str]:
     """An adapter, and the stamp of what it has submitted, which stays for longer than it may."""
     element = Place(str(tmp_path_factory.mktemp("overstayer") / "pilots")).element()
-    return element, element_scene.endless(element, wall_time=3)
+    return element, element_scene.endless(element, Request(wall_time=3))
 
 
 @pytest.fixture(scope="module")
@@ -220,16 +207,9 @@ def test_fifty_jobs_in_pilots_that_find_what_they_were_given(system: System) -> 
 
 def test_a_job_outlives_its_cancelled_pilot(system: System) -> None:
     """condor_rm gives notice: the pilot hands its job back, which runs elsewhere, and says goodbye."""
-    with system.client() as client:
-        (job,) = client.submit([element_scene.LONG]).ids
-        first = element_scene.running_pilot(client, job)
-        element_scene.cancel(element_of(system), first.pilot.reference)
-        ended = element_scene.over(client, first.pilot.stamp)
-        assert ended.pilot.state is PilotState.DONE, ended
-        assert client.attempts(job)[0].outcome is Outcome.PREEMPTED
-        second = element_scene.running_pilot(client, job)
-        assert second.pilot.stamp != first.pilot.stamp
-        client.kill([job])
+    ended, attempt = element_scene.outlived(system, element_of(system))
+    assert ended.pilot.state is PilotState.DONE, ended
+    assert attempt.outcome is Outcome.PREEMPTED
 
 
 def test_how_a_pilot_was_ended_by_its_limit(overstayer: tuple[BatchElement, str]) -> None:

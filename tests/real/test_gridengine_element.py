@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import shlex
 import signal
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 from central.elements.batch import BatchElement
 from central.elements.conformance import ComputingElementContract, Scene, asking
 from central.elements.here import Here
-from central.elements.port import ComputingError, Request, Submission, Trouble
+from central.elements.port import ComputingError, Request, Trouble
 from central.elements.system import Door
 from central.elements.systems.gridengine import GridEngine
 from central.elements.trial import ENVIRONMENT
@@ -86,7 +85,7 @@ def element(folder: Path) -> BatchElement:
 @pytest.fixture(scope="module", autouse=True)
 def endless(system: System) -> str:
     """Is submitted before all others, so that nobody has to wait for its end."""
-    return element_scene.endless(element(system.folder / "pilots" / "limit"), wall_time=3)
+    return element_scene.endless(element(system.folder / "pilots" / "limit"), Request(wall_time=3))
 
 
 def test_fifty_jobs_in_pilots_that_find_what_they_were_given(system: System) -> None:
@@ -102,16 +101,9 @@ def test_fifty_jobs_in_pilots_that_find_what_they_were_given(system: System) -> 
 
 def test_a_job_outlives_its_cancelled_pilot(system: System) -> None:
     """qdel gives notice: the pilot hands its job back, which runs elsewhere, and says goodbye."""
-    with system.client() as client:
-        (job,) = client.submit([element_scene.LONG]).ids
-        first = element_scene.running_pilot(client, job)
-        element_scene.cancel(element(system.folder / "pilots" / "local"), first.pilot.reference)
-        ended = element_scene.over(client, first.pilot.stamp)
-        assert ended.pilot.state is PilotState.DONE, ended
-        assert client.attempts(job)[0].outcome is Outcome.PREEMPTED
-        second = element_scene.another_pilot(client, job, first.pilot.stamp)
-        assert second.pilot.stamp != first.pilot.stamp
-        client.kill([job])
+    ended, attempt = element_scene.outlived(system, element(system.folder / "pilots" / "local"))
+    assert ended.pilot.state is PilotState.DONE, ended
+    assert attempt.outcome is Outcome.PREEMPTED
 
 
 def test_how_a_pilot_was_ended_by_its_limit(system: System, endless: str) -> None:
@@ -132,9 +124,7 @@ def test_gpus_and_whole_nodes(system: System, request_: Request, expected: str) 
     """Grid Engine takes what is asked for, in its words."""
     host, folder = Here(client_environment()), str(system.folder / "pilots" / "wishes")
     asking_for = BatchElement(host, GridEngine(Door(parallel_environment="smp")), folder)
-    submission = Submission(secrets.token_hex(16), "#!/bin/sh\nexec sleep 60\n", "a secret", request_)
-    [reference] = asyncio.run(asking_for.submit([submission])).values()
-    assert isinstance(reference, str), reference
+    reference = element_scene.submitted(asking_for, element_scene.submission("exec sleep 60\n", request_))
     told = asyncio.run(host.run(["qstat", "-j", reference])).output.decode()
     element_scene.cancel(asking_for, reference)
     assert [line for line in told.splitlines() if line.startswith("hard resource_list:") and line.endswith(expected)]
@@ -146,18 +136,16 @@ def test_a_master_that_hangs(system: System) -> None:
     master = int((Path(environment["SGE_ROOT"]) / "spool" / "qmaster" / "qmaster.pid").read_text())
     place = str(system.folder / "pilots" / "hanging")
     hasty = BatchElement(Here(environment, patience=2), GridEngine(Door()), place)
-    submission = Submission(secrets.token_hex(16), "#!/bin/sh\n", "a secret", Request())
+    submission = element_scene.submission("")
     os.kill(master, signal.SIGSTOP)
     try:
         with pytest.raises(ComputingError) as listing:
             asyncio.run(hasty.listing())
-        [result] = asyncio.run(hasty.submit([submission])).values()
+        result = element_scene.not_taken(hasty, submission)
     finally:
         os.kill(master, signal.SIGCONT)
     assert listing.value.trouble is Trouble.UNREACHABLE
-    assert isinstance(result, ComputingError)
     assert result.trouble is Trouble.UNREACHABLE
     patient = element(Path(place))
-    [taken] = asyncio.run(patient.submit([replace(submission, secret="another")])).values()
-    assert isinstance(taken, str), taken
+    element_scene.submitted(patient, replace(submission, secret="another"))
     assert element_scene.ended(patient, submission.stamp).stamp == submission.stamp

@@ -51,7 +51,7 @@ def element(folder: Path, environment: Mapping[str, str]) -> BatchElement:
 @pytest.fixture(scope="module", autouse=True)
 def endless(folder: Path) -> str:
     """Is submitted before all others, so that nobody has to wait for its end."""
-    return element_scene.endless(element(folder / "limit", {}), wall_time=3)
+    return element_scene.endless(element(folder / "limit", {}), Request(wall_time=3))
 
 
 class TestOar(ComputingElementContract):
@@ -95,19 +95,12 @@ def test_fifty_jobs_in_pilots_that_find_what_they_were_given(system: System) -> 
         assert source == "OAR: a wall time of 1200 s"
 
 
-def test_a_job_outlives_its_cancelled_pilot(system: System, folder: Path) -> None:
+def test_a_job_outlives_its_cancelled_pilot(system: System) -> None:
     """oardel kills without notice: what has become of the pilot is told, and its job runs in another."""
-    with system.client() as client:
-        (job,) = client.submit([element_scene.LONG]).ids
-        first = element_scene.running_pilot(client, job)
-        element_scene.cancel(element(system.folder / "pilots" / "local", {}), first.pilot.reference)
-        second = element_scene.another_pilot(client, job, first.pilot.stamp)
-        assert second.pilot.reference != first.pilot.reference
-        assert client.attempts(job)[0].outcome is Outcome.LOST
-        ended = element_scene.over(client, first.pilot.stamp)
-        assert ended.pilot.state is PilotState.LOST, ended
-        assert "FRAG_JOB_REQUEST" in ended.pilot.message
-        client.kill([job])
+    ended, attempt = element_scene.outlived(system, element(system.folder / "pilots" / "local", {}))
+    assert attempt.outcome is Outcome.LOST
+    assert ended.pilot.state is PilotState.LOST, ended
+    assert "FRAG_JOB_REQUEST" in ended.pilot.message
 
 
 def test_how_a_pilot_was_ended_by_its_limit(folder: Path, endless: str) -> None:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from central.elements.batch import BatchElement
 from central.elements.conformance import ComputingElementContract, Scene, asking
-from central.elements.port import ComputingError, Request, Standing, Submission, Trouble
+from central.elements.port import Request, Standing, Submission, Trouble
 from central.elements.trial import ENVIRONMENT
 from pilot.states import JobState, PilotState
+from tests.real.element_scene import not_taken, submission, submitted
 from tests.real.slurm_scene import (
     USER,
     Cluster,
@@ -43,11 +42,8 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
 
 
-def submit(element: BatchElement, script: str = "exec sleep 600", request: Request = SMALL) -> str | ComputingError:
-    """The stamp of one that was taken, or why it was not."""
-    one = Submission(secrets.token_hex(16), f"#!/bin/sh\n{script}\n", "a secret", request)
-    [result] = asyncio.run(element.submit([one])).values()
-    return result if isinstance(result, ComputingError) else one.stamp
+def one() -> Submission:
+    return submission(request=SMALL)
 
 
 @contextmanager
@@ -81,11 +77,9 @@ def test_a_limit_of_jobs(cluster: Cluster, limit: tuple[str, str, str]) -> None:
     """When the user may have no more jobs, the next one is told as full, and is taken later."""
     element = cluster.element("limited", {})
     with limited(cluster, *limit):
-        assert isinstance(submit(element), str)
-        result = submit(element)
-        assert isinstance(result, ComputingError)
-        assert result.trouble is Trouble.FULL, result
-    assert isinstance(submit(element), str)
+        submitted(element, one())
+        assert not_taken(element, one()).trouble is Trouble.FULL
+    submitted(element, one())
     cluster.operator("scancel", f"--user={USER}")
     wait_for(lambda: not cluster.jobs(), 60, "all to be over and forgotten", lambda: str(cluster.jobs()))
 
@@ -93,22 +87,23 @@ def test_a_limit_of_jobs(cluster: Cluster, limit: tuple[str, str, str]) -> None:
 def test_more_than_is_allowed(cluster: Cluster) -> None:
     """A request that a limit does not let through is refused, now and later."""
     with limited(cluster, "qos", "normal", "MaxWall", "Flags=DenyOnLimit"):
-        result = submit(cluster.element("refused", {}))
-    assert isinstance(result, ComputingError)
-    assert result.trouble is Trouble.REFUSED, result
+        assert not_taken(cluster.element("refused", {}), one()).trouble is Trouble.REFUSED
 
 
 def test_what_the_controller_has_forgotten(cluster: Cluster) -> None:
     """How a pilot ended that left no exit code is told by the database, when the controller knows nothing any more."""
     element = cluster.element("forgotten", {})
-    stamps = [submit(element), submit(element, "exit 7")]
+    pilots = [one(), submission("exit 7\n", SMALL)]
+    for pilot in pilots:
+        submitted(element, pilot)
+    stamps = [pilot.stamp for pilot in pilots]
     wait_for(lambda: (stamps[0], "RUNNING") in cluster.states(), 30, "the first to run")
     cluster.operator("scancel", f"--name={stamps[0]}")
     wait_for(lambda: not cluster.jobs(), 60, "all to be over and forgotten", lambda: str(cluster.jobs()))
 
     def told() -> list[tuple[Standing, int | None, str]]:
         entries = {entry.stamp: entry for entry in asyncio.run(element.listing())}
-        return [(entry.standing, entry.exit_code, entry.why) for stamp in stamps if (entry := entries.get(str(stamp)))]
+        return [(entry.standing, entry.exit_code, entry.why) for stamp in stamps if (entry := entries.get(stamp))]
 
     wait_for(lambda: len(told()) == 2, 30, "the database to know", lambda: str(told()))
     [cancelled, failed] = told()

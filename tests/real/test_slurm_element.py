@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 
 import pytest
 
-from central.elements.batch import BatchElement
 from central.elements.conformance import ComputingElementContract, Scene, asking
-from central.elements.port import ComputingError, Listed, Request, Standing, Submission, Trouble
+from central.elements.port import ComputingError, Request, Standing, Trouble
 from central.elements.trial import ENVIRONMENT
 from pilot.states import JobState, Outcome, PilotReason
 from pilot.views import AttemptView, PilotView
 from pilotage import Client
+from tests.real import element_scene
+from tests.real.element_scene import ended, listed, not_taken, stands, submission, submitted
 from tests.real.slurm_scene import Cluster, central_of, each_once, fifty_jobs, on_cluster, running, running_cluster
 from tests.system import System, wait_for
 
@@ -25,8 +25,7 @@ pytestmark = [
     pytest.mark.skipif("PILOTAGE_SLURM_USER" not in os.environ, reason="what this needs is set up by the lane slurm"),
 ]
 MIB = 1024 * 1024
-#: Does not end when it is asked to.
-STUBBORN = "#!/bin/sh\ntrap '' TERM XCPU\nwhile :; do sleep 1; done\n"
+SMALL = Request(memory=50 * MIB)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +35,9 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def endless(cluster: Cluster) -> Submission:
+def endless(cluster: Cluster) -> str:
     """Asks for a minute and takes all that it gets. It is submitted first, so that nobody has to wait for its end."""
-    one = Submission(secrets.token_hex(16), STUBBORN, "a secret", Request(memory=50 * MIB, wall_time=60))
-    [result] = asyncio.run(cluster.element("endless", {}).submit([one])).values()
-    assert isinstance(result, str), result
-    return one
+    return element_scene.endless(cluster.element("endless", {}), replace(SMALL, wall_time=60))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +68,7 @@ class TestSlurm(ComputingElementContract):
         return Scene(
             fresh=lambda: cluster.element("contract", ENVIRONMENT),
             refused=asking(Request(memory=10**14)),
-            request=Request(memory=50 * MIB, wall_time=3600),
+            request=replace(SMALL, wall_time=3600),
             patience=30,
         )
 
@@ -80,12 +76,11 @@ class TestSlurm(ComputingElementContract):
 def test_a_whole_node_and_a_gpu(cluster: Cluster) -> None:
     """A pilot that asks for a whole node has all its cores and GPUs, and one that asks for a GPU has one."""
     element = cluster.element("asking", {})
-    script = "#!/bin/sh\necho $SLURM_CPUS_ON_NODE $SLURM_JOB_GPUS\n"
     requests = (Request(whole_node=True, wall_time=60), Request(cores=2, memory=50 * MIB, gpus=1, wall_time=60))
-    pilots = [Submission(secrets.token_hex(16), script, "a secret", request) for request in requests]
+    pilots = [submission("echo $SLURM_CPUS_ON_NODE $SLURM_JOB_GPUS\n", request) for request in requests]
     asyncio.run(element.submit(pilots))
     for pilot, told in zip(pilots, ("3 0,1", "2 0"), strict=True):
-        wait_for(partial(ended, element, pilot.stamp), 60, "it to end", lambda: str(cluster.jobs()))
+        stands(element, pilot.stamp, Standing.ENDED)
         assert asyncio.run(element.output(pilot.stamp, "")).decode().strip() == told
 
 
@@ -97,8 +92,8 @@ def test_fifty_jobs(client: Client, cluster: Cluster) -> None:
 def test_what_nobody_sent_is_ended(cluster: Cluster) -> None:
     """A job that looks like a pilot of the queue, and is in no journal, is cancelled, and its folder removed."""
     element = cluster.element("central/pilots/local", {})
-    stray = Submission(secrets.token_hex(16), "#!/bin/sh\nexec sleep 600\n", "a secret", Request(memory=50 * MIB))
-    asyncio.run(element.submit([stray]))
+    stray = submission(request=SMALL)
+    submitted(element, stray)
     wait_for(lambda: (stray.stamp, "CANCELLED") in cluster.states(), 30, "the stray job to be cancelled")
     wait_for(lambda: not (cluster.folder / "central/pilots/local" / stray.stamp).exists(), 30, "its folder to go")
 
@@ -119,11 +114,9 @@ def test_a_halted_pilot(system: System, client: Client, cluster: Cluster) -> Non
 def test_a_submission_that_was_not_answered(cluster: Cluster) -> None:
     """A controller that hangs is told as unreachable; what it took all the same is found by its stamp, once."""
     element = cluster.element("unanswered", {}, patience=4)
-    one = Submission(secrets.token_hex(16), "#!/bin/sh\nexec sleep 600\n", "a secret", Request(memory=50 * MIB))
+    one = submission(request=SMALL)
     with cluster.hanging():
-        [result] = asyncio.run(element.submit([one])).values()
-        assert isinstance(result, ComputingError)
-        assert result.trouble is Trouble.UNREACHABLE
+        assert not_taken(element, one).trouble is Trouble.UNREACHABLE
         with pytest.raises(ComputingError) as caught:
             asyncio.run(element.listing())
         assert caught.value.trouble is Trouble.UNREACHABLE
@@ -149,12 +142,9 @@ def test_a_controller_that_hangs(system: System, client: Client, cluster: Cluste
     assert each_once(client, cluster)
 
 
-def test_the_limit_of_slurm(cluster: Cluster, endless: Submission) -> None:
+def test_the_limit_of_slurm(cluster: Cluster, endless: str) -> None:
     """What outstays the time that it asked for is ended by Slurm, and listed so."""
-    element = cluster.element("endless", {})
-    entry = wait_for(lambda: ended(element, endless.stamp), 100, "Slurm to end it")
-    assert entry
-    assert entry.why == "TIMEOUT (TimeLimit)"
+    assert ended(cluster.element("endless", {}), endless, patience=100).why == "TIMEOUT (TimeLimit)"
 
 
 def test_a_limit_that_nobody_expected(client: Client, cluster: Cluster, cut_short: AttemptView) -> None:
@@ -167,15 +157,6 @@ def test_a_limit_that_nobody_expected(client: Client, cluster: Cluster, cut_shor
     assert first.outcome is Outcome.PREEMPTED
     assert client.job(cut_short.job).retries_used == 0
     client.kill([cut_short.job])
-
-
-def listed(element: BatchElement, stamp: str) -> Listed | None:
-    return next((entry for entry in asyncio.run(element.listing()) if entry.stamp == stamp), None)
-
-
-def ended(element: BatchElement, stamp: str) -> Listed | None:
-    entry = listed(element, stamp)
-    return entry if entry and entry.standing is Standing.ENDED else None
 
 
 def over(client: Client, stamp: str) -> PilotView | None:

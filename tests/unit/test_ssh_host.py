@@ -13,7 +13,8 @@ from central.configuration.elements import Batch, Ssh
 from central.configuration.settings import Queue
 from central.elements.kinds import computing_element
 from central.elements.port import ComputingError, Trouble
-from central.elements.ssh import SshHost, _given, _targets, command
+from central.elements.ssh import SshHost, command
+from central.elements.ssh_connection import _given, _targets
 from pilot.errors import PilotageError
 
 
@@ -86,7 +87,8 @@ def test_no_agent_goes_along() -> None:
 
 def test_the_library_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without its library a queue that is reached by SSH says what to install; others do without."""
-    monkeypatch.delitem(sys.modules, "central.elements.ssh")
+    for name in ("ssh", "ssh_connection"):
+        monkeypatch.delitem(sys.modules, f"central.elements.{name}")
     monkeypatch.setitem(sys.modules, "asyncssh", None)
     queue = Queue("q", "here", kind="ssh", ssh=Ssh("far"), batch=Batch(folder="/pilots"))
     with pytest.raises(PilotageError, match=r"asyncssh: install it with `pip install 'pilotage\[ssh\]'`"):
