@@ -14,6 +14,7 @@ from pilot.credential import (
     MAX_VALUE,
     NAME,
     NEEDED,
+    OF_CLOUDS,
     SCHEMES,
     CredentialEvent,
     CredentialRequest,
@@ -106,7 +107,10 @@ def keep(
         shell.screen.data(kept)
         return
     until = f", until {clock(kept.expires)}" if kept.expires else ""
-    shell.screen.line(f"{kept.name} is kept{until}; a job gets it with `credentials: [{kept.name}]`")
+    if kind in OF_CLOUDS:
+        shell.screen.line(f"{kept.name} is kept{until}; a queue of a cloud names it in [queues.credential]")
+    else:
+        shell.screen.line(f"{kept.name} is kept{until}; a job gets it with `credentials: [{kept.name}]`")
     if not kept.urls and SCHEMES[kept.kind]:
         shell.screen.note("It is for payloads only: for storage that the pilot itself is to use it for, say --url.")
 
