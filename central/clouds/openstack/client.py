@@ -1,0 +1,141 @@
+"""What asks OpenStack, in one thread: blocking, with the credential as it is at the moment."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import requests
+from libcloud.common.exceptions import BaseHTTPError
+
+from central.clouds.openstack import errors
+from central.clouds.openstack.connection import Service, Tokens, service
+from central.configuration.elements import Cloud
+from central.elements.port import ComputingError, Trouble
+
+#: Pages of one list: a million of what Nova has, which gives out a thousand at a time.
+PAGES = 1000
+WHO = {"compute": "Nova", "image": "Glance", "network": "Neutron"}
+
+
+class Client:
+    """The services of one cloud. `held` is the file with the credential, `tokens` are shared with other threads."""
+
+    def __init__(self, cloud: Cloud, held: Path, tokens: Tokens) -> None:
+        self.cloud = cloud
+        self.held = held
+        self.tokens = tokens
+        self._credential: tuple[str, str] = ("", "")
+        self._services: dict[str, Service] = {}
+
+    def get(self, kind: str, path: str, params: Mapping[str, str] | None = None, version: str = "") -> Any:
+        """What a service has there. Raises `ComputingError`."""
+        try:
+            return self._asked(kind, "GET", path, params, None, version)
+        except requests.ConnectionError:  # as of a connection that was kept, and that the other side has let go
+            return self.ask(kind, "GET", path, params, None, version)
+
+    def pages(
+        self, kind: str, path: str, key: str, params: Mapping[str, str] | None = None, version: str = ""
+    ) -> Iterator[Any]:
+        """Everything in a list that comes in pages."""
+        given = dict(params or {})
+        for _ in range(PAGES):
+            page = self.get(kind, path, given, version)
+            yield from page[key]
+            link = page.get("next") or next(
+                (one["href"] for one in page.get(f"{key}_links", ()) if one["rel"] == "next"), ""
+            )
+            following = {**given, **dict(parse_qsl(urlsplit(link).query))}
+            if not link or following == given:
+                return
+            given = following
+        raise ComputingError(f"{WHO[kind]} has more than {PAGES} pages of {key}", Trouble.UNREACHABLE)
+
+    def post(self, kind: str, path: str, body: Mapping[str, Any]) -> Any:
+        return self.ask(kind, "POST", path, None, body, "")
+
+    def delete(self, kind: str, path: str) -> None:
+        self.ask(kind, "DELETE", path, None, None, "")
+
+    def project(self) -> str:
+        """The id of the project that the credential is for. Raises `ComputingError`."""
+        self.get("compute", "/")  # whoever has an answer has a token
+        identity = self._service("compute").get_auth_class()
+        try:
+            told = identity.authenticated_request("/v3/auth/tokens", headers={"X-Subject-Token": identity.auth_token})
+            return str(told.object["token"]["project"]["id"])
+        except Exception as error:
+            raise errors.unanswered("Keystone", error) from error
+
+    def ask(
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        version: str,
+    ) -> Any:
+        """One request, and once more with a new token where the old one was not taken. Raises `ComputingError`."""
+        try:
+            return self._asked(kind, method, path, params, body, version)
+        except requests.ConnectionError as error:
+            raise errors.unanswered(WHO[kind], error) from error
+
+    def _asked(
+        self,
+        kind: str,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        version: str,
+    ) -> Any:
+        whom, there = WHO[kind], self._service(kind)
+        headers = {"OpenStack-API-Version": f"compute {version}"} if version else {}
+        for attempt in (1, 2):
+            try:
+                return there.request(path, dict(params or {}), body or "", headers, method).object
+            except (ComputingError, requests.ConnectionError):
+                raise
+            except BaseHTTPError as error:
+                if error.code == 401 and attempt == 1:
+                    continue  # the token was revoked, or has expired by their clock: Libcloud has let go of it
+                raise errors.answered(whom, error.code, str(error.message), error.headers) from error
+            except Exception as error:
+                raise errors.unanswered(whom, error) from error
+        raise AssertionError("the second attempt returns or raises")
+
+    def let_go(self) -> None:
+        for one in self._services.values():
+            one.let_go()
+        self._services = {}
+
+    def _service(self, kind: str) -> Service:
+        credential = read(self.held)
+        if credential != self._credential:
+            self.let_go()
+            self._credential = credential
+        if kind not in self._services:
+            cloud = self.cloud
+            self._services[kind] = service(
+                kind, cloud.url, credential, cloud.ca, cloud.region, cloud.patience, self.tokens
+            )
+        return self._services[kind]
+
+
+def read(held: Path) -> tuple[str, str]:
+    """Id and secret of the application credential. Raises `ComputingError`."""
+    try:
+        values = json.loads(held.read_text(encoding="utf-8"))
+        return str(values["id"]), str(values["secret"])
+    except OSError as error:
+        sentence = f"there is no application credential in {held}: {error.strerror or error}"
+        raise ComputingError(sentence, Trouble.CREDENTIAL) from error
+    except (ValueError, KeyError, TypeError) as error:
+        sentence = f"{held}: expected an application credential, an object with id and secret"
+        raise ComputingError(sentence, Trouble.CREDENTIAL) from error
