@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bench import (
+    cloud_buying,
+    cloud_cycle,
     containers,
     detection,
     director_cycle,
@@ -52,5 +54,7 @@ for measurement in (
     waste,
     director_cycle,
     director_simulation,
+    cloud_cycle,
+    cloud_buying,
 ):
     measurement.main()

@@ -186,14 +186,16 @@ class Simulation:
 
     # -- jobs -------------------------------------------------------------------------------------------------------
     def _arrive(self, job: Job) -> None:
-        for number in self._of_task[job.task]:
-            for pilot in self._queues[number].pilots:
-                if pilot.free:
-                    self._start(pilot, job)
-                    return
+        if pilot := self._free_for(job):
+            self._start(pilot, job)
+            return
         self._waiting.setdefault(job.task, deque()).append(job)
         if self.policy is Policy.CLAIRVOYANT:
             self._foresee(job.task)
+
+    def _free_for(self, job: Job) -> Pilot | None:
+        there = (pilot for number in self._of_task[job.task] for pilot in self._queues[number].pilots)
+        return next((pilot for pilot in there if pilot.free), None)
 
     def _start(self, pilot: Pilot, job: Job) -> None:
         pilot.free -= 1
@@ -217,14 +219,20 @@ class Simulation:
             self._start(pilot, min(heads, key=lambda waiting: waiting[0].at).popleft())
         if pilot.free == self.world.cores:
             pilot.idle_since = self.now
-            patience = 0.0 if self.policy is Policy.CLAIRVOYANT else self.world.idle
-            self._at(self.now + patience, lambda since=self.now: self._retire(pilot, since))  # type: ignore[misc]
+            self._at(self.now + self._patience(pilot), lambda since=self.now: self._retire(pilot, since))  # type: ignore[misc]
+
+    def _patience(self, pilot: Pilot) -> float:
+        """Seconds for which a pilot waits that has nothing to do from now on."""
+        return 0.0 if self.policy is Policy.CLAIRVOYANT else self.world.idle
 
     # -- pilots -----------------------------------------------------------------------------------------------------
     def _send(self, number: int, wait: float) -> None:
         pilot = Pilot(number, self.now)
         self._queues[number].pilots.append(pilot)
         self._at(self.now + wait, lambda: self._begin(pilot))
+
+    def _delay(self) -> float:
+        return self._rng.expovariate(1 / self.world.batch_wait)
 
     def _begin(self, pilot: Pilot) -> None:
         pilot.began, pilot.free = self.now, self.world.cores
@@ -279,7 +287,7 @@ class Simulation:
         fresh = sum(self.now - pilot.sent <= PROMISE for pilot in coming) + decision.pilots
         self._board.write(str(number), left, fresh * world.cores, self.now)
         for _ in range(decision.pilots):
-            self._send(number, self._rng.expovariate(1 / world.batch_wait))
+            self._send(number, self._delay())
         self._answer(decision, waiting)
         return decision
 

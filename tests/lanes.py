@@ -36,8 +36,11 @@ SLURM_APART = {
     "SLURM_CONFINE": "0",
 }
 
+# Where tests/real/lxd.sh keeps what it makes.
+LXD = Path("/var/tmp/pilotage-testbeds/lxd")
+
 # What needs a real container runtime.
-CONTAINERS = ("apptainer", "container_images", "container_jobs", "container_rights")
+CONTAINERS = ("apptainer", "container_images", "container_jobs", "container_metadata", "container_rights")
 
 # What a unit test may import to run on a node: what travels, and the test tools of requirements/node.in.
 NODE_MODULES = sys.stdlib_module_names | {
@@ -53,6 +56,8 @@ ALLOWED_SKIPS: tuple[str, ...] = (
     "this machine has one CPU",
     "needs a control group for memory that can be written",
     *("the Python of the tests can be read by everybody", "there is no Python that every user can read"),
+    *("this cloud asks for no credential", "this cloud has no spot machines", "answers of this cloud cannot be lost"),
+    "this cloud does not tell what its spot machines have cost",
 )
 
 
@@ -136,6 +141,14 @@ LANES = (
     Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in SYSTEM))),
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
+    # In the lane contract there are 500 of these sequences.
+    Lane(
+        "cloud-storms",
+        within("tests/contract/test_cloud_storms.py"),
+        default=False,
+        environment={"PILOTAGE_CLOUD_STORMS": "10000"},
+        seconds=7200,
+    ),
     Lane("examples", within("examples/bundle/tests")),  # as a community tests its own commands
     Lane(
         "api-postgres",
@@ -201,6 +214,48 @@ LANES = (
         default=False,
         setup=("tests/real/cloudinit.sh",),
         environment={"PILOTAGE_CLOUDINIT": "/var/tmp/pilotage-testbeds/cloudinit/root-bookworm"},
+    ),
+    *(
+        Lane(
+            name,
+            within(*(f"tests/real/test_{test}.py" for test in tests)),
+            default=name == "nspawn",
+            setup=("tests/real/guests.sh", name.partition("-")[0]),
+            environment={"PILOTAGE_GUEST_IMAGES": "/var/tmp/pilotage-testbeds/images"},
+        )
+        for name, tests in (
+            ("nspawn", ("guests", "guests_work")),
+            ("nspawn-bad-days", ("guests_bad_days",)),
+            ("qemu", ("guests_qemu",)),
+        )
+    ),
+    Lane(
+        "ec2",
+        within("tests/real/test_ec2_provider.py", "tests/real/test_ec2_machines.py"),
+        setup=("tests/real/ec2.sh", "start"),
+        teardown=("tests/real/ec2.sh", "stop"),
+        environment={"PILOTAGE_EC2": "/var/tmp/pilotage-testbeds/ec2"},
+    ),
+    Lane(
+        "lxd",
+        within("tests/real/test_pycloudlib_provider.py"),
+        default=False,
+        setup=("tests/real/lxd.sh", "start"),
+        teardown=("tests/real/lxd.sh", "stop"),
+        python=LXD / "python/bin/python",
+        environment={"PILOTAGE_LXD": str(LXD), "LXD_DIR": str(LXD / "daemon"), "LXD_CONF": str(LXD / "client")},
+    ),
+    *(
+        Lane(
+            name,
+            within(f"tests/real/test_openstack_{what}.py"),
+            default=False,
+            alone=True,  # both are the same OpenStack, with another hypervisor
+            setup=("tests/real/openstack.sh", "start"),
+            teardown=("tests/real/openstack.sh", "stop"),
+            environment={"PILOTAGE_OPENSTACK": "/var/tmp/pilotage-testbeds/openstack", "DRIVER": driver},
+        )
+        for name, what, driver in (("openstack", "provider", "fake"), ("openstack-guests", "work", "qemu"))
     ),
     *(
         Lane(

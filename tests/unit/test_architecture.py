@@ -35,6 +35,7 @@ PLAIN = {
             "bundles",
             "pipelines",
             "places",
+            "halting",
         ),
     )
 }

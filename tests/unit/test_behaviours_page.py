@@ -40,6 +40,7 @@ NUMBERS = (
     "LIMIT-01",
     *(f"MATCH-{number:02}" for number in range(1, 15)),
     *(f"BAD-{number:02}" for number in range(1, 9)),
+    *(f"VM-{number:02}" for number in range(7, 11)),
 )
 
 
