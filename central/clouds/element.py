@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import math
+import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from central.clouds.buying import DAY, expected, market
 from central.clouds.checking import check, flavor
@@ -84,6 +86,8 @@ class CloudElement:
                 return await self.provider.create(intent)
             except ComputingError as error:
                 return error
+            except Exception as error:  # noqa: BLE001 an adapter may be anybody's, and what others are told counts
+                return _failed(error)
 
     async def listing(self) -> Sequence[Listed]:
         machines = await self.provider.machines()
@@ -100,6 +104,8 @@ class CloudElement:
                 await self.provider.delete(reference)
             except ComputingError as error:
                 return error
+            except Exception as error:  # noqa: BLE001 likewise
+                return _failed(error)
         return None
 
     async def output(self, stamp: str, reference: str) -> bytes:
@@ -147,6 +153,14 @@ class CloudElement:
 
     def exit_file(self, stamp: str) -> str | None:
         return None
+
+
+def _failed(error: Exception) -> ComputingError:
+    """What came of it is not known. Its words are not told: there may be user-data in them."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return ComputingError(
+        f"the adapter failed: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}", Trouble.UNREACHABLE
+    )
 
 
 def _listed(machine: Machine) -> Listed:

@@ -60,7 +60,7 @@ class Intent:
     queue: str
     flavor: str  # this and the next two by name or id
     image: str
-    user_data: bytes  # as compiled for this cloud, before the base64 that client libraries make of it
+    user_data: bytes = field(repr=False)  # as compiled for this cloud, before the base64 of client libraries
     networks: tuple[str, ...] = ()  # none: the cloud's default
     beside: Mapping[str, str] = field(default_factory=dict)  # further metadata that says how to read user-data
     spot: bool = False  # it may be taken back at any time, for less money

@@ -7,7 +7,7 @@ file's. What cannot be used any more, as when its site has gone from the file, i
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -153,7 +153,28 @@ def _beyond(queue: Queue, file: CentralSettings) -> list[InvalidInput]:
             for key in ("ca", "folder")
             if getattr(queue.cloud, key)
         ]
+        problems += _on_this_host(queue, file, problems)
     return problems
+
+
+def _on_this_host(queue: Queue, file: CentralSettings, known: Sequence[InvalidInput]) -> list[InvalidInput]:
+    """What machines, and whoever speaks for a cloud, reach of the central's own host."""
+    problems = []
+    if queue.cloud and queue.cloud.url.startswith("http:"):
+        problem = "expected https: what is asked on the central's own host is for central.toml to say"
+        problems.append(InvalidInput("cloud.url", problem))
+    if _as_the_central(queue) and not known and not any(_inside(one) == _inside(queue) for one in file.queues):
+        problem = "expected slot_users, metadata, networks, and the flavor of containers, as a queue of this kind in"
+        problem += " central.toml has them: its machines are on the central's own host"
+        problems.append(InvalidInput("kind", problem))
+    return problems
+
+
+def _inside(queue: Queue) -> tuple[object, ...]:
+    """What keeps machines on this host from the central, whose kernel or network they have."""
+    cloud = queue.cloud
+    profile = cloud.flavor if cloud and queue.kind == "pycloudlib" else ""
+    return (queue.kind, queue.slot_users, queue.metadata, cloud.networks if cloud else (), profile)
 
 
 def _guarded(queue: Queue) -> tuple[object, ...]:

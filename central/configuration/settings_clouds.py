@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import urlsplit
 
 from central.configuration import settings_fields as read
 from central.configuration.elements import Cloud
 from central.configuration.settings import CLOUDS, Queue
 from central.configuration.settings_elements import matching, path
+from pilot.destination import is_metadata
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, strings
 from wrappers.user_data.model import LEAST_LIFE
@@ -17,6 +19,8 @@ CREDENTIAL = {"openstack": "application-credential", "ec2": "access-key"}
 #: Kinds that need to be told where their API is.
 _WITH_URL = ("openstack",)
 _MOST_PRICE = 10_000.0
+#: Seconds: a director's turn, which asks more than once, is given up after half an hour.
+_MOST_PATIENCE = 900
 #: A name or an id, as people and clouds give them to flavors, images, networks and keys.
 _THING = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_ .,:@()/+=-]{0,198}[A-Za-z0-9_.)])?")
 _URL = re.compile(r"https?://[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,252})(?::[0-9]{1,5})?(?:/[A-Za-z0-9._/-]{0,200})?")
@@ -49,10 +53,20 @@ def cloud(fields: Fields) -> Cloud | None:
     for key in ("flavor", "image"):
         if not getattr(found, key):
             fields.problem(key, "expected its name or id, as the cloud has it")
+    if found.patience > _MOST_PATIENCE:
+        fields.problem("patience", f"expected at most {_MOST_PATIENCE} s, got {found.patience:g} s")
     if found.url.startswith("http:") and not _HERE.match(found.url):
         fields.problem("url", f"expected https: without TLS the credential could be read on its way, got {found.url}")
+    if found.url and is_metadata(urlsplit(found.url).hostname or ""):
+        fields.problem("url", f"expected where the API of a cloud is, got {found.url}, where clouds tell secrets")
     fields.finish()
     return found
+
+
+def account(queue: Queue) -> tuple[object, ...]:
+    """Where the machines of a queue are; empty: it has none. What has the same word shares an account."""
+    cloud = queue.cloud
+    return (queue.kind, cloud.url, cloud.region, cloud.folder, queue.credential) if cloud else ()
 
 
 def check(fields: Fields, queue: Queue) -> None:

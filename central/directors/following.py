@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from central.directors.astray import Unlisted, outlived
 from central.directors.follow import Action, Step, follow
 from central.directors.machines import follow_machine
 from central.directors.plan import QueuePlan
@@ -79,6 +80,7 @@ class Following:
         self.tidying = tidying
         self.drain = drain
         self.alarm = alarm
+        self.unlisted = Unlisted()
         self._strange: dict[str, float] = {}  # reference → when a machine that no journal knows was seen first
 
     async def turn(self, entries: Sequence[Listed], now: float) -> Turn:
@@ -97,7 +99,8 @@ class Following:
             if known.get(stamp) not in inherited:
                 self._act_on_other(known.get(stamp), turn.listed[stamp], turn)
         if self.plan.machines:
-            await self._tell_twins_apart(found, turn)
+            followed = {row.stamp for row in (*live, *inherited)} - over
+            await self._tell_twins_apart(found, followed, turn)
         return turn
 
     def _inherits(self, row: PilotRow) -> bool:
@@ -112,7 +115,12 @@ class Following:
         self._strange = {reference: first for reference, first in self._strange.items() if reference in references}
         await self.tidying.cancel([reference for reference in turn.cancelled if reference], turn.now)
         await self.tidying.clear(turn.forgotten, turn.left, turn.foreign, turn.now)
-        self.alarm(self.tidying.removals.overdue(turn.now) if self.plan.machines else "")
+        self.alarm(self._astray(turn) if self.plan.machines else "")
+
+    def _astray(self, turn: Turn) -> str:
+        """What a person should look at; empty: nothing."""
+        unlisted = self.unlisted.look(turn.live, turn.listed.keys(), turn.now)
+        return self.tidying.removals.overdue(turn.now) or outlived(turn.live, turn.now) or unlisted
 
     def _decided(self, row: PilotRow | None, entry: Listed | None, now: float) -> Action:
         lag = self.computing.lag
@@ -122,7 +130,8 @@ class Following:
             handed_over = self._strange.setdefault(entry.reference, now) if entry else now
         else:
             handed_over = self.submitting.handed_over(row)
-        return follow_machine(row, entry, now, lag, handed_over, elastic=self.plan.elastic)
+        began = self.submitting.began
+        return follow_machine(row, entry, now, lag, handed_over, elastic=self.plan.elastic, began=began)
 
     async def _act(self, row: PilotRow, entry: Listed | None, turn: Turn) -> None:
         action = self._decided(row, entry, turn.now)
@@ -149,14 +158,15 @@ class Following:
             log.warning("Pilot %s is at queue %s but %s: it is ended", entry.stamp, self.plan.name, why)
             turn.cancelled.append(entry.reference)
 
-    async def _tell_twins_apart(self, found: Mapping[str, Sequence[Listed]], turn: Turn) -> None:
+    async def _tell_twins_apart(self, found: Mapping[str, Sequence[Listed]], live: Collection[str], turn: Turn) -> None:
         """A cloud that started two machines for one stamp: both have its secret, and one has used it. The other is
         ended where the pilot says on which machine it is, and removed when it is off."""
-        live = {row.stamp for row in turn.live}
         for stamp, same in found.items():
             if len(same) == 1:
                 continue
             on = _machine_of(await self.store.pilot(stamp)) if stamp in live else ""
+            if all(one.reference != on for one in same):
+                on = ""  # a name that the cloud's interface does not have tells nothing
             for other in same:
                 if other.reference == on or (not on and other is same[0]):
                     continue

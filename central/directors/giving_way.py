@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 
 from central.configuration.settings import Queue
+from central.configuration.settings_clouds import account
 from central.directors.board import Board, Wait
 from central.directors.choosing import Door
 from central.directors.following import Drain
@@ -55,7 +56,7 @@ class GivingWay:
         accounts = defaultdict[tuple[object, ...], list[Queue]](list)
         for queue in self.queues():
             if queue.cloud:
-                accounts[queue.kind, queue.cloud.url, queue.cloud.region, queue.credential].append(queue)
+                accounts[account(queue)].append(queue)
         for queues in accounts.values():
             if len({queue.communities for queue in queues}) > 1:
                 await self._look(queues)

@@ -28,22 +28,30 @@ _NEVER = Action(Step.END, PilotState.FAILED, PilotReason.NEVER_CALLED)
 
 
 def follow_machine(
-    row: PilotRow | None, listed: Listed | None, now: float, lag: float, handed_over: float, *, elastic: bool
+    row: PilotRow | None,
+    listed: Listed | None,
+    now: float,
+    lag: float,
+    handed_over: float,
+    *,
+    elastic: bool,
+    began: float = 0.0,
 ) -> Action:
     """Decide on one machine. `row` is None for one of ours that nobody knows, `listed` when the cloud does not list
-    it; `lag` is how late that list may be, in seconds, `handed_over` when the cloud may have been asked for it, and
-    `elastic` whether machines without jobs are to end."""
+    it; `lag` is how late that list may be, in seconds, `handed_over` when the cloud may have been asked for it,
+    `elastic` whether machines without jobs are to end, and `began` since when this central leads: pilots that could
+    tell nobody until then are not silent for that."""
     if row is None:
         return _strange(listed, now, handed_over)
     if row.state not in LIVE_PILOT:
-        return over(row, listed, now)
+        return _over(row, listed, now)
     if row.state in (PilotState.PLANNED, PilotState.SUBMITTING):
         return _under_way(row, listed, now, lag, handed_over)
     standing = listed.standing if listed else None
     if row.state is PilotState.SUBMITTED:
         # Past its deadline it could not enrol any more. It is closed first: then its console can still be read.
         return _NEVER if standing is Standing.ENDED or now > row.secret_expires else NOTHING
-    silent = now - max(row.last_seen or 0.0, row.enrolled or 0.0)
+    silent = now - max(row.last_seen or 0.0, row.enrolled or 0.0, began)
     if silent > _patience(standing, row, lag):
         return _GONE
     return _of_no_use(row, now, elastic)
@@ -52,7 +60,7 @@ def follow_machine(
 def _patience(standing: Standing | None, row: PilotRow, lag: float) -> float:
     """Seconds of silence after which a pilot is given up."""
     if standing in (Standing.RUNNING, Standing.QUEUED, Standing.UNKNOWN):
-        return HANGS
+        return max(row.lease, HANGS)
     # One list may leave it out, or call it off when it is only cut off: its leases are over by then.
     return max(row.lease, SILENT) + (0.0 if standing else lag)
 
@@ -61,6 +69,13 @@ def _strange(listed: Listed | None, now: float, seen: float) -> Action:
     if listed is None or now - seen < STRANGE:
         return NOTHING
     return Action(Step.FORGET if listed.standing is Standing.ENDED else Step.CANCEL)
+
+
+def _over(row: PilotRow, listed: Listed | None, now: float) -> Action:
+    """One of a closed pilot. In a state that means nothing, or in that of being deleted, it may stay for ever."""
+    if listed and listed.standing is Standing.UNKNOWN and now - (row.ended or row.created) > HANGS:
+        return Action(Step.CANCEL)
+    return over(row, listed, now)
 
 
 def _under_way(row: PilotRow, listed: Listed | None, now: float, lag: float, handed_over: float) -> Action:

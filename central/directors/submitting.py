@@ -58,20 +58,20 @@ class Submitting:
         self.tariff = tariff
         self._epoch = 0
         self._now = 0.0  # when this turn began
-        self._began = 0.0  # when this epoch first looked: what others handed over before may be as young as that
+        self.began = 0.0  # when this epoch first looked: what others handed over before may be as young as that
         self._handed: dict[str, float] = {}  # stamp → when this epoch handed it over last
 
     def leads(self, epoch: int, now: float) -> None:
         """A turn begins, under this epoch."""
         self._now = now
         if epoch != self._epoch:
-            self._epoch, self._began, self._handed = epoch, now, {}
+            self._epoch, self.began, self._handed = epoch, now, {}
 
     def handed_over(self, row: PilotRow) -> float:
         """When a pilot of the journal may have been handed over last."""
         if row.stamp in self._handed:
             return self._handed[row.stamp]
-        return max(self._began, row.created) if row.state is PilotState.SUBMITTING else row.created
+        return max(self.began, row.created) if row.state is PilotState.SUBMITTING else row.created
 
     async def hand_over(self, again: Sequence[PilotRow], fresh: int) -> Handed:
         """Submit the pilots of these rows once more, and so many new ones."""

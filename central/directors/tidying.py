@@ -58,14 +58,22 @@ class Tidying:
     async def end(self, ends: Sequence[End]) -> Sequence[End]:
         """Close pilots with what is known of their ends, up to `MOST` of them. Returns those that were closed."""
         some = ends[:MOST]
-        await asyncio.gather(*map(self._end, some))
-        return some
+        closed = await asyncio.gather(*map(self._end, some))
+        return [end for end, is_closed in zip(some, closed, strict=True) if is_closed]
 
-    async def _end(self, end: End) -> None:
+    async def _end(self, end: End) -> bool:
         row, entry = end.row, end.entry
         words = await self._output(row.stamp, row.reference, entry) if row.reference or entry else "none"
+        if await self._has_spoken(row):
+            return False
         how = _told(entry) or "no exit code"
         await self.close(row, end.state, end.reason, f"{end.reason.value}, {how}{WORDS_ARE}{words or 'none'}")
+        return True
+
+    async def _has_spoken(self, row: PilotRow) -> bool:
+        """Whether it has been heard of since it was judged: what it printed may take a minute to be had."""
+        now = await self.store.pilot(row.stamp)
+        return (now.enrolled, now.last_seen) != (row.enrolled, row.last_seen)
 
     async def close(self, row: PilotRow, state: PilotState, reason: PilotReason, message: str) -> None:
         """Close a pilot, for the reason in the message."""

@@ -63,7 +63,7 @@ class Submission:
 
     stamp: str
     script: str
-    secret: str
+    secret: str = field(repr=False)
     request: Request = field(default_factory=Request)
 
 

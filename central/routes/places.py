@@ -12,6 +12,7 @@ import msgspec
 from central.added import PlaceRow
 from central.configuration.in_force import QUEUE, SITE
 from central.configuration.settings import Queue
+from central.configuration.settings_clouds import account
 from central.configuration.settings_file import InvalidSettings
 from central.directors import asking
 from central.serving.http import Call, Route
@@ -27,6 +28,7 @@ from pilot.places import (
     QueueDetail,
     RestoreQueueRequest,
 )
+from pilot.states import LIVE_PILOT
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -57,10 +59,25 @@ async def _keep(
         queue = call.central.places.read(text, call.person)
     except InvalidSettings as error:
         raise Refusal("invalid", str(error), problems=error.problems) from error
+    await _expect_same_account(call, queue)
     said = "it was not asked" if force else await _checked(call, queue)
     row = await call.central.store.keep_place(QUEUE, queue.name, text, call.person.user, note)
     await _taken_up(call, row)
     return _view(row, said)
+
+
+async def _expect_same_account(call: Call[AddQueueRequest] | Call[RestoreQueueRequest], queue: Queue) -> None:
+    """Machines are followed in the account that the settings name, and nowhere else. Raises `Refusal`."""
+    before = call.central.settings.queue(queue.name)
+    if before is None or account(before) in ((), account(queue)):
+        return
+    counts = (await call.central.store.pilot_counts([queue.name])).get(queue.name, {})
+    if live := sum(count for state, count in counts.items() if state in LIVE_PILOT):
+        raise Refusal(
+            "conflict",
+            f"the queue {queue.name} has {live} live pilots in the account that it names now, whose machines nobody"
+            " would delete if it named another: pause it, and drain them or wait for their ends; or add another queue",
+        )
 
 
 async def _checked(call: Call[AddQueueRequest] | Call[RestoreQueueRequest], queue: Queue) -> str:

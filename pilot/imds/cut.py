@@ -17,8 +17,11 @@ from collections.abc import Sequence
 from typing import Callable
 
 #: Where clouds answer their machines: all of them by the first; GCE, EC2 and OpenStack by IPv6 too; and Azure's wire
-#: server, which gives away what a machine was configured with. Sources: the clouds' documentation.
-ADDRESSES = ("169.254.169.254", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe")
+#: server, which gives away what a machine was configured with; and Alibaba. Sources: the clouds' documentation.
+ADDRESSES = (
+    *("169.254.169.254", "168.63.129.16", "100.100.100.200"),
+    *("fd00:ec2::254", "fd20:ce::254", "fe80::a9fe:a9fe"),
+)
 #: Of the rules that let names through, and of those that forbid: before anything that a network's set-up has.
 LETS, FORBIDS = 60, 61
 #: What `ip` says of a rule that is there already, and where the machine has no IPv6.

@@ -18,7 +18,10 @@ from typing import Optional
 SECONDS = 2.0  # for a connection, with a first try that is lost, and for an answer
 ALL = 8.0  # for everything
 NAME = "metadata.google.internal"
-GIVEN = ("169.254.169.254", "::ffff:169.254.169.254", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254")
+GIVEN = (
+    *("169.254.169.254", "::ffff:169.254.169.254", "168.63.129.16", "100.100.100.200"),
+    *("fd00:ec2::254", "fd20:ce::254"),
+)
 LOCAL = "fe80::a9fe:a9fe"  # on each interface
 INTERFACES = 8
 TOKEN = {"X-aws-ec2-metadata-token-ttl-seconds": "60"}

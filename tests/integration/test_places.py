@@ -9,9 +9,11 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from central.store.port import Store
 from pilot.errors import Refusal
-from pilot.states import JobState, PilotState
+from pilot.states import JobState, PilotReason, PilotState
 from pilotage import Client
+from tests.contract.stores import intent, stamp
 from tests.integration.running_central import PEOPLE, RunningCentral, until
 from tests.system import TOP, System, wait_for
 
@@ -124,6 +126,43 @@ def test_a_queue_whose_pilots_cannot_run_is_found_out(system: System, client: Cl
 def oli(central: RunningCentral) -> Iterator[Client]:
     with Client(central.url, ("oli" * 40)[:40], central.ca, patience=5) as client:
         yield client
+
+
+BIG = """
+name = "big"
+site = "here"
+kind = "openstack"
+[cloud]
+url = "https://localhost:1"
+region = "one"
+flavor = "small"
+image = "plain"
+[credential]
+community = "physics"
+owner = "oli"
+name = "cloud"
+kind = "application-credential"
+"""
+
+
+def test_a_queue_does_not_leave_its_machines_behind(central: RunningCentral, oli: Client) -> None:
+    """While machines of it live, a queue names the account that they are in; all else of it may be changed."""
+
+    async def has_a_machine(store: Store) -> None:
+        await store.plan_pilot(intent(7, queue="big"))
+
+    async def ends(store: Store) -> None:
+        await store.end_pilot(stamp(7), PilotState.CANCELLED, PilotReason.CANCELLED)
+
+    oli.add_queue(BIG, force=True)
+    central.store(has_a_machine)
+    oli.add_queue(BIG.replace("small", "large"), force=True)
+    for old, new in (('"one"', '"two"'), ("localhost:1", "localhost:2"), ('"cloud"', '"other"')):
+        with pytest.raises(Refusal, match="the queue big has 1 live pilots in the account"):
+            oli.add_queue(BIG.replace(old, new), force=True)
+    central.store(ends)
+    oli.add_queue(BIG.replace('"one"', '"two"'), force=True)
+    oli.remove_queue("big")
 
 
 FAR = 'name = "far"\nsite = "here"\nkind = "external"\ncommunities = ["biology"]\n'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from central.configuration.elements import Cloud, VaultName
@@ -70,6 +72,7 @@ def test_a_queue_of_a_cloud() -> None:
         ('"openstack"', '"nspawn"', "credential: expected none"),
         ('flavor = "m1.large"', 'flavor = "m1; rm"', "cloud.flavor: expected a flavor's name or id"),
         ("region =", "regoin =", "cloud.regoin"),
+        ("region =", 'patience = "1 d"\nregion =', "cloud.patience: expected at most 900 s"),
     ],
 )
 def test_what_a_cloud_cannot_be_asked_is_refused(old: str, new: str, told: str) -> None:
@@ -99,3 +102,41 @@ def test_an_operator_adds_a_cloud_but_no_guests_of_the_host_and_no_files_of_it()
         places.read(guests, who)
     with pytest.raises(InvalidSettings, match="one of your own"):
         places.read(OPENSTACK, Identity("eve", "atlas", "", "operator"))
+
+
+def test_an_operator_has_the_central_ask_nothing_of_its_own_host() -> None:
+    """A service on the loopback address, which takes all who are there for friends, is for the host's owner to name."""
+    here = OPENSTACK.replace("https://keystone.example.org:5000", "http://127.0.0.1:2375")
+    with pytest.raises(InvalidSettings, match=r"cloud\.url: expected https: what is asked on the central's own host"):
+        Places(SETTINGS).read(here, Identity("ops", "atlas", "", "operator"))
+
+
+def test_no_cloud_is_looked_for_where_clouds_tell_secrets() -> None:
+    """The address of a metadata service is none of an API."""
+    there = OPENSTACK.replace("keystone.example.org:5000", "169.254.169.254")
+    assert "where clouds tell secrets" in problems(there)
+
+
+GUESTS = """
+name = "g"
+site = "here"
+kind = "nspawn"
+slot_users = "20000-20063"
+[cloud]
+flavor = "small"
+image = "debian"
+networks = ["apart"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [('slot_users = "20000-20063"\n', ""), ('networks = ["apart"]', 'networks = ["host"]')]
+)
+def test_guests_that_an_operator_adds_are_kept_from_the_host_as_those_of_the_file(old: str, new: str) -> None:
+    """Where central.toml has guests of this host, others may be added with the same users and networks alone."""
+    places = Places(replace(SETTINGS, queues=(queue(GUESTS.replace('"g"', '"f"')),)))
+    who = Identity("ops", "atlas", "", "operator")
+    assert places.read(GUESTS.replace("small", "large"), who).name == "g"
+    assert old in GUESTS
+    with pytest.raises(InvalidSettings, match="as a queue of this kind in central.toml has them"):
+        places.read(GUESTS.replace(old, new), who)

@@ -205,3 +205,10 @@ def test_prices_in_the_order_of_time() -> None:
     ]
     assert [(quote.hour, quote.zone) for quote in quotes(told)] == [(0.029, "a"), (0.031, "b")]
     assert (currency("eu-west-1"), currency("cn-north-1")) == ("USD", "CNY")
+
+
+@pytest.mark.parametrize("told", ["nan", "inf", "-0.1", "", "free"])
+def test_what_is_no_price_says_nothing(told: str) -> None:
+    """A cloud that speaks like EC2 may say anything, which would be in all sums from then on."""
+    when = datetime(2026, 11, 27, 2, tzinfo=UTC)
+    assert quotes([{"Timestamp": when, "SpotPrice": told}]) == ()

@@ -95,6 +95,34 @@ def test_one_that_hangs_is_given_up() -> None:
     assert follow(closed, at(Standing.RUNNING), late + LIFE_GRACE + 1).step is Step.CANCEL
 
 
+def test_pilots_that_nobody_could_hear_are_not_silent() -> None:
+    """After an outage of the central, however long, each pilot has as long to call as after any other word of it."""
+    back = 1200.0 + 10 * HANGS
+
+    def after(seconds: float, listed: Listed | None) -> Action:
+        return follow_machine(RUNNING, listed, back + seconds, LAG, 1000.0, elastic=True, began=back)
+
+    assert after(1.0, at(Standing.RUNNING)).step is Step.NOTHING
+    assert after(1.0, at(Standing.ENDED)).step is Step.NOTHING
+    assert after(1.0, None).step is Step.NOTHING
+    assert after(HANGS + 1, at(Standing.RUNNING)) == LOST
+    assert after(RUNNING.lease + 1, at(Standing.ENDED)) == LOST
+
+
+def test_one_that_hangs_with_a_long_lease_is_given_up_when_that_is_over() -> None:
+    """A queue's lease may be longer than the hour after which a machine hangs: its jobs are not given to others."""
+    long = replace(RUNNING, lease=7200)
+    assert follow(long, at(Standing.RUNNING), 1200.0 + 7200).step is Step.NOTHING
+    assert follow(long, at(Standing.RUNNING), 1200.0 + 7201) == LOST
+
+
+def test_one_of_a_closed_pilot_does_not_stay_in_a_state_that_means_nothing() -> None:
+    """A deletion that never comes to its end, or a state that nobody knows, is not waited for without end."""
+    closed = replace(RUNNING, state=PilotState.LOST, ended=5000.0)
+    assert follow(closed, at(Standing.UNKNOWN), 5000.0 + HANGS).step is Step.NOTHING
+    assert follow(closed, at(Standing.UNKNOWN), 5000.0 + HANGS + 1).step is Step.CANCEL
+
+
 def test_one_without_a_job_drains() -> None:
     """Where a queue ends machines without jobs, one that has had none for half an hour drains, once."""
     idle = replace(RUNNING, leases=0, last_seen=1100.0 + BUSY_BY)

@@ -77,6 +77,17 @@ def test_the_words_of_a_container(tmp_path: Path, first: Path) -> None:
         assert "the secret" not in " ".join(argv)
 
 
+def test_what_systemd_nspawn_leaves_of_one_that_was_killed_goes(tmp_path: Path, first: Path) -> None:
+    """A host that has run thousands of containers has no folder left of any; one that is gone already is no error."""
+    propagate = tmp_path / "propagate"
+    (propagate / "one").mkdir(parents=True)
+    (propagate / "other").mkdir()
+    nspawn = Nspawn(Groups(first), tmp_path / "netns", propagate)
+    for _ in range(2):
+        nspawn.release("one")
+    assert [folder.name for folder in propagate.iterdir()] == ["other"]
+
+
 def test_control_groups_of_version_1(tmp_path: Path, first: Path) -> None:
     """Cores are a share of time, memory a bound; the process goes into both."""
     made = Groups(first).make("one", guest(tmp_path, tmp_path).flavor)

@@ -107,6 +107,17 @@ def test_a_process_is_known_by_its_number_and_its_start(tmp_path: Path) -> None:
     assert Process("0-0", os.getpid(), 1).end(0.0), "it is not ended, since it is over"
 
 
+def test_what_a_crash_of_the_host_left_of_a_process_is_none_that_runs(tmp_path: Path) -> None:
+    """A file that was never written to the disk stops no list, and nothing is killed for it."""
+    path = tmp_path / "process"
+    for content in (b"", b"\0" * 200, b"\xff\xfe", here().encode()[:60]):
+        path.write_bytes(content)
+        process = written(path)
+        assert process is not None
+        assert not process.alive()
+        assert process.end(0.0)
+
+
 def test_what_is_listed(house: House) -> None:
     """Every guest of ours with its state; those of other installations and strange folders are nobody's of ours."""
     house.add("aaaa1111", STAMP)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from pilot.imds import cut, guard
+from pilot.destination import _METADATA
+from pilot.imds import cut, guard, trial
 from pilot.imds.guard import Guard, Run, Tried, parse
 from pilot.payloads.slot_users import SlotUser, SlotUsers
 
@@ -33,6 +34,14 @@ def test_the_rules() -> None:
     ]
     assert forbidden == list(cut.ADDRESSES)
     assert all(("::" in line) for line in cut.rules([1], six=True).splitlines())
+
+
+def test_no_address_is_forgotten() -> None:
+    """What is refused as a storage, since clouds tell secrets there, is forbidden to payloads and tried as one."""
+    for address in map(str, _METADATA):
+        assert address in cut.ADDRESSES
+        assert address in trial.GIVEN
+    assert {address for address in cut.ADDRESSES if not address.startswith("fe80")} <= set(trial.GIVEN)
 
 
 class Ip:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import itertools
 import json
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 import responses
 
+from central.clouds.openstack import client
 from central.clouds.port import Named, Room, State
 from central.elements.port import Trouble
 from tests.unit.openstack_answers import (
@@ -198,6 +203,33 @@ def test_a_list_that_never_ends_is_not_followed_for_ever(cloud: Answers, there: 
     cloud.nova("GET", "/servers/detail", {"servers": [], "servers_links": link})
     assert there.call(there.provider.machines()) == []
     assert len(cloud.calls("GET", f"{NOVA}/servers/detail")) == 2
+
+
+def test_a_list_that_always_goes_on_is_left_when_nobody_waits_any_more(
+    cloud: Answers, there: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cloud that names another page each time is not asked for all the pages that there might be."""
+    pages = itertools.count()
+
+    def page(request: requests.PreparedRequest) -> dict[str, Any]:
+        return {"servers": [], "servers_links": [{"rel": "next", "href": f"{NOVA}/x?marker={next(pages)}"}]}
+
+    cloud.nova("GET", "/servers/detail", page)
+    ticks = itertools.count(0.0, 20.0)
+    monkeypatch.setattr(client, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    error = there.refused(there.provider.machines)
+    assert "more than 60 s for all pages of servers" in str(error)
+    assert next(pages) < 5
+
+
+def test_user_data_goes_along_with_no_error(cloud: Answers, there: Asked) -> None:
+    """Nova repeats what it does not like, and whoever logs the error with what led to it does not."""
+    told = base64.b64encode(INTENT.user_data).decode()
+    cloud.nova("GET", "/servers/detail", {"servers": []})
+    cloud.nova("POST", "/servers", cloud.fault(400, f"Invalid input for field user_data. Value: {told}. Too long"))
+    error = there.refused(lambda: there.provider.create(INTENT))
+    assert told not in "".join(traceback.format_exception(error))
+    assert str(INTENT.user_data) not in repr(INTENT)
 
 
 def test_a_cell_that_does_not_answer_is_told(cloud: Answers, there: Asked) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pilot.errors import InvalidInput
 from pilot.halting import NEVER
@@ -23,7 +23,7 @@ class Boot:
     """
 
     bootstrap: Bootstrap
-    secret: str
+    secret: str = field(repr=False)
     born: float  # seconds since the epoch
     life: int  # seconds after which the machine powers off whatever it does
     stays: bool = False  # it does not power off when its pilot has ended; nor where the queue says so

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,9 +19,18 @@ def currency(region: str) -> str:
 
 
 def quotes(history: Iterable[Mapping[str, Any]]) -> tuple[Quote, ...]:
-    """What the answers of DescribeSpotPriceHistory say, oldest first."""
+    """What the answers of DescribeSpotPriceHistory say, oldest first; what is no price says nothing."""
     found = (
-        Quote(each["Timestamp"].timestamp(), float(each["SpotPrice"]), each.get("AvailabilityZone", ""))
+        Quote(each["Timestamp"].timestamp(), hour, each.get("AvailabilityZone", ""))
         for each in history
+        if (hour := _hour(each["SpotPrice"])) is not None
     )
     return tuple(sorted(found, key=lambda quote: (quote.at, quote.zone)))
+
+
+def _hour(text: str) -> float | None:
+    try:
+        hour = float(text)
+    except ValueError:
+        return None
+    return hour if math.isfinite(hour) and hour >= 0 else None

@@ -32,6 +32,8 @@ LAG = 120.0
 PAGE, PAGE_OF_TYPES = 1000, 100
 #: So many times the patience for one request may those of a list take together.
 PAGES = 2
+#: Things of one list.
+MOST = 1_000_000
 #: Seconds for which types are as they were.
 KEEP = 6 * 3600.0
 #: Machines that count.
@@ -230,8 +232,13 @@ class Ec2:
         """All that an operation lists under this key, of all its answers."""
 
         def read(client: Any) -> list[Mapping[str, Any]]:
-            pages = client.get_paginator(operation).paginate(**asked, PaginationConfig={"PageSize": page})
-            return [each for answer in pages for each in answer.get(key, ())]
+            found: list[Mapping[str, Any]] = []
+            end = self._clock() + self._cloud.patience * PAGES
+            for answer in client.get_paginator(operation).paginate(**asked, PaginationConfig={"PageSize": page}):
+                found += answer.get(key, ())
+                if self._clock() > end or len(found) > MOST:  # nobody waits any more, or it has no end
+                    raise ComputingError(f"EC2 has no end of {key}: {len(found)} so far", Trouble.UNREACHABLE)
+            return found
 
         return await self._wire.ask(read, service, PAGES)
 

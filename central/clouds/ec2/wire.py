@@ -1,5 +1,5 @@
 """Requests to EC2, in threads, each bounded in time; with the credential that is laid in a file, read anew when it
-changes. The only module that knows boto3."""
+changes. The only module, with `bounded`, that knows boto3."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from botocore.exceptions import (  # type: ignore[import-untyped]
     ParamValidationError,
 )
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
 
+from central.clouds.ec2.bounded import Bounded
 from central.clouds.ec2.errors import answered, unanswered
 from central.clouds.threads import Threads
 from central.configuration.elements import Cloud
@@ -56,6 +58,7 @@ class Wire:
         # Clients of boto3 may be shared by threads: these have none of their own.
         self._threads = Threads(lambda: None, lambda _: None, "EC2", at_a_time=THREADS)
         self._clients: dict[str, Any] = {}  # service → client
+        self._senders: dict[str, Bounded] = {}  # service → what sends its client's requests
         self._key = b""  # the file that they were made with
 
     async def ask(self, work: Callable[[Any], T], service: str = "ec2", requests: int = 1) -> T:
@@ -67,8 +70,8 @@ class Wire:
 
     async def close(self) -> None:
         await self._threads.close()
-        for client in self._clients.values():
-            client.close()
+        for each in (*self._clients.values(), *self._senders.values()):
+            each.close()
 
     def _asked(self, work: Callable[[Any], T], service: str) -> T:
         try:
@@ -103,7 +106,7 @@ class Wire:
             ignore_configured_endpoint_urls=True,
             user_agent_appid="pilotage",
         )
-        return _session().client(
+        client = _session().client(
             service,
             region_name=cloud.region or REGION,
             endpoint_url=(cloud.url or None) if service == "ec2" else None,
@@ -113,6 +116,15 @@ class Wire:
             aws_session_token=key.get("session_token") or None,
             config=config,
         )
+        self._senders[service] = Bounded(
+            cloud.patience,
+            timeout=(config.connect_timeout, config.read_timeout),
+            proxies=get_environ_proxies(client.meta.endpoint_url),
+            verify=cloud.ca or True,
+            max_pool_connections=THREADS,
+        )
+        client.meta.events.register("before-send", self._senders[service].answer)
+        return client
 
     def _read(self) -> bytes:
         try:

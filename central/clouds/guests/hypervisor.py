@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -19,7 +19,7 @@ class Guest:
     image: Path
     flavor: Flavor
     networks: tuple[str, ...]
-    user_data: bytes
+    user_data: bytes = field(repr=False)
 
     @property
     def hostname(self) -> str:

@@ -10,6 +10,7 @@ by the lane nspawn. Not driven: control groups of version 2, guests of other dis
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -25,6 +26,8 @@ from central.clouds.port import Named
 from central.configuration.elements import Cloud
 
 NAMESPACES = Path("/run/netns")
+#: Where systemd-nspawn has a folder for each guest, which stays when that is killed.
+PROPAGATE = Path("/run/systemd/nspawn/propagate")
 #: What guests have that are put into no namespace.
 HOST = "host"
 _BOOTS = Path(__file__).with_name("boots.sh")
@@ -44,9 +47,10 @@ class Nspawn:
 
     kind = "nspawn"
 
-    def __init__(self, groups: Groups, namespaces: Path = NAMESPACES) -> None:
+    def __init__(self, groups: Groups, namespaces: Path = NAMESPACES, propagate: Path = PROPAGATE) -> None:
         self.groups = groups
         self.namespaces = namespaces
+        self.propagate = propagate
 
     def lacks(self) -> str:
         if os.geteuid() != 0:
@@ -80,6 +84,8 @@ class Nspawn:
 
     def release(self, id: str) -> None:
         self.groups.remove(id)
+        with contextlib.suppress(OSError):
+            os.rmdir(self.propagate / id)
 
 
 def _lay_out_system(guest: Guest) -> None:

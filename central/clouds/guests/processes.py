@@ -39,6 +39,8 @@ class Process:
 
     def end(self, patience: float) -> bool:
         """Kill it. Returns whether it is over within so many seconds."""
+        if not self.alive():
+            return True
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
@@ -68,12 +70,18 @@ def start(argv: list[str], console: Path, environment: Mapping[str, str]) -> int
 
 
 def written(path: Path) -> Process | None:
-    """The process that `machine.sh` has written down; None where it has not yet. Raises `OSError`."""
+    """The process that `machine.sh` has written down; None where it has not yet. Raises `OSError`.
+
+    A file with something else in it is what a crash of the host leaves: then it is none that runs.
+    """
     try:
-        boot, _, stat = path.read_text().strip().partition(" ")
+        boot, _, stat = path.read_text(errors="replace").strip().partition(" ")
     except FileNotFoundError:
         return None
-    return Process(boot, int(stat.partition(" ")[0]), int(_behind_name(stat)[_STARTED]))
+    try:
+        return Process(boot, int(stat.partition(" ")[0]), int(_behind_name(stat)[_STARTED]))
+    except (ValueError, IndexError):
+        return Process("", 0, 0)
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,12 @@ class Client:
     def pages(
         self, kind: str, path: str, key: str, params: Mapping[str, str] | None = None, version: str = ""
     ) -> Iterator[Any]:
-        """Everything in a list that comes in pages."""
-        given = dict(params or {})
+        """Everything in a list that comes in pages, as long as somebody waits for it. Raises `ComputingError`."""
+        given, end = dict(params or {}), time.monotonic() + self.cloud.patience
         for _ in range(PAGES):
+            if time.monotonic() > end:
+                sentence = f"{WHO[kind]} needs more than {self.cloud.patience:g} s for all pages of {key}"
+                raise ComputingError(sentence, Trouble.UNREACHABLE)
             page = self.get(kind, path, given, version)
             yield from page[key]
             link = page.get("next") or next(
@@ -105,7 +109,8 @@ class Client:
             except BaseHTTPError as error:
                 if error.code == 401 and attempt == 1:
                     continue  # the token was revoked, or has expired by their clock: Libcloud has let go of it
-                raise errors.answered(whom, error.code, str(error.message), error.headers) from error
+                # Nova's own words may have the user-data in them, so that they do not go along.
+                raise errors.answered(whom, error.code, str(error.message), error.headers) from None
             except Exception as error:
                 raise errors.unanswered(whom, error) from error
         raise AssertionError("the second attempt returns or raises")
