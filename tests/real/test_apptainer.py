@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -77,7 +78,9 @@ def test_files_that_cannot_be_mounted() -> None:
     without, unpacking = in_pilot(WHO[-1], act)
     assert isinstance(without, Runtime), without
     assert isinstance(unpacking, Runtime), unpacking
-    assert (without.squashfs, unpacking.squashfs) == ("", "unpacked")
+    # Where the system has the program that unpacks, Apptainer finds it whatever the search path is.
+    found = "unpacked" if shutil.which("unsquashfs", path="/usr/local/bin:/usr/bin:/bin") else ""
+    assert (without.squashfs, unpacking.squashfs) == (found, "unpacked")
     assert {fact.name: fact.value for fact in facts(without)}["tag:container:sif"] is False
 
 
