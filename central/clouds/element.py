@@ -122,17 +122,16 @@ class CloudElement:
         quota, flavors = await asyncio.gather(self.provider.quota(), self.provider.flavors())
         return quota.machines_of(flavor(flavors, self.order.cloud.flavor))
 
-    async def hour(self, now: float) -> float | None:
-        """What an hour of one machine is expected to cost, at a time in seconds since the epoch; None: nobody says."""
+    async def market_hour(self, now: float) -> float | None:
+        """What an hour of one spot machine is expected to cost, at a time in seconds since the epoch, by the prices of
+        the last day; infinite where there is none for our bid, None where the cloud does not tell."""
         cloud = self.order.cloud
-        if cloud.spot and isinstance(self.provider, SpotMarket):
-            bid = math.inf if cloud.most is None else cloud.most
-            found = market(await self.provider.history(cloud.flavor, DAY), now, bid)
-            if found:
-                hour = expected(found, bid)
-                return math.inf if hour is None else hour
-        price = await self.price()
-        return price.hour if price else None
+        if not isinstance(self.provider, SpotMarket):
+            return None
+        bid = math.inf if cloud.most is None else cloud.most
+        found = market(await self.provider.history(cloud.flavor, DAY), now, bid)
+        hour = expected(found, bid) if found else None
+        return math.inf if found and hour is None else hour
 
     async def price(self) -> Price | None:
         """What an hour of one machine costs now; None: nobody says."""

@@ -12,10 +12,10 @@ from central.clouds.element import CloudElement
 from central.configuration.expected import expected
 from central.configuration.settings import EXTERNAL, CentralSettings, Queue
 from central.directors.board import Board, Wait
-from central.directors.control import Cause, Limits
+from central.directors.control import Cause
 from central.directors.following import Following
 from central.directors.giving_way import INTERVAL, GivingWay
-from central.directors.plan import QueuePlan
+from central.directors.plan import plan_of
 from central.directors.pricing import Pricing
 from central.directors.site import SiteDirector
 from central.directors.starting import Origin, bootstrap, cloud_of, element, origin
@@ -24,13 +24,11 @@ from central.directors.tidying import Tidying
 from central.directors.waiting import waits
 from central.directors.worth import Use, Uses, Worth
 from central.duties import Cycle
-from central.elements.kinds import interval, request
+from central.elements.kinds import interval
 from central.matching.share_views import standing
 from central.records import Ended, PilotRow
 from central.several.gossip import Decided
 from pilot.errors import PilotageError
-from pilot.halting import ELASTIC
-from pilot.protocol import Amount
 from pilot.states import PilotReason, PilotState
 from pilot.use import ShareView
 from wrappers.render import render
@@ -137,7 +135,7 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses
         except (OSError, PilotageError) as error:
             log.warning("What a pilot printed is not kept", extra={"fields": {"stamp": stamp, "error": error}})
 
-    plan, store = _plan(queue), central.store
+    plan, store = plan_of(queue), central.store
     cloud = cloud_of(computing)
     pricing = Pricing(queue, cloud.price if cloud else None)
     submitting = Submitting(plan, store, computing, DUTY, script, pricing.tariff)
@@ -150,7 +148,7 @@ def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses
         submitting,
         Following(plan, store, computing, submitting, tidying, partial(aftermath.drained, central), alarm),
         board,
-        _worth(queue, cloud, uses),
+        _worth(queue, cloud, pricing, uses),
         waiting=partial(_waiting, central, queue),
         idle_cores=central.dispatcher.idle_cores,
         asks=lambda stamp: bool(central.presence.free(stamp)),
@@ -182,35 +180,19 @@ def _giving_way(central: Central, board: Board) -> GivingWay:
     )
 
 
-def _worth(queue: Queue, cloud: CloudElement | None, uses: Uses) -> Worth:
+def _worth(queue: Queue, cloud: CloudElement | None, pricing: Pricing, uses: Uses) -> Worth:
     """Of what is no cloud there is nothing to ask: it is there anyway, for what the settings say."""
+    spot = queue.cloud is not None and queue.cloud.spot
 
     async def price(now: float) -> float | None:
-        if queue.price:
-            return queue.price.hour
-        return await cloud.hour(now) if cloud else None
+        if cloud and spot and not queue.price:
+            hour = await cloud.market_hour(now)
+            if hour is not None:
+                return hour
+        tariff = await pricing.tariff(now)
+        return tariff.hour if tariff else None
 
     async def use(now: float) -> Use:
         return await uses.of(queue.name, now) if cloud else Use()
 
-    return Worth(price, use, queue.cloud is not None and queue.cloud.spot)
-
-
-def _plan(queue: Queue) -> QueuePlan:
-    return QueuePlan(
-        name=queue.name,
-        site=queue.site,
-        communities=queue.communities,
-        limits=Limits(queue.slots, queue.max_submit, queue.cores),
-        request=request(queue),
-        lease=queue.lease,
-        secret_ttl=queue.secret_ttl,
-        life=_seconds(queue.wall_time),
-        machines=queue.cloud is not None,
-        elastic=queue.halting == ELASTIC,
-        keep=queue.cloud.keep if queue.cloud else 0,
-    )
-
-
-def _seconds(amount: Amount) -> float | None:
-    return float(amount) if isinstance(amount, int) else None
+    return Worth(price, use, spot)

@@ -11,27 +11,15 @@ import secrets
 from central import aftermath
 from central.app import Central
 from central.configuration.settings import Queue
+from central.directors.plan import plan_of
 from central.directors.pricing import tariff
-from central.records import NewPilot
 
 
 async def send(central: Central, queue: Queue, who: str) -> str:
     """Have one sent. Returns its stamp."""
     stamp = secrets.token_hex(16)
     unknown = hashlib.sha256(secrets.token_bytes(32)).hexdigest()  # whoever submits it gives it a secret
-    life = float(queue.wall_time) if isinstance(queue.wall_time, int) else None
-    await central.store.plan_pilot(
-        NewPilot(
-            stamp=stamp,
-            site=queue.site,
-            queue=queue.name,
-            communities=queue.communities,
-            secret_hash=unknown,
-            secret_ttl=queue.secret_ttl,
-            lease=queue.lease,
-            end_of_life=life,
-            tariff=tariff(queue, queue.price) if queue.price else None,
-        )
-    )
+    price = tariff(queue, queue.price) if queue.price else None
+    await central.store.plan_pilot(plan_of(queue).intent(stamp, unknown, price))
     await aftermath.drained(central, await central.store.pilot(stamp), f"a test, by {who}")
     return stamp

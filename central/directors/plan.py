@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from central.configuration.settings import Queue
 from central.directors.control import Limits
+from central.elements.kinds import request
 from central.elements.port import Request
 from central.records import NewPilot, Tariff
+from pilot.halting import ELASTIC
 
 
 @dataclass(frozen=True)
@@ -38,3 +41,20 @@ class QueuePlan:
             end_of_life=self.life,
             tariff=tariff,
         )
+
+
+def plan_of(queue: Queue) -> QueuePlan:
+    """What the settings say to its director."""
+    return QueuePlan(
+        name=queue.name,
+        site=queue.site,
+        communities=queue.communities,
+        limits=Limits(queue.slots, queue.max_submit, queue.cores),
+        request=request(queue),
+        lease=queue.lease,
+        secret_ttl=queue.secret_ttl,
+        life=float(queue.wall_time) if isinstance(queue.wall_time, int) else None,
+        machines=queue.cloud is not None,
+        elastic=queue.halting == ELASTIC,
+        keep=queue.cloud.keep if queue.cloud else 0,
+    )

@@ -12,7 +12,7 @@ from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which a cloud is asked again.
+#: Seconds after which prices, and what pilots were good for, are asked for again.
 FRESH = 600.0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
@@ -15,7 +17,8 @@ _WORDS = 300
 
 @dataclass
 class _Asked:
-    first: float  # seconds since the epoch
+    first: float  # seconds since the epoch, as the next
+    last: float
     words: str = ""  # of the computing element, when it was asked last
 
 
@@ -25,9 +28,18 @@ class Removals:
     def __init__(self) -> None:
         self._asked: dict[str, _Asked] = {}
 
-    def asked(self, references: Iterable[str], now: float) -> None:
-        for reference in references:
-            self._asked.setdefault(reference, _Asked(now)).words = ""
+    def turn(self, references: Iterable[str], most: int, now: float) -> list[str]:
+        """Those whose turn it is to be asked for: first what was not asked for yet, then what was long ago, so that
+        what does not go is in nobody's way. They count as asked for now."""
+        some = heapq.nsmallest(most, dict.fromkeys(references), key=self._last)
+        for reference in some:
+            one = self._asked.setdefault(reference, _Asked(now, now))
+            one.last, one.words = now, ""
+        return some
+
+    def _last(self, reference: str) -> float:
+        one = self._asked.get(reference)
+        return one.last if one else -math.inf
 
     def refused(self, reference: str, words: str) -> None:
         if reference in self._asked:

@@ -179,7 +179,8 @@ class SiteDirector:
         if not self.waits:
             return decision
         told = "; ".join(f"{count:,} of them: {words}" for words, count in self.waits[:WORDS])
-        return replace(decision, why=f"{decision.why}; pilots wait in the batch queue ({told})")
+        where = "machines have not called yet" if self.plan.machines else "pilots wait in the batch queue"
+        return replace(decision, why=f"{decision.why}; {where} ({told})")
 
     async def _room(self, pilots: int, turn: Turn) -> int:
         """How many of so many machines the account has room for, as its cloud says now."""

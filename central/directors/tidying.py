@@ -81,10 +81,10 @@ class Tidying:
         self.over(row, state, reason, await self.store.end_pilot(row.stamp, state, reason, message))
 
     async def cancel(self, references: Sequence[str], now: float) -> None:
-        """End submissions at the computing element."""
+        """End submissions at the computing element, up to `MOST` of them."""
+        references = self.removals.turn(references, MOST, now)
         if not references:
             return
-        self.removals.asked(references, now)
         try:
             failures = await self.computing.cancel(references)
         except ComputingError as error:
@@ -100,9 +100,12 @@ class Tidying:
         """Keep what ended pilots printed; take all but those that are `left` away from the computing element, up to
         `MOST` of them. The `foreign` ones are in no journal: of these nothing is kept."""
         left = [entry for entry in left if entry.stamp not in self._kept]
-        forgotten, foreign = forgotten[:MOST], foreign[:MOST]
-        self.removals.asked((entry.reference for entry in (*forgotten, *foreign)), now)
-        await asyncio.gather(*map(self._fetch, left[:MOST]), *map(self._forget, forgotten), *map(self._remove, foreign))
+        some = set(self.removals.turn((entry.reference for entry in (*forgotten, *foreign)), MOST, now))
+        await asyncio.gather(
+            *map(self._fetch, left[:MOST]),
+            *(self._forget(entry) for entry in forgotten if entry.reference in some),
+            *(self._remove(entry) for entry in foreign if entry.reference in some),
+        )
 
     def listed(self, stamps: Collection[str], references: Collection[str]) -> None:
         """These are all that the computing element has: nothing needs to be known of others."""

@@ -13,14 +13,13 @@ from central.directors.backoff import OPEN, Gate, Past, Way, way
 from central.directors.board import PROMISE
 from central.directors.choosing import Door, efficiency, losses, trust
 from central.directors.control import Limits, Supply
+from central.directors.pricing import FRESH
 from central.store.port import Store
 from pilot.errors import PilotageError
 from pilot.states import Cause
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which prices and use are asked for again.
-FRESH = 600.0
 #: Seconds of the past that efficiency is judged by.
 SPAN = 7 * 86400.0
 _MICRO = 1e6  # core-microseconds in a core-second
@@ -79,11 +78,11 @@ class Worth:
             return
         self._asked = now
         try:
-            self.hour = await self.price(now) or self.hour
-            use = await self.use(now)
+            hour, use = await self.price(now), await self.use(now)
         except PilotageError as error:
             log.warning("What machines cost, or were good for, cannot be had: %s", error)
         else:
+            self.hour = self.hour if hour is None else hour
             self.efficiency = efficiency(use.good, use.whole)
 
     def trusted(self, past: Past, now: float) -> Way:

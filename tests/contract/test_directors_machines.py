@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from central.directors import tidying
 from central.directors.board import Wait
-from central.directors.machines import HANGS
-from central.elements.port import Standing
+from central.directors.machines import HANGS, STRANGE
+from central.directors.removals import STUCK
+from central.elements.port import ComputingError, Standing, Trouble
 from central.records import Beat
 from central.store.port import Store
 from pilot.protocol import Fact
@@ -145,3 +147,34 @@ async def test_machines_that_the_cloud_does_not_list_any_more_are_an_alarm(store
     element.jobs["1"] = job
     await turn(store, mine)
     assert work.alarms[-1] == ""
+
+
+class Stubborn(FakeElement):
+    """Some machines it does not let go."""
+
+    kept: frozenset[str] = frozenset()
+
+    async def forget(self, stamp: str, reference: str) -> None:
+        if reference in self.kept:
+            raise ComputingError("409: it is locked", Trouble.REFUSED)
+        await super().forget(stamp, reference)
+
+
+async def test_machines_that_do_not_go_keep_no_other_from_being_deleted(
+    store: Store, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Turn after turn, of more than are deleted in one, those that can go have gone, and the others are an alarm."""
+    monkeypatch.setattr(tidying, "MOST", 2)
+    element, work = Stubborn(clock), Work([])
+    mine = director(store, element, work, machines=True)
+    for number in range(6):
+        element.jobs[f"m{number}"] = FakeJob(f"{number:032x}", "", clock(), Standing.ENDED)
+    element.kept = frozenset({"m0", "m1", "m2"})
+    await turn(store, mine)
+    clock.forward(STRANGE)
+    for _ in range(4):
+        await turn(store, mine)
+    assert set(element.jobs) == element.kept
+    clock.forward(STUCK + 1)
+    await turn(store, mine)
+    assert "m0 and 2 others" in work.alarms[-1]

@@ -7,7 +7,8 @@ import anyio
 from central.directors.backoff import Gate, Past, PilotEnd, Setback
 from central.directors.board import PROMISE
 from central.directors.control import Limits, Supply
-from central.directors.worth import FRESH, Use, Worth
+from central.directors.pricing import FRESH
+from central.directors.worth import Use, Worth
 from central.elements.port import ComputingError, Trouble
 from pilot.states import PilotReason
 
@@ -48,6 +49,19 @@ def test_prices_are_asked_for_now_and_then() -> None:
     looked(worth, NOW + FRESH)
     assert (told.asked, worth.hour) == (2, 0.8)
     assert 0.5 < worth.efficiency < 0.8
+
+
+def test_what_costs_nothing_any_more_costs_nothing() -> None:
+    """A price of zero is a price; only one that is not known leaves the last."""
+    told = Told()
+    worth = Worth(told.price, told.use)
+    looked(worth, NOW)
+    told.hour = None
+    looked(worth, NOW + FRESH)
+    assert worth.hour == 0.4
+    told.hour = 0.0
+    looked(worth, NOW + 2 * FRESH)
+    assert worth.hour == 0.0
 
 
 def test_a_cloud_that_does_not_tell_changes_nothing() -> None:
