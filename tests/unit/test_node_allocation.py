@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from commands.configure import decide
 from pilot.node import Declared, Discovery
@@ -157,6 +159,18 @@ def test_slurm_whose_commands_do_not_answer_is_read_from_the_environment() -> No
     found = slurm.look(machine(job), 0.0)
     assert found is not None
     assert found.seconds_left == Said(3600, "Slurm: SLURM_JOB_END_TIME")
+
+
+@given(began=st.floats(0, 10**6), ran=st.floats(0, 3600))
+def test_slurm_promises_no_second_that_is_gone(began: float, ran: float) -> None:
+    """Slurm rounds both the start and the moment down: what is left by its word is never more than what really is."""
+    minutes, seconds = divmod(int(began + ran) - int(began), 60)
+    printed = f"JobId=5 RunTime={minutes // 60:02}:{minutes % 60:02}:{seconds:02} TimeLimit=01:00:00"
+    found = slurm.look(machine({"SLURM_JOB_ID": "5"}, {"scontrol -o show job 5": printed}), 0.0)
+    assert found is not None
+    assert found.seconds_left is not None
+    assert isinstance(found.seconds_left.value, int)
+    assert found.seconds_left.value <= max(0, 3600 - ran + 1e-6)
 
 
 def test_a_job_of_several_parts_is_read_by_its_first_line() -> None:

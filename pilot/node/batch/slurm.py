@@ -87,13 +87,16 @@ def _gpus(machine: Machine) -> Optional[Gpus]:
 
 
 def _time(machine: Machine, told: dict[str, str]) -> Optional[Said]:
-    """By limit and time run, since the end that Slurm shows is a local time of a zone that it does not name."""
+    """By limit and time run, since the end that Slurm shows is a local time of a zone that it does not name.
+
+    The time run is in whole seconds: the one that has begun is gone too.
+    """
     limit, ran = told.get("TimeLimit", ""), texts.seconds(told.get("RunTime", ""))
     if limit == "UNLIMITED":
         return Said(UNLIMITED, f"{SYSTEM}: scontrol, TimeLimit")
     whole = texts.seconds(limit)
     if whole is not None and ran is not None:
-        return Said(max(0, whole - ran), f"{SYSTEM}: scontrol, TimeLimit {limit} less RunTime {told['RunTime']}")
+        return Said(max(0, whole - ran - 1), f"{SYSTEM}: scontrol, TimeLimit {limit} less RunTime {told['RunTime']}")
     end = machine.number("SLURM_JOB_END_TIME")  # Slurm 23.02 and newer
     if end:
         return Said(max(0, int(end - machine.now())), f"{SYSTEM}: SLURM_JOB_END_TIME")
