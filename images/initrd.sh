@@ -11,7 +11,6 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/bin" "$work/dev" "$work/proc" "$work/sys" "$work/mnt" "$work/modules"
 cp "$tree/bin/busybox" "$work/bin/busybox"
 
-number=10
 # The tree's own modprobe knows which others each needs, and those that the kernel has built in. One that the kernel does
 # not have is not needed by it.
 for module in virtio_pci virtio_blk virtio_net ext4 virtio_scsi sd_mod nvme xen-blkfront; do

@@ -68,6 +68,11 @@ def credential() -> None:
     type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
     help="Where to read the secret from, - is standard input.  [default: a prompt on a terminal, else standard input]",
 )
+@click.option(
+    "--session-token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For s3 and access-key: where the token of a key that STS made is read from.",
+)
 @click.option("--user", help="For basic.")
 @click.option("--endpoint", help="For s3, as https://s3.example.org.")
 @click.option("--access-key", help="For s3 and access-key (EC2): the key's id.")
@@ -82,6 +87,7 @@ def keep(
     urls: tuple[str, ...],
     expires: str | None,
     secret_file: Path | None,
+    session_token_file: Path | None,
     **parts: str | None,
 ) -> None:
     """Keep a secret under NAME, in the place of the one that has it. The secret is never an argument.
@@ -97,6 +103,8 @@ def keep(
     seconds = None if expires is None else duration("--expires", expires)
     values = {key: value for key, value in parts.items() if value}
     secret = NEEDED[kind][-1]
+    if session_token_file:
+        values["session_token"] = _read(session_token_file, "--session-token-file").strip()
     request = CredentialRequest(cast(Kind, kind), values, urls, seconds)
     _refuse([one for one in check(request) if one.where != f"values.{secret}"], secret)  # before it is typed
     values[secret] = _secret(kind, secret_file)
@@ -126,7 +134,8 @@ def _option(where: str, secret: str) -> str:
     name = where.removeprefix("values.").split("[", maxsplit=1)[0]
     if name == secret:
         return "the secret"
-    return {"urls": "--url", "expires_in": "--expires"}.get(name, f"--{name.replace('_', '-')}")
+    spelt = {"urls": "--url", "expires_in": "--expires", "session_token": "--session-token-file"}
+    return spelt.get(name, f"--{name.replace('_', '-')}")
 
 
 @credential.command("list")
@@ -230,13 +239,18 @@ def _secret(kind: str, path: Path | None) -> str:
     """The secret, from a file, from standard input, or typed without being seen."""
     if path is None and sys.stdin.isatty():
         return str(click.prompt(_PROMPTS[kind], hide_input=True, confirmation_prompt=kind != "text", err=True))
+    text = _read(path, "--secret-file")
+    return text if kind in ("text", "x509-proxy") else text.removesuffix("\n").removesuffix("\r")
+
+
+def _read(path: Path | None, option: str) -> str:
+    """What is in a file, or comes from standard input; a little more than is taken, so that too much is noticed."""
     if path is None or str(path) == "-":
         content = sys.stdin.buffer.read(MAX_VALUE + 2)
     else:
         with path.open("rb") as file:
             content = file.read(MAX_VALUE + 2)
     try:
-        text = content.decode()
+        return content.decode()
     except UnicodeDecodeError as error:
-        raise click.BadParameter("expected text in UTF-8", param_hint="--secret-file") from error
-    return text if kind in ("text", "x509-proxy") else text.removesuffix("\n").removesuffix("\r")
+        raise click.BadParameter("expected text in UTF-8", param_hint=option) from error

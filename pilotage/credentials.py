@@ -34,9 +34,10 @@ class CredentialsPart(Asking):
         """Keep a secret under a name, in the place of the one that has it.
 
         `values`: ``text`` of a text, ``token`` of a bearer, ``user`` and ``password`` of a basic; ``endpoint``,
-        ``access_key``, ``secret_key`` and where needed ``region``, ``style``, ``session_token`` of an s3. The pilot
-        itself uses it for what lies below `urls`; payloads find it in files, but for that of an s3, which stays at the
-        central. `expires_in` is in seconds.
+        ``access_key``, ``secret_key`` and where needed ``region``, ``style``, ``session_token`` of an s3; ``proxy`` of
+        an x509-proxy; ``id`` and ``secret`` of an application-credential; ``access_key``, ``secret_key`` and where
+        needed ``session_token`` of an access-key. The pilot itself uses it for what lies below `urls`; payloads find it
+        in files, but for that of an s3, which stays at the central. `expires_in` is in seconds.
         """
         message = CredentialRequest(kind, dict(values), tuple(urls), expires_in)
         request = Request("PUT", _path(name), body=msgspec.json.encode(message))

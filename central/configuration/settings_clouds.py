@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from importlib.metadata import entry_points
 from urllib.parse import urlsplit
 
 from central.configuration import settings_fields as read
 from central.configuration.elements import Cloud
-from central.configuration.settings import CLOUDS, Queue
+from central.configuration.settings import CLOUD_PLUGINS, CLOUDS, KINDS, Queue
 from central.configuration.settings_elements import matching, path
 from pilot.destination import is_metadata
 from pilot.errors import InvalidInput
@@ -63,6 +64,11 @@ def cloud(fields: Fields) -> Cloud | None:
     return found
 
 
+def is_cloud(kind: str) -> bool:
+    """Whether pilots of such a queue are virtual machines: in one of our clouds, or in that of a plug-in."""
+    return kind in CLOUDS or (kind not in KINDS and kind in entry_points(group=CLOUD_PLUGINS).names)
+
+
 def account(queue: Queue) -> tuple[object, ...]:
     """Where the machines of a queue are; empty: it has none. What has the same word shares an account."""
     cloud = queue.cloud
@@ -71,10 +77,11 @@ def account(queue: Queue) -> tuple[object, ...]:
 
 def check(fields: Fields, queue: Queue) -> None:
     """What goes with a queue whose pilots are virtual machines, and with no other."""
-    if (queue.kind in CLOUDS) != (queue.cloud is not None):
+    cloud = is_cloud(queue.kind)
+    if cloud != (queue.cloud is not None):
         kinds = ", ".join(CLOUDS)
         fields.problem("cloud", f"expected it for queues of the kinds {kinds} and no others, and this is {queue.kind}")
-    if queue.cloud is None or queue.kind not in CLOUDS:
+    if queue.cloud is None or not cloud:
         return
     if not isinstance(queue.wall_time, int) or queue.wall_time < LEAST_LIFE:
         fields.problem(
@@ -92,6 +99,8 @@ def check(fields: Fields, queue: Queue) -> None:
 
 
 def _check_credential(fields: Fields, queue: Queue) -> None:
+    if queue.kind not in CLOUDS:
+        return  # what the cloud of a plug-in is spoken to with is known to that alone
     needed, held = CREDENTIAL.get(queue.kind), queue.credential
     if needed and (held is None or held.kind != needed):
         got = f"one of the kind {held.kind}" if held else "none"

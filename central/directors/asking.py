@@ -46,7 +46,7 @@ async def _asked(
     central: Central, queue: Queue, patience: float, ask: Callable[[ComputingElement], Awaitable[Answer]]
 ) -> Answer:
     try:
-        computing = element(central, queue, secrets.token_hex(8))
+        computing = await asyncio.wait_for(element(central, queue, secrets.token_hex(8)), patience)
         try:
             return await asyncio.wait_for(ask(computing), patience)
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
 from central import aftermath
@@ -57,22 +57,22 @@ class Directors:
             "the shares of communities in clouds", INTERVAL, _giving_way(central, self._board).turn
         )
 
-    def begin(self) -> None:
+    async def begin(self) -> None:
         """Make those of the queues in the file. Raises `PilotageError` for one whose director cannot begin."""
         for queue in self._central.settings.queues:
             if queue.kind != EXTERNAL:
-                self._cycles[queue.name] = (queue, self._cycle(queue))
+                self._cycles[queue.name] = (queue, await self._cycle(queue))
 
-    def cycles(self) -> Sequence[Cycle]:
+    async def cycles(self) -> Sequence[Cycle]:
         """What the leader does for each queue, again and again, by the settings in force now."""
         settings = self._central.settings
         if settings is not self._settings:
             self._settings = settings
-            self._cycles = dict(self._made(settings.queues))
+            self._cycles = {name: made async for name, made in self._made(settings.queues)}
         found = [cycle for _, cycle in self._cycles.values()]
         return [*found, self._giving_way] if any(queue.cloud for queue in settings.queues) else found
 
-    def _made(self, queues: Sequence[Queue]) -> Iterator[tuple[str, tuple[Queue, Cycle]]]:
+    async def _made(self, queues: Sequence[Queue]) -> AsyncIterator[tuple[str, tuple[Queue, Cycle]]]:
         for queue in queues:
             known = self._cycles.get(queue.name)
             if queue.kind == EXTERNAL:
@@ -81,7 +81,7 @@ class Directors:
                 yield queue.name, known
                 continue
             try:
-                cycle = self._cycle(queue)
+                cycle = await self._cycle(queue)
             except Exception as problem:  # an adapter may be anybody's, and one queue is not to end the central
                 log.warning("The director of queue %s cannot begin: %s", queue.name, problem, exc_info=problem)
                 why = f"its director cannot begin: {problem}"
@@ -89,9 +89,9 @@ class Directors:
             else:
                 yield queue.name, (queue, cycle)
 
-    def _cycle(self, queue: Queue) -> Cycle:
+    async def _cycle(self, queue: Queue) -> Cycle:
         self._origin = self._origin or origin(self._central)
-        director = _director(self._central, queue, self._origin, self._board, self._uses)
+        director = await _director(self._central, queue, self._origin, self._board, self._uses)
 
         async def turn(epoch: int) -> None:
             await director.cycle(epoch)
@@ -114,8 +114,8 @@ def _told(director: SiteDirector) -> Decided:
     )
 
 
-def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses: Uses) -> SiteDirector:
-    computing = element(central, queue)
+async def _director(central: Central, queue: Queue, origin: Origin, board: Board, uses: Uses) -> SiteDirector:
+    computing = await element(central, queue)
 
     def script(stamp: str) -> str:
         """Machines are told by user-data, which their element makes."""

@@ -8,7 +8,8 @@ from central.configuration.settings import Queue
 from central.directors.control import Limits
 from central.elements.kinds import request
 from central.elements.port import Request
-from central.records import NewPilot, Tariff
+from central.records import NewPilot, Note, Tariff
+from central.trust.noting import clean, of_communities
 from pilot.halting import ELASTIC
 
 
@@ -41,6 +42,11 @@ class QueuePlan:
             end_of_life=self.life,
             tariff=tariff,
         )
+
+    def line(self, what: str, stamp: str, detail: str) -> Note:
+        """What its director has done with a pilot, for the audit."""
+        note = Note(f"director {self.name}", what, of_communities(self.communities), "", stamp, detail=detail)
+        return clean(note)
 
 
 def plan_of(queue: Queue) -> QueuePlan:

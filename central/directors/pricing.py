@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from central.clouds.port import Price
-from central.configuration.settings import CLOUDS, Queue
+from central.configuration.settings import Queue
 from central.records import Tariff
 from pilot.errors import PilotageError
 
@@ -42,4 +42,4 @@ class Pricing:
 
 def tariff(queue: Queue, price: Price) -> Tariff:
     """A machine is paid from when it was asked for, a node of a cluster from when a pilot began on it."""
-    return Tariff(price.hour, price.currency, queue.billing_period, queue.kind in CLOUDS)
+    return Tariff(price.hour, price.currency, queue.billing_period, queue.cloud is not None)

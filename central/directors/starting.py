@@ -48,7 +48,7 @@ def origin(central: Central) -> Origin:
     return Origin(digest, authority.read_text(encoding="ascii"))
 
 
-def element(central: Central, queue: Queue, apart: str = "") -> ComputingElement:
+async def element(central: Central, queue: Queue, apart: str = "") -> ComputingElement:
     """What a queue's pilots are submitted to, with the credential that its settings name. `apart`: a word for whoever
     asks it beside the queue's director.
 
@@ -60,9 +60,8 @@ def element(central: Central, queue: Queue, apart: str = "") -> ComputingElement
     url = central.settings.service.url
     if queue.cloud:
         guests = Path(queue.cloud.folder) if queue.cloud.folder else pilots / GUESTS
-        computing: ComputingElement = CloudElement(
-            provider(queue, queue.cloud, url, file, guests), _order(central, queue, queue.cloud)
-        )
+        machines = await provider(queue, queue.cloud, url, file, guests)
+        computing: ComputingElement = CloudElement(machines, _order(central, queue, queue.cloud))
     else:
         computing = computing_element(queue, pilots, url, alarm, file, central.connections)
     if not queue.credential:

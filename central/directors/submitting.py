@@ -124,6 +124,9 @@ class Submitting:
         taken = {stamp: answer for stamp, answer in told.items() if not isinstance(answer, ComputingError)}
         await asyncio.gather(*(self.store.submitted(stamp, reference) for stamp, reference in taken.items()))
         handed.taken = len(taken)
+        if taken:
+            lines = [self.plan.line("pilot.send", stamp, f"as {reference}") for stamp, reference in taken.items()]
+            await self.store.note(lines)
         for stamp, answer in told.items():
             if not isinstance(answer, ComputingError):
                 self._handed.pop(stamp)

@@ -79,6 +79,8 @@ class Tidying:
         """Close a pilot, for the reason in the message."""
         log.warning("Pilot %s of queue %s is %s: %s", row.stamp, self.plan.name, state.value, message)
         self.over(row, state, reason, await self.store.end_pilot(row.stamp, state, reason, message))
+        why = f"{state.value}: {message.partition(WORDS_ARE)[0]}"
+        await self.store.note((self.plan.line("pilot.end", row.stamp, why),))
 
     async def cancel(self, references: Sequence[str], now: float) -> None:
         """End submissions at the computing element, up to `MOST` of them."""

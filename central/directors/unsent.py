@@ -10,7 +10,8 @@ from central import aftermath
 from central.app import Central
 from central.configuration.settings import EXTERNAL
 from central.duties import Cycle
-from central.records import PilotRow
+from central.records import Note, PilotRow
+from central.trust.noting import of_communities
 from pilot.states import PilotReason, PilotState
 
 #: Seconds between two looks.
@@ -55,3 +56,7 @@ async def _close(central: Central, row: PilotRow, now: float) -> None:
     state, reason, message = end
     aftermath.ended(central, row, await central.store.end_pilot(row.stamp, state, reason, message))
     aftermath.gone(central, row, state, reason)
+    detail = f"{state.value}: {message}"
+    await central.audit.note(
+        Note("central", "pilot.end", of_communities(row.communities), "", row.stamp, detail=detail)
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from central.configuration.settings import LOCAL, PLUGINS, Queue
+from central.configuration.settings import GUESTS, LOCAL, PLUGINS, Queue
 from central.elements.arc.making import make_arc
 from central.elements.batch import BatchElement
 from central.elements.connections import Connections
@@ -26,8 +26,6 @@ from pilot.errors import PilotageError
 
 #: Seconds between two turns of a director: asking this host costs nothing, a batch system serves others too.
 AT_HOME, AWAY = 2.0, 30.0
-#: Kinds whose machines are guests of this host.
-GUESTS = ("nspawn", "qemu")
 #: What tells programs where their credential is, by its kind.
 VARIABLES = {"x509-proxy": "X509_USER_PROXY", "bearer": "BEARER_TOKEN_FILE"}
 #: The batch systems, by the word in the settings.

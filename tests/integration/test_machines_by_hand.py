@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pilot.states import JobState, PilotState
 from pilotage import Client
+from tests.booting import boot, lay_out
 from tests.integration.test_unsent import QUEUE, of_queue
 from tests.system import TOP, System, wait_for
 
@@ -23,17 +21,6 @@ pytestmark = pytest.mark.integration
 def pilotage(system: System, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
     argv = [sys.executable, "-m", "pilotage", *words, "--folder", str(system.folder)]
     return subprocess.run(argv, cwd=TOP, capture_output=True, timeout=120, check=check)
-
-
-def lay_out(content: bytes, root: Path) -> None:
-    """Write the files of user-data below a folder, and tell them that they are there."""
-    text = gzip.decompress(content).decode() if content.startswith(b"\x1f\x8b") else content.decode()
-    for entry in yaml.safe_load(text)["write_files"]:
-        path = root / entry["path"].lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        inside = entry["content"].replace("/run/pilotage", str(root / "run/pilotage"))
-        path.write_text(inside)
-        path.chmod(int(entry["permissions"], 8))
 
 
 def test_a_machine_becomes_a_pilot(system: System, client: Client, tmp_path: Path) -> None:
@@ -46,15 +33,7 @@ def test_a_machine_becomes_a_pilot(system: System, client: Client, tmp_path: Pat
     for root in (first, second):
         lay_out(made.stdout, root)
     [job] = client.submit({"command": ["echo", "from a machine"], "needs": {"tags": "vacuum"}}).ids
-    with (tmp_path / "said").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-I", str(first / "var/lib/pilotage/boot.py")],
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=subprocess.STDOUT,
-            env={"PATH": os.environ["PATH"]},
-            start_new_session=True,
-        )
+    process = boot(first, tmp_path / "said")
     client.wait([job], timeout=180)
     assert client.job(job).job.state is JobState.DONE
     assert client.logs(job) == b"from a machine\n"
@@ -67,15 +46,7 @@ def test_a_machine_becomes_a_pilot(system: System, client: Client, tmp_path: Pat
     assert vm.stamp[:8].encode() in pilotage(system, "vms", "--all").stdout
     assert b"uptime" in pilotage(system, "vm", vm.stamp[:8]).stdout
     assert not (first / "run/pilotage/secret").exists()
-    other = subprocess.run(
-        [sys.executable, "-I", str(second / "var/lib/pilotage/boot.py")],
-        capture_output=True,
-        text=True,
-        env={"PATH": os.environ["PATH"]},
-        timeout=180,
-        check=False,
-    )
-    assert other.returncode != 0
+    assert boot(second, tmp_path / "other").wait(180) != 0
     assert len(of_queue(client)) == 1
 
 

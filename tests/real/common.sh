@@ -16,6 +16,7 @@
 #   end_process PID [SECONDS]             asks it to end, waits (10 s), kills it
 #   end_by_pidfile FILE WORD [SECONDS]    the same by a file, which goes; WORD is in the command line of what is meant
 #   free_port COUNT                       prints a port of this machine that nobody listens at, the first of COUNT such
+#   make_moto FOLDER EXTRAS               a Python environment with moto, an AWS for tests, once; EXTRAS with commas
 #   certify FOLDER                        ca.pem, and server.pem with server.key for localhost, all for some weeks
 #   debian_mirror WHAT                    prints where this Debian comes from
 #   debian_root WHAT ROOT SUITE PACKAGES [OPTIONS...]
@@ -75,6 +76,14 @@ debian_mirror() { # WHAT
     # shellcheck disable=SC2016  # a word of apt-get's
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -m 1 '/debian/*$' ||
         lacks "$1 (apt knows no mirror of Debian to have it from)"
+}
+
+make_moto() { # FOLDER EXTRAS
+    [ ! -x "$1/bin/moto_server" ] || return 0
+    rm -rf "$1"
+    "${PYTHON:-${top:?}/.venv/bin/python}" -m venv "$1" || lacks "an environment for moto"
+    "$1/bin/python" -m pip --quiet --no-input --disable-pip-version-check install "moto[$2]>=5,<6" ||
+        { rm -rf "$1"; lacks "moto (pip could not install it)"; }
 }
 
 # The clock here may be past what the suite's index is good for.

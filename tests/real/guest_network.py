@@ -20,13 +20,14 @@ class Cable:
     """Carries connections to one port of this host's loopback address from the same port in a network namespace. While
     it is cut nothing comes through, and nobody is told."""
 
-    def __init__(self, network: str, port: int) -> None:
+    def __init__(self, network: str, port: int, address: str = "127.0.0.1") -> None:
         self.network = network
         self.port = port
+        self.connections = 0  # that were asked for
         self._whole = threading.Event()
         self._whole.set()
         with inside(network):
-            self._listening = socket.create_server(("127.0.0.1", port))
+            self._listening = socket.create_server((address, port))
         self._open: list[socket.socket] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -53,6 +54,7 @@ class Cable:
                 near, _ = self._listening.accept()
             except OSError:
                 return
+            self.connections += 1
             far = socket.create_connection(("127.0.0.1", self.port)) if self._up() else None
             self._open += [near, *([far] if far else [])]
             if far:

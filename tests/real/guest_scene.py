@@ -61,8 +61,10 @@ def scene(folder: Path, make: Make, *, networks: tuple[str, ...], console: bytes
     @contextmanager
     def full() -> Iterator[None]:
         lay_out(folder, machines=len(list((folder / "machines").glob("*"))))
-        yield
-        lay_out(folder)
+        try:
+            yield
+        finally:
+            lay_out(folder)
 
     def fresh(central: str) -> CloudProvider:
         return make(Cloud(flavor="small", image=IMAGE, folder=str(folder)), central, folder)

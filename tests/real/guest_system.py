@@ -23,6 +23,8 @@ from tests.system import Plan, System, wait_for
 
 T = TypeVar("T")
 MAKE: dict[str, Callable[[Cloud, str, Path], CloudProvider]] = {"nspawn": make_nspawn, "qemu": make_qemu}
+#: The host of guests, for kinds whose guests know it by an address of their own.
+HOST = {"qemu": "10.0.2.2"}
 QUEUE = """\
 slot_users = "20000-20063"
 {more}
@@ -82,10 +84,15 @@ async def _deleted(id: str, provider: CloudProvider) -> None:
 
 @contextmanager
 def guesthouse(
-    folder: Path, kind: str = "nspawn", more: str = "", cloud: str = "", plan: Plan | None = None
+    folder: Path,
+    kind: str = "nspawn",
+    more: str = "",
+    cloud: str = "",
+    plan: Plan | None = None,
+    reached_at: str = "",
 ) -> Iterator[Guesthouse]:
     """A system with one queue of guests, none of which is left afterwards. `more`, `cloud`: further settings of the
-    queue, and of its cloud."""
+    queue, and of its cloud; `reached_at`: the address by which guests reach this host, unless it is the usual one."""
     guests = folder / "guests"
     lay_out(guests)
     queue = QUEUE.format(image=IMAGE, folder=guests, more=more, cloud=cloud)
@@ -98,8 +105,8 @@ def guesthouse(
         queue=queue,
     )
     system = System(folder / "central", plan)
-    if kind == "qemu":  # whose guests reach this host by an address of their own
-        plan.url = f"https://10.0.2.2:{system.port}"
+    if address := reached_at or HOST.get(kind):
+        plan.url = f"https://{address}:{system.port}"
     system.make()
     try:
         system.start()

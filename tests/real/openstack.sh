@@ -16,6 +16,8 @@
 set -u
 
 here=$(cd "$(dirname "$0")" && pwd -P)
+# shellcheck source=tests/real/common.sh
+. "$here/common.sh"
 parts=$here/openstack
 place=${OPENSTACK_PLACE:-/var/tmp/pilotage-testbeds/openstack}
 first=${OPENSTACK_PORT:-25000}
@@ -26,20 +28,9 @@ database=$((first + 5))
 relay=$((first + 14))
 etc=$place/etc
 python=/usr/bin/python3 # Debian's, which has Debian's packages
-export DEBIAN_FRONTEND=noninteractive PYTHONPATH="$parts/ports" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$parts/ports" PYTHONDONTWRITEBYTECODE=1
 export OS_KEYSTONE_CONFIG_DIR="$etc" OS_KEYSTONE_CONFIG_FILES=keystone.conf OS_PLACEMENT_CONFIG_DIR="$etc"
 export OPENSTACK_GUEST="$guest"
-
-lacks() { echo "$*"; exit 1; }
-
-wait_for() { # SECONDS COMMAND...
-    end=$(($(date +%s) + $1))
-    shift
-    until timeout 5 "$@" >/dev/null 2>&1; do
-        [ "$(date +%s)" -lt "$end" ] || return 1
-        sleep 0.2
-    done
-}
 
 runs() { [ -s "$place/run/$1.pid" ] && kill -0 "$(cat "$place/run/$1.pid")" 2>/dev/null; }
 
@@ -51,14 +42,6 @@ launch() { # NAME COMMAND...
     echo $! >"$place/run/$name.pid"
 }
 
-end_by_pidfile() {
-    [ -s "$1" ] || return 0
-    pid=$(cat "$1")
-    kill "$pid" 2>/dev/null
-    wait_for "${2:-10}" sh -c "! kill -0 $pid" || kill -KILL -- "-$pid" 2>/dev/null
-    rm -f "$1"
-}
-
 # --- What is written down ---------------------------------------------------------------------------------------------
 
 wanted() {
@@ -67,18 +50,8 @@ wanted() {
     [ "$driver" != qemu ] || echo qemu-system-x86 qemu-utils seabios
 }
 
-install_packages() {
-    missing=
-    for package in $(wanted); do
-        dpkg-query -W -f='${Status}\n' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
-    done
-    [ -z "$missing" ] && return
-    command -v apt-get >/dev/null || lacks "OpenStack (only Debian's can be installed here)"
-    # shellcheck disable=SC2086  # a list of words
-    apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing ||
-        { apt-get -q update && apt-get -q -o DPkg::Lock::Timeout=600 install -y --no-install-recommends $missing; } ||
-        lacks "OpenStack (the packages$missing could not be had)"
-}
+# shellcheck disable=SC2046  # a list of words
+install() { install_packages OpenStack $(wanted); }
 
 # The pipelines of Glance and Neutron are in packages that want their daemons started: these are unpacked, not installed.
 unpack_pipelines() {
@@ -308,7 +281,7 @@ make_databases() {
 
 served() { # NAME PORT FILE THREADS: by uWSGI, which must not keep connections: it drops those it kept
     launch "$1" uwsgi_python3 --http-socket "127.0.0.1:$2" --wsgi-file "$3" --master --processes 1 --threads "$4" \
-        --need-app --die-on-term --buffer-size 65535 --post-buffering 65536 --add-header "Connection: close" \
+        --need-app --die-on-term --no-orphans --buffer-size 65535 --post-buffering 65536 --add-header "Connection: close" \
         --disable-logging
 }
 
@@ -322,11 +295,11 @@ up() {
     wait_for 180 curl -q -s -o /dev/null -m 4 "http://127.0.0.1:$compute/" || lacks "a Nova that answers: $(tail -n 1 "$place/log/nova.out")"
 }
 
-down() { end_by_pidfile "$place/run/nova.pid" 20; }
+down() { end_by_pidfile "$place/run/nova.pid" compute.py 20; }
 
 start() {
-    [ "$(id -u)" = 0 ] || lacks "root, to start OpenStack's daemons"
-    install_packages
+    needs_root "to start OpenStack's daemons"
+    install
     [ "$driver" != qemu ] || [ -s "$guest/root.ext4" ] || "$here/guests.sh" qemu || exit 1
     mkdir -p "$place"
     unpack_pipelines
@@ -352,17 +325,18 @@ start() {
 
 stop() {
     down
-    for name in neutron glance placement keystone db; do
-        end_by_pidfile "$place/run/$name.pid"
-    done
+    end_by_pidfile "$place/run/neutron.pid" neutron.conf
+    end_by_pidfile "$place/run/glance.pid" glance.conf
+    end_by_pidfile "$place/run/placement.pid" placement-api
+    end_by_pidfile "$place/run/keystone.pid" keystone-wsgi-public
+    end_by_pidfile "$place/run/db.pid" mariadbd
     for file in "$place"/state/instances/*/pid; do # guests outlive Nova, as they do with other hypervisors
-        [ ! -s "$file" ] || end_by_pidfile "$file"
+        end_by_pidfile "$file" "$(basename "$(dirname "$file")")"
     done
 }
 
 case ${1:-} in
-    install) install_packages ;;
-    start | stop | down | up) "$1" ;;
+    install | start | stop | down | up) "$1" ;;
     env) printf '%s\n' "export PILOTAGE_OPENSTACK=$place" ;;
-    *) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) usage ;;
 esac

@@ -12,15 +12,6 @@ here=$(dirname "$0")
 . "$here/common.sh"
 top=$(cd "$here/../.." && pwd -P)
 place=$top/.lanes/s3
-packages="moto[s3,server]>=5,<6"
-
-install() {
-    [ -x "$place/venv/bin/moto_server" ] && return
-    rm -rf "$place/venv"
-    "${PYTHON:-$top/.venv/bin/python}" -m venv "$place/venv" || lacks "an environment for moto"
-    "$place/venv/bin/python" -m pip --quiet --no-input --disable-pip-version-check install "$packages" ||
-        { rm -rf "$place/venv"; lacks "moto (pip could not install it)"; }
-}
 
 answers() {
     "$place/venv/bin/python" - "$1" "$place/ca.pem" <<'PY' 2>/dev/null
@@ -31,7 +22,7 @@ PY
 
 start() {
     mkdir -p "$place"
-    install
+    make_moto "$place/venv" "s3,server"
     certify "$place"
     stop
     port=$(free_port 1)

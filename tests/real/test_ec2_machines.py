@@ -9,7 +9,6 @@ import getpass
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ import pytest
 from pilot.states import JobState, PilotState
 from pilot.views import PilotView
 from pilotage import Client
-from tests.integration.test_machines_by_hand import lay_out
+from tests.booting import boot, lay_out
 from tests.real.ec2_faults import KEY
 from tests.real.ec2_scene import FLAVOR, GROUP, IMAGE, REGION, SUBNET, Account, account, place
 from tests.system import Plan, System, running_system, wait_for
@@ -95,15 +94,7 @@ class Machines:
         told = self.client.describe_instance_attribute(InstanceId=id, Attribute="userData")["UserData"]["Value"]
         root = self.folder / id
         lay_out(base64.b64decode(told), root)
-        with (root / "console").open("wb") as console:
-            return subprocess.Popen(
-                [sys.executable, "-I", str(root / "var/lib/pilotage/boot.py")],
-                stdin=subprocess.DEVNULL,
-                stdout=console,
-                stderr=subprocess.STDOUT,
-                env={"PATH": os.environ["PATH"]},
-                start_new_session=True,
-            )
+        return boot(root, root / "console")
 
 
 @pytest.fixture(scope="module")

@@ -51,8 +51,10 @@ def full() -> Iterator[None]:
     """No more machines than there are."""
     count = len(lxc("list", "--format", "csv", "--columns", "n").split())
     lxc("project", "set", "default", "limits.instances", str(count))
-    yield
-    lxc("project", "unset", "default", "limits.instances")
+    try:
+        yield
+    finally:
+        lxc("project", "unset", "default", "limits.instances")
 
 
 @contextmanager

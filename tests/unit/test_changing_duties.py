@@ -31,9 +31,12 @@ class Scene:
         store, presence = cast(Store, MatchingStore()), Presence(self.clock.now)
         dispatcher = Dispatcher(store, presence, self.clock, 10)
         duties = Duties(
-            store, presence, dispatcher, self.clock, duty="d", holder="h", times=Times(), changing=lambda: self.wanted
+            store, presence, dispatcher, self.clock, duty="d", holder="h", times=Times(), changing=self.changing
         )
         self.running = asyncio.create_task(duties.run(self.stop))
+
+    async def changing(self) -> list[Cycle]:
+        return self.wanted
 
     def cycle(self, name: str, note: str, turn: Callable[[], Coroutine[Any, Any, None]] | None = None) -> Cycle:
         async def run(epoch: int) -> None:

@@ -9,7 +9,14 @@ import pytest
 import responses
 from responses import matchers
 
-from pilot.credential import CredentialEvent, CredentialHistory, CredentialPage, CredentialRemoved, CredentialView
+from pilot.credential import (
+    MAX_VALUE,
+    CredentialEvent,
+    CredentialHistory,
+    CredentialPage,
+    CredentialRemoved,
+    CredentialView,
+)
 from pilot.errors import InvalidJob
 from pilotage.exits import Exit
 from tests.unit.client_scene import URL, Time, answer, client
@@ -54,6 +61,24 @@ def test_the_parts_of_an_s3_key() -> None:
     run(fake, "credential", "set", "lake", *words, "--style", "host", input="sesame/key")
     values = {"endpoint": "https://s3.example", "access_key": "AK", "style": "host", "secret_key": "sesame/key"}
     assert asked(fake)[2] == values
+
+
+def test_the_token_of_a_key_that_ends(tmp_path: Path) -> None:
+    """A secret as well, it comes from a file; one that is too long, or of another kind, is named by the option."""
+    file = tmp_path / "token"
+    file.write_text("FwoGZXIvYXdzE//token==\n")
+    aws = CredentialView("aws", "access-key", "physics", "ann", NOW, (), NOW + 3600, {"access_key": "ASIA"})
+    fake = FakeClient(keep_credential=aws)
+    words = ("set", "aws", "--kind", "access-key", "--access-key", "ASIA", "--session-token-file", str(file))
+    result = run(fake, "credential", *words, "--expires", "1h", input="sesame/key\n")
+    values = {"access_key": "ASIA", "secret_key": "sesame/key", "session_token": "FwoGZXIvYXdzE//token=="}
+    assert asked(fake) == ("aws", "access-key", values, (), 3600)
+    assert "token==" not in result.output
+    with pytest.raises(InvalidJob, match="--session-token-file: expected one of token"):
+        run(FakeClient(), "credential", "set", "x", "--kind", "bearer", *words[-2:], input="open-sesame")
+    file.write_text("x" * (MAX_VALUE + 1))
+    with pytest.raises(InvalidJob, match="--session-token-file: expected at most"):
+        run(FakeClient(), "credential", *words, input="sesame/key")
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,39 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[
     return asked
 
 
+def test_a_key_with_its_session_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The token goes along; a key that is set anew is used from the next request on, and connections of the old one are
+    closed."""
+    sent: list[str] = []
+    closed: list[object] = []
+    close = URLLib3Session.close
+
+    def send(self: object, request: Any) -> Any:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        sent.append(headers["x-amz-security-token"].decode())
+        return AWSResponse(request.url, 200, {}, Raw(iter([EMPTY])))
+
+    def closes(self: Any) -> None:
+        closed.append(self)
+        close(self)
+
+    monkeypatch.setattr(URLLib3Session, "send", send)
+    monkeypatch.setattr(URLLib3Session, "close", closes)
+    held = tmp_path / "key"
+
+    async def ask() -> None:
+        wire = Wire(Cloud("c5.large", "ami-1", url="https://cloud.example/", patience=5.0), held)
+        for token in ("first", "second"):
+            held.write_text(json.dumps({"access_key": "ASIA", "secret_key": "SK", "session_token": token}))
+            await wire.ask(lambda client: client.describe_instances())
+        before = len(closed)
+        await wire.close()
+        assert 0 < before == len(closed) / 2
+
+    asyncio.run(ask())
+    assert sent == ["first", "second"]
+
+
 def test_an_answer_that_ends(ask: Any) -> None:
     """It is read to its end, in however many parts it comes."""
     assert ask(lambda: iter([EMPTY[:20], EMPTY[20:]])) == []
@@ -82,6 +115,16 @@ def test_an_answer_without_an_end(ask: Any, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(bounded, "BOUND", 1000)
     with pytest.raises(ComputingError, match="an answer of more than 1000 bytes") as told:
         ask(lambda: itertools.repeat(b"x" * 100))
+    assert told.value.trouble is Trouble.UNREACHABLE
+
+
+def test_an_answer_that_says_something_else(ask: Any) -> None:
+    """A machine without an id, as a cloud may tell that only speaks like EC2: nothing follows from the list."""
+    body = EMPTY.replace(
+        b"<reservationSet/>", b"<reservationSet><item><instancesSet><item/></instancesSet></item></reservationSet>"
+    )
+    with pytest.raises(ComputingError, match="EC2 gives an answer that cannot be understood: KeyError") as told:
+        ask(lambda: iter([body]))
     assert told.value.trouble is Trouble.UNREACHABLE
 
 

@@ -18,6 +18,7 @@ from central.elements.ssh import SshHost
 from central.elements.systems.processes import Processes
 from central.elements.systems.slurm import Slurm
 from pilot.errors import PilotageError
+from tests.plugged_in import install
 
 SETTINGS = """
 [central]
@@ -48,14 +49,8 @@ def broken(queue, pilots):
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution that adds three kinds, as an installer would have left it."""
-    (tmp_path / "mine_of_cloud9.py").write_text(PLUGIN)
-    place = tmp_path / "mine-1.0.dist-info"
-    place.mkdir()
-    (place / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
-    rows = {"cloud9": "mine_of_cloud9:element", "bad": "mine_of_cloud9:broken", "gone": "nowhere_to_be_found:element"}
-    points = "".join(f"{name} = {value}\n" for name, value in rows.items())
-    (place / "entry_points.txt").write_text(f"[pilotage.elements]\n{points}")
-    monkeypatch.syspath_prepend(tmp_path)
+    kinds = {"cloud9": "mine_of_cloud9:element", "bad": "mine_of_cloud9:broken", "gone": "nowhere_to_be_found:element"}
+    install(tmp_path, monkeypatch, "mine_of_cloud9", PLUGIN, "pilotage.elements", kinds)
 
 
 def queue(kind: str) -> Queue:

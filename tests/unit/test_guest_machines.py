@@ -28,6 +28,7 @@ class NoHypervisor:
     kind: str = "none"
     released: list[str] = field(default_factory=list)
     problem: str = ""
+    failure: Exception = field(default_factory=lambda: OSError(28, "No space left on device", "disk"))
 
     def lacks(self) -> str:
         return self.problem
@@ -40,7 +41,7 @@ class NoHypervisor:
 
     def prepare(self, guest: Guest) -> Start:
         (guest.folder / "half").write_text("done")
-        raise OSError(28, "No space left on device", str(guest.folder))
+        raise self.failure
 
     def release(self, id: str) -> None:
         self.released.append(id)
@@ -165,6 +166,14 @@ def test_one_that_could_not_be_started_leaves_nothing(house: House) -> None:
     assert "No space left on device" in str(caught.value)
     assert house.of().machines() == []
     assert house.hypervisor.released == [records.id_of("aaaa1111", STAMP)]
+
+
+def test_a_fault_of_ours_leaves_nothing_either(house: House) -> None:
+    """It is told as it is, and there is no folder with a secret in it."""
+    house.hypervisor.failure = ZeroDivisionError("ours")
+    with pytest.raises(ZeroDivisionError):
+        house.of().create(intent())
+    assert list((house.folder / "machines").iterdir()) == []
 
 
 @pytest.mark.parametrize(

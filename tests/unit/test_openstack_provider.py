@@ -387,6 +387,27 @@ def test_where_limits_are_not_shown_the_quota_of_the_project_is_asked(cloud: Ans
     assert there.call(there.provider.quota()).machines == Room(1, 5)
 
 
+@pytest.mark.parametrize(
+    ("status", "told", "trouble", "said"),
+    [
+        (403, {"error": {"code": 403, "message": "You are not authorized"}}, Trouble.REFUSED, "Keystone says 403"),
+        (503, {}, Trouble.UNREACHABLE, "Keystone says 503"),
+        (200, {}, Trouble.UNREACHABLE, "cannot be understood"),
+        (200, requests.ConnectionError("it is gone"), Trouble.UNREACHABLE, "Keystone does not answer"),
+    ],
+)
+def test_a_keystone_that_does_not_tell_the_project(
+    cloud: Answers, there: Asked, status: int, told: dict[str, Any] | Exception, trouble: Trouble, said: str
+) -> None:
+    """What it says is told apart from what it does not say."""
+    cloud.nova("GET", "/limits", cloud.fault(404, "There are none."))
+    body = told if isinstance(told, Exception) else json.dumps(told)
+    cloud.mock.add(responses.GET, TOKENS, body, status=status, content_type="application/json")
+    error = there.refused(there.provider.quota)
+    assert error.trouble is trouble
+    assert said in str(error)
+
+
 def test_a_flavor_is_told_with_what_is_in_it(there: Asked) -> None:
     """Bytes, and virtual GPUs where its properties have them."""
     [flavor] = there.call(there.provider.flavors())

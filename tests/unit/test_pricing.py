@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from central.clouds.port import Price
+from central.configuration.elements import Cloud
 from central.configuration.settings import Queue
 from central.configuration.settings_prices import price
 from central.directors.pricing import FRESH, Pricing
@@ -16,7 +18,7 @@ from pilot.errors import InvalidInput
 from pilot.fields import Fields
 
 NOW = 1_000_000.0
-CLOUD = Queue("aws", "aws", "ec2", billing_period=3600)
+CLOUD = Queue("aws", "aws", "ec2", billing_period=3600, cloud=Cloud("c5.large", "ami-1"))
 
 
 class Market:
@@ -41,7 +43,7 @@ def tariffs(pricing: Pricing, *moments: float) -> list[Tariff | None]:
 
 def test_the_settings_come_first() -> None:
     """A price in the settings is the price, and no cloud is asked; a node of a cluster is paid when a pilot runs."""
-    priced = Queue("aws", "aws", "ec2", price=Price(0.5, "EUR"), billing_period=3600)
+    priced = replace(CLOUD, price=Price(0.5, "EUR"))
     assert tariffs(Pricing(priced, Market().ask), 0) == [Tariff(0.5, "EUR", 3600, machine=True)]
     cluster = Queue("c", "here", "slurm", price=Price(0.1, "EUR"))
     assert tariffs(Pricing(cluster), 0) == [Tariff(0.1, "EUR", 0, machine=False)]

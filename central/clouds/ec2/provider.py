@@ -22,10 +22,13 @@ from central.clouds.ec2.names import Names
 from central.clouds.ec2.prices import PRODUCT, currency, quotes
 from central.clouds.ec2.wire import REGION, Answer, Wire
 from central.clouds.port import Flavor, Intent, Machine, Named, Price, Quota, Room
+from central.clouds.understood import understands
 from central.configuration.elements import Cloud
 from central.elements.port import ComputingError, Trouble
 from wrappers.user_data.clouds import CLOUDS
 
+#: What is asked, in messages.
+WHO = "EC2"
 #: Seconds for which a machine may be missing from a list: Amazon's word is "eventually", mostly seconds.
 LAG = 120.0
 #: Machines, and types, of one answer: the most that EC2 gives.
@@ -72,6 +75,7 @@ class Ec2:
         await self._wire.ask(lambda client: client.describe_instances(MaxResults=5))
 
     # -- what there is -----------------------------------------------------------------------------------------------
+    @understands(WHO)
     async def images(self) -> Sequence[Named]:
         """The account's own, the newest of each name, and that of the settings: those of others are millions."""
         answer = await self._wire.ask(lambda client: client.describe_images(Owners=["self"]))
@@ -92,6 +96,7 @@ class Ec2:
                 return []
             raise
 
+    @understands(WHO)
     async def flavors(self) -> Sequence[Flavor]:
         now = self._clock()
         if self._types is None or now - self._types[0] > KEEP:
@@ -99,10 +104,12 @@ class Ec2:
             self._types = (now, sizes.flavors(told))
         return self._types[1]
 
+    @understands(WHO)
     async def networks(self) -> Sequence[Named]:
         subnets = await self._listed("describe_subnets", "Subnets", PAGE)
         return [Named(each["SubnetId"], _name(each)) for each in subnets]
 
+    @understands(WHO)
     async def quota(self) -> Quota:
         """Amazon counts cores of the families that the queue's type is of; other clouds count machines. No bound is
         known where none is told, or the access key may not ask for it."""
@@ -137,6 +144,7 @@ class Ec2:
         return Quota(machines=Room(len(await self._instances(ALIVE)), most))
 
     # -- machines ----------------------------------------------------------------------------------------------------
+    @understands(WHO)
     async def create(self, intent: Intent) -> str:
         cloud = self._cloud
         subnet = subnet_of(intent.networks, intent.stamp)
@@ -155,6 +163,7 @@ class Ec2:
         id: str = instance["InstanceId"]
         return id
 
+    @understands(WHO)
     async def machines(self) -> Sequence[Machine]:
         ours = [{"Name": f"tag:{machines.CENTRAL}", "Values": [self._central]}]
         instances = await self._instances(ours)
@@ -163,10 +172,12 @@ class Ec2:
         found = (machines.machine(each, self._deleted) for each in instances)
         return [each for each in found if each is not None]
 
+    @understands(WHO)
     async def machine(self, id: str) -> Machine | None:
         instance = await self._instance(id)
         return machines.machine(instance, self._deleted) if instance else None
 
+    @understands(WHO)
     async def delete(self, id: str) -> None:
         if id not in self._ours and await self._instance(id) is None:
             return
@@ -177,6 +188,7 @@ class Ec2:
             if error.code not in GONE:
                 raise
 
+    @understands(WHO)
     async def console(self, id: str) -> bytes:
         try:
             answer = await self._wire.ask(lambda client: _console(client, id))
@@ -187,6 +199,7 @@ class Ec2:
         text: str = answer.get("Output") or ""
         return text.encode()[-CONSOLE:]
 
+    @understands(WHO)
     async def price(self, flavor: str, spot: bool) -> Price | None:
         """The lowest of the zones now, or that of the queue's zone; EC2's API does not tell prices on demand."""
         if not spot:
@@ -196,6 +209,7 @@ class Ec2:
             return None
         return Price(min(quote.hour for quote in newest.values()), currency(self._cloud.region or REGION))
 
+    @understands(WHO)
     async def history(self, flavor: str, seconds: float) -> Sequence[Quote]:
         """The spot prices of a flavor in so many seconds until now, and the one before in each zone; oldest first."""
         now = datetime.fromtimestamp(self._wall(), UTC)

@@ -70,8 +70,7 @@ class Wire:
 
     async def close(self) -> None:
         await self._threads.close()
-        for each in (*self._clients.values(), *self._senders.values()):
-            each.close()
+        self._let_go()
 
     def _asked(self, work: Callable[[Any], T], service: str) -> T:
         try:
@@ -91,10 +90,16 @@ class Wire:
         with _MAKING:
             key = self._read()
             if key != self._key:
-                self._clients, self._key = {}, key
+                self._let_go()  # what is still asked by them goes on
+                self._key = key
             if service not in self._clients:
                 self._clients[service] = self._made(service, _key(key, self._held))
             return self._clients[service]
+
+    def _let_go(self) -> None:
+        for each in (*self._clients.values(), *self._senders.values()):
+            each.close()
+        self._clients, self._senders = {}, {}
 
     def _made(self, service: str, key: dict[str, str]) -> Any:
         cloud = self._cloud

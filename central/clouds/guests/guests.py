@@ -141,7 +141,7 @@ class Guests:
             argv = ["/bin/sh", str(_SCRIPT), str(guest.folder), *map(str, start.groups), "--", *start.argv]
             inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
             processes.start(argv, guest.folder / "console", inherited)
-        except BaseException:
+        except Exception:  # whatever it was, and it is raised again: what is left would count, and hold a secret
             with contextlib.suppress(OSError):
                 self._remove(guest.id)
             raise

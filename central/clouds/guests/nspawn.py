@@ -13,16 +13,16 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from central.clouds.guests.groups import Groups
 from central.clouds.guests.guests import Guests
 from central.clouds.guests.hypervisor import Guest, Start
-from central.clouds.guests.provider import GuestsProvider
+from central.clouds.guests.provider import guests_of
 from central.clouds.guests.seed import lay_out, write
 from central.clouds.port import Named
+from central.clouds.threaded import ThreadedProvider
 from central.configuration.elements import Cloud
 
 NAMESPACES = Path("/run/netns")
@@ -104,7 +104,6 @@ def _lay_out_system(guest: Guest) -> None:
     lay_out(guest, Nspawn.kind, upper / "var/lib/cloud/seed/nocloud")
 
 
-def make_nspawn(cloud: Cloud, central: str, folder: Path) -> GuestsProvider:
+def make_nspawn(cloud: Cloud, central: str, folder: Path) -> ThreadedProvider[Guests]:
     """`central`: the installation's mark. `folder`: where guests are, unless the queue says where."""
-    place = Path(cloud.folder) if cloud.folder else folder
-    return GuestsProvider(Guests(Nspawn(Groups()), place, central, time.time), cloud.patience)
+    return guests_of(Nspawn(Groups()), cloud, central, folder)

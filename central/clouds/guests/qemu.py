@@ -13,15 +13,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from central.clouds.guests.guests import Guests
 from central.clouds.guests.hypervisor import Guest, Start
-from central.clouds.guests.provider import GuestsProvider
+from central.clouds.guests.provider import guests_of
 from central.clouds.guests.seed import lay_out
 from central.clouds.port import Named
+from central.clouds.threaded import ThreadedProvider
 from central.configuration.elements import Cloud
 from central.elements.port import ComputingError, Trouble
 
@@ -135,7 +135,6 @@ def _run(argv: Sequence[str]) -> None:
         raise ComputingError(f"{argv[0]} ended with {ran.returncode}: {said}", Trouble.REFUSED)
 
 
-def make_qemu(cloud: Cloud, central: str, folder: Path) -> GuestsProvider:
+def make_qemu(cloud: Cloud, central: str, folder: Path) -> ThreadedProvider[Guests]:
     """`central`: the installation's mark. `folder`: where guests are, unless the queue says where."""
-    place = Path(cloud.folder) if cloud.folder else folder
-    return GuestsProvider(Guests(Qemu(), place, central, time.time), cloud.patience)
+    return guests_of(Qemu(), cloud, central, folder)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import requests
 from libcloud.common.exceptions import BaseHTTPError
+from libcloud.common.types import LibcloudError
+from urllib3.exceptions import HTTPError
 
 from central.clouds.openstack import errors
 from central.clouds.openstack.connection import Service, Tokens, service
@@ -20,6 +23,20 @@ from central.elements.port import ComputingError, Trouble
 #: Pages of one list: a million of what Nova has, which gives out a thousand at a time.
 PAGES = 1000
 WHO = {"compute": "Nova", "image": "Glance", "network": "Neutron"}
+#: What Libcloud raises, and lets through of what it stands on, where there was no answer or none that can be read.
+_UNANSWERED = (LibcloudError, HTTPError, OSError, ValueError)
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What one service is asked. `version`: Nova's microversion, empty for its first."""
+
+    kind: str
+    method: str
+    path: str
+    params: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    version: str = ""
 
 
 class Client:
@@ -34,10 +51,11 @@ class Client:
 
     def get(self, kind: str, path: str, params: Mapping[str, str] | None = None, version: str = "") -> Any:
         """What a service has there. Raises `ComputingError`."""
+        request = _Request(kind, "GET", path, params or {}, version=version)
         try:
-            return self._asked(kind, "GET", path, params, None, version)
+            return self._asked(request)
         except requests.ConnectionError:  # as of a connection that was kept, and that the other side has let go
-            return self.ask(kind, "GET", path, params, None, version)
+            return self._answer(request)
 
     def pages(
         self, kind: str, path: str, key: str, params: Mapping[str, str] | None = None, version: str = ""
@@ -60,10 +78,10 @@ class Client:
         raise ComputingError(f"{WHO[kind]} has more than {PAGES} pages of {key}", Trouble.UNREACHABLE)
 
     def post(self, kind: str, path: str, body: Mapping[str, Any]) -> Any:
-        return self.ask(kind, "POST", path, None, body, "")
+        return self._answer(_Request(kind, "POST", path, body=body))
 
     def delete(self, kind: str, path: str) -> None:
-        self.ask(kind, "DELETE", path, None, None, "")
+        self._answer(_Request(kind, "DELETE", path))
 
     def project(self) -> str:
         """The id of the project that the credential is for. Raises `ComputingError`."""
@@ -71,39 +89,30 @@ class Client:
         identity = self._service("compute").get_auth_class()
         try:
             told = identity.authenticated_request("/v3/auth/tokens", headers={"X-Subject-Token": identity.auth_token})
-            return str(told.object["token"]["project"]["id"])
-        except Exception as error:
+        except BaseHTTPError as error:
+            raise errors.answered("Keystone", error.code, str(error.message), error.headers) from error
+        except _UNANSWERED as error:
             raise errors.unanswered("Keystone", error) from error
+        return str(told.object["token"]["project"]["id"])
 
-    def ask(
-        self,
-        kind: str,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        version: str,
-    ) -> Any:
-        """One request, and once more with a new token where the old one was not taken. Raises `ComputingError`."""
+    def _answer(self, request: _Request) -> Any:
+        """What it is answered with. Raises `ComputingError`."""
         try:
-            return self._asked(kind, method, path, params, body, version)
+            return self._asked(request)
         except requests.ConnectionError as error:
-            raise errors.unanswered(WHO[kind], error) from error
+            raise errors.unanswered(WHO[request.kind], error) from error
 
-    def _asked(
-        self,
-        kind: str,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None,
-        body: Mapping[str, Any] | None,
-        version: str,
-    ) -> Any:
-        whom, there = WHO[kind], self._service(kind)
-        headers = {"OpenStack-API-Version": f"compute {version}"} if version else {}
+    def _asked(self, request: _Request) -> Any:
+        """One request, and once more with a new token where the old one was not taken. Raises `ComputingError`, and
+        `requests.ConnectionError`."""
+        whom, there = WHO[request.kind], self._service(request.kind)
+        headers = {"OpenStack-API-Version": f"compute {request.version}"} if request.version else {}
         for attempt in (1, 2):
             try:
-                return there.request(path, dict(params or {}), body or "", headers, method).object
+                asked = there.request(
+                    request.path, dict(request.params), dict(request.body) or "", headers, request.method
+                )
+                return asked.object
             except (ComputingError, requests.ConnectionError):
                 raise
             except BaseHTTPError as error:
@@ -111,7 +120,7 @@ class Client:
                     continue  # the token was revoked, or has expired by their clock: Libcloud has let go of it
                 # Nova's own words may have the user-data in them, so that they do not go along.
                 raise errors.answered(whom, error.code, str(error.message), error.headers) from None
-            except Exception as error:
+            except _UNANSWERED as error:
                 raise errors.unanswered(whom, error) from error
         raise AssertionError("the second attempt returns or raises")
 

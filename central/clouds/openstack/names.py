@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from central.clouds.checking import named
 from central.clouds.openstack.client import Client
 from central.clouds.openstack.servers import Found
 from central.clouds.port import Flavor, Intent, Named
-from central.elements.port import ComputingError, Trouble
 
 #: Seconds for which what was looked up is taken to be so.
 KEPT = 300.0
@@ -33,7 +33,7 @@ class Names:
         """The ids of what an intent names. Raises `ComputingError` (REFUSED) where there is none, or several."""
         flavors = [Named(one.id, one.name) for one in self.flavors(client)]
         return Found(
-            flavor=_only("flavor", intent.flavor, flavors),
+            flavor=named("flavor", flavors, intent.flavor).id,
             image=self._image(client, intent.image),
             networks=tuple(self._network(client, wanted) for wanted in intent.networks),
         )
@@ -41,13 +41,13 @@ class Names:
     def _image(self, client: Client, wanted: str) -> str:
         if _UUID.fullmatch(wanted):
             return wanted  # Nova knows best whether there is one
-        found: str = self._of(("image", wanted), lambda: _only("image", wanted, images(client, wanted)))
+        found: str = self._of(("image", wanted), lambda: named("image", images(client, wanted), wanted).id)
         return found
 
     def _network(self, client: Client, wanted: str) -> str:
         if _UUID.fullmatch(wanted):
             return wanted
-        return _only("network", wanted, self._of("networks", lambda: networks(client)))
+        return named("network", self._of("networks", lambda: networks(client)), wanted).id
 
     def flavors(self, client: Client) -> Sequence[Flavor]:
         def looked_up() -> Sequence[Flavor]:
@@ -102,23 +102,6 @@ def networks(client: Client) -> Sequence[Named]:
 
 def _named(told: Mapping[str, Any]) -> Named:
     return Named(str(told["id"]), str(told.get("name") or ""))
-
-
-def _only(what: str, wanted: str, there: Sequence[Named]) -> str:
-    """The id of the one with this id or name: of several with one name, anybody may have made another."""
-    if any(one.id == wanted for one in there):
-        return wanted
-    found = [one.id for one in there if one.name == wanted]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        sentence = (
-            f"the cloud has {len(found)} {what}s called {wanted!r}: write one's id instead: {', '.join(found[:5])}"
-        )
-    else:
-        names = ", ".join(sorted(one.name for one in there)[:20]) or "none that is called so"
-        sentence = f"expected a {what} of the cloud, got {wanted!r}; there are: {names}"
-    raise ComputingError(sentence, Trouble.REFUSED)
 
 
 def _flavor(told: Mapping[str, Any]) -> Flavor:

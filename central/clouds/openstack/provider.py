@@ -26,6 +26,7 @@ from central.clouds.openstack.errors import Answered
 from central.clouds.openstack.names import MIB, Names
 from central.clouds.port import Flavor, Intent, Machine, Named, Price, Quota, Room
 from central.clouds.threads import Threads
+from central.clouds.understood import understood
 from central.configuration.elements import Cloud
 from central.elements.port import ComputingError, Trouble
 from wrappers.user_data.clouds import CLOUDS
@@ -102,12 +103,8 @@ class OpenStack:
         await self._threads.close()
 
     async def _call(self, ask: Callable[[Client], T]) -> T:
-        try:
+        with understood(f"OpenStack at {self.cloud.url}"):
             return await self._threads.call(ask, self.cloud.patience)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # Whatever was looked for in an answer: it is not there, or is something else.
-            sentence = f"OpenStack at {self.cloud.url} gives an answer that cannot be understood: {error!r}"
-            raise ComputingError(sentence[:400], Trouble.UNREACHABLE) from error
 
     # --- In a thread ---
 

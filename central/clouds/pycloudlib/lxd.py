@@ -191,7 +191,9 @@ def _text(user_data: bytes) -> str:
     try:
         if user_data.startswith(b"\x1f\x8b"):
             with gzip.open(io.BytesIO(user_data)) as file:
-                user_data = file.read(_MOST)
+                user_data = file.read(_MOST + 1)
+        if len(user_data) > _MOST:
+            raise ComputingError(f"expected user-data of at most {_MOST:,} bytes", Trouble.REFUSED)
         return user_data.decode()
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise ComputingError(f"expected user-data of text: {error}", Trouble.REFUSED) from None
