@@ -19,7 +19,8 @@ import psutil  # type: ignore[import-untyped]
 
 from bench import report
 from commands.context import Capacity
-from pilot.attempts.containment import Containment, control_groups, users_of
+from pilot.attempts.containment import Containment, control_groups
+from pilot.payloads.slot_users import users_of
 from pilot.states import Outcome
 from tests.integration.pool_bench import PoolBench, pool_bench
 from tests.pilot_fakes import shell

@@ -59,7 +59,7 @@ def decide(
         ),
         required_tags=tuple(required_tags),
         communities=tuple(communities),
-        exposed=values.get(_EXPOSED) is True,
+        exposed=values.get(_EXPOSED, False) is not False,  # where that could not be tried, isolation is not proved
     )
 
 

@@ -179,7 +179,7 @@ class Capacity:
     required_tags: tuple[str, ...] = ()
     communities: tuple[str, ...] = ()
     whole: bool = True  # the node, and not the share of one of several agents
-    exposed: bool = False  # what runs here reaches the cloud's metadata service, and what that says of the machine
+    exposed: bool = False  # what runs here may reach the cloud's metadata service, and what that says of the machine
 
 
 class Computing(Protocol):

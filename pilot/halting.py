@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 ELASTIC, STATIC, NEVER = "elastic", "static", "never"
 POLICIES = (ELASTIC, STATIC, NEVER)
+#: Seconds of the longest period that a machine may be paid by.
+MOST_PERIOD = 86400
 #: Seconds before the end of a period that is paid for in which an idle machine halts, at most half of the period: what
 #: takes a machine down, and a cloud to notice it, must be over before the next begins.
 NEAR = 300.0

@@ -155,22 +155,25 @@ def _guests(config: Config, families: Families, held: Containment, central: Cent
     return Guests(families, held.users, words, dict(os.environ), fetched, more, held.enclosures)
 
 
-def _guard(config: Config, held: Containment, contained: bool, say: Callable[[str], None]) -> Optional[Guarding]:
+def _guard(config: Config, held: Containment, containers: bool, say: Callable[[str], None]) -> Optional[Guarding]:
     """Payloads are cut off from the metadata service of their cloud now, where they are other users than we; what is
-    returned tries whether they are, also in containers where they may have some. None: nobody wants that here."""
+    returned tells whether they are, also in containers where they may have some. None: nobody wants that here."""
     if config.metadata == OPEN:
         return None
-    from pilot.imds import cut, guard  # only on virtual machines
+    from pilot.imds import ahead, contained, cut, guard, payload  # only on virtual machines
 
     problem = cut.cut_off([user.uid for user in held.users.free], cut.run_as_root) if held.users else cut.SAME_USER
     if problem:
         say(problem)
 
     def inside() -> Optional[guard.Run]:
-        found = here() if contained else None
-        return partial(guard.as_payload_in, found) if isinstance(found, Runtime) else None
+        found = here() if containers else None
+        return partial(contained.as_payload_in, found) if isinstance(found, Runtime) else None
 
-    return guard.Guard(held.users, problem, guard.as_payload, inside).facts
+    def begun() -> Optional[guard.Tried]:
+        return ahead.awaited(config.work) if config.central else None  # without a central there is no monitor
+
+    return guard.Guard(held.users, problem, payload.as_payload, inside, begun).facts
 
 
 def look_around(config: Config, started: float, guard: Optional[Guarding] = None) -> Discovery:

@@ -16,6 +16,8 @@ from pilot.views import MachineLoad
 LEAST = 60.0
 #: Spans between samples in the whole of a machine's life: the seconds of each are doubled until it has no more.
 SPANS = 120
+#: More than any load, number of jobs or disk: what a pilot says beyond is none.
+MOST = 10**18
 #: What is said every so many seconds comes a little sooner or later.
 EARLY = 0.9
 
@@ -24,7 +26,7 @@ def sampled(history: Sequence[MachineLoad], facts: Iterable[Fact], now: float) -
     """The samples after these facts, which came at a time in seconds since the epoch. Facts without a load add none."""
     said = {fact.name: fact.value for fact in facts}
     load = said.get("load_1")
-    if not _is_number(load):
+    if not is_number(load):
         return tuple(history)
     newest = MachineLoad(now, float(load), _whole(said.get("jobs")), _whole(said.get("disk_free")))
     apart = _apart(now - history[0].time if history else 0.0) * EARLY
@@ -43,9 +45,10 @@ def _apart(life: float) -> float:
     return apart
 
 
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether it may be a load, a number of jobs, or bytes of a disk."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= MOST
 
 
 def _whole(value: object) -> int | None:
-    return int(value) if _is_number(value) else None
+    return int(value) if is_number(value) else None

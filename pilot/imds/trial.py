@@ -34,15 +34,17 @@ WAYS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
 )
 
 
-def addresses() -> list[str]:
-    """Where it may be, and where its name leads."""
-    found = list(GIVEN)
-    found += [f"{LOCAL}%{name}" for _, name in socket.if_nameindex()[:INTERFACES] if name != "lo"]
+def named() -> list[str]:
+    """Where the name of the service leads, which it may take long to find out."""
     try:
-        found += [str(each[4][0]) for each in socket.getaddrinfo(NAME, 80, type=socket.SOCK_STREAM)]
+        return [str(each[4][0]) for each in socket.getaddrinfo(NAME, 80, type=socket.SOCK_STREAM)]
     except OSError:
-        pass
-    return list(dict.fromkeys(found))
+        return []
+
+
+def given() -> list[str]:
+    """Where it may be without a name."""
+    return [*GIVEN, *(f"{LOCAL}%{name}" for _, name in socket.if_nameindex()[:INTERFACES] if name != "lo")]
 
 
 def status(address: str, port: int, method: str, path: str, headers: dict[str, str]) -> Optional[int]:
@@ -81,21 +83,39 @@ def become(uid: int, gid: int) -> None:
     os.setresuid(uid, uid, uid)
 
 
+class Trials:
+    """Attempts at one port, all at once: where nobody is there each takes its time, and they take it together."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.until = time.monotonic() + ALL
+        self.found: list[str] = []
+        self._threads: dict[str, threading.Thread] = {}
+
+    def begin(self, addresses: list[str]) -> None:
+        for address in dict.fromkeys(addresses):
+            if address not in self._threads:
+                arguments = (address, self.port, self.found)
+                self._threads[address] = threading.Thread(target=attempt, args=arguments, daemon=True)
+                self._threads[address].start()
+
+    def end(self) -> int:
+        """Wait for all of them, within bounds. Returns at how many addresses it was tried."""
+        for thread in self._threads.values():
+            thread.join(max(0.0, self.until - time.monotonic()))
+        return len(self._threads)
+
+
 def main(port: int) -> None:
-    until = time.monotonic() + ALL
-    found: list[str] = []
-    looked: list[str] = list(GIVEN)
-    lookup = threading.Thread(target=lambda: looked.extend(addresses()), daemon=True)
+    looked: list[str] = []
+    lookup = threading.Thread(target=lambda: looked.extend(named()), daemon=True)
     lookup.start()
-    lookup.join(SECONDS)  # a resolver that does not answer
-    threads = [
-        threading.Thread(target=attempt, args=(address, port, found), daemon=True) for address in dict.fromkeys(looked)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
-    print(json.dumps({"answered": sorted(found), "tried": len(threads)}))
+    trials = Trials(port)
+    trials.begin(given())  # beside the lookup: a resolver may not answer
+    lookup.join(SECONDS)
+    trials.begin(looked)
+    tried = trials.end()
+    print(json.dumps({"answered": sorted(trials.found), "tried": tried}))
     sys.stdout.flush()
 
 

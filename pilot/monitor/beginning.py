@@ -6,12 +6,13 @@ import os
 import random
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
 import pilot
 from pilot import processes
-from pilot.config import Config
+from pilot.config import OPEN, Config
 from pilot.errors import ExitCode, Refusal
 from pilot.masking import Secrets
 from pilot.monitor import enrolment, hold
@@ -59,6 +60,7 @@ class _Beginning:
     secrets: Secrets
 
     def run(self, archive: Optional[Path]) -> ExitCode:
+        self._guard()
         session = self._session()
         client = CentralClient(self.config.central, Https(self.config.ca), self._standing(session), os.urandom)
         kept = KeptLogs(self.config.work / "logs", self.log.say) if self._keeps else None
@@ -86,6 +88,17 @@ class _Beginning:
         if code is not ExitCode.UNDELIVERED:  # what is left may still be delivered by whoever comes after us
             self._remove(kept)
         return code
+
+    def _guard(self) -> None:
+        """Begin to find out what payloads reach of their cloud, beside what comes next."""
+        if self.config.metadata == OPEN:
+            return
+        from pilot.imds import ahead  # only on virtual machines
+
+        try:
+            ahead.begin(self.config.work, partial(ahead.cut_and_tried, self.config.slot_users))
+        except OSError as error:
+            self.log.say(f"agents try for themselves what payloads reach: {error}")
 
     @property
     def _keeps(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable, Optional
 
 from pilot import imagename
+from pilot.imds import GUARDED
 from pilot.node import build, clock, cloud, disk, gpus, hardware, network, nvml, software
 from pilot.node.allocation import Allocation
 from pilot.node.batch import allocations
@@ -90,8 +91,6 @@ class Discovery:
             self.benchmark.measure(tell)
 
 
-#: Facts of the guard.
-GUARDED = ("imds_exposed", "tag:imds_exposed")
 #: Facts of the probe of the same name.
 ALLOCATION = ("batch", "batch_job", "seconds_left", "cores", "cpus", "memory")
 

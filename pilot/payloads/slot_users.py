@@ -188,3 +188,12 @@ def _uids(pid: str) -> tuple[int, ...]:
     if not found or (state and state[1] in "XZ"):
         return ()
     return tuple(int(word) for word in found[1].split())
+
+
+def users_of(text: str) -> SlotUsers:
+    """The users for payloads that a queue names. Raises `InvalidInput`, also where we are not root."""
+    if os.geteuid() != 0:
+        raise InvalidInput("slot_users", "expected root: only it can start payloads as other users")
+    users = parse_users(text, "slot_users")
+    locks = UserLocks(lock_file())
+    return SlotUsers(users, lambda uid: bool(processes_of(uid)), locks.lock, locks.unlock, Marks(locks.path))

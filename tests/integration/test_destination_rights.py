@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from pilot.attempts.containment import Containment, users_of
+from pilot.attempts.containment import Containment
 from pilot.binds import Bind
 from pilot.destination import source_of, target_of
 from pilot.destinations.local import LocalStorage
 from pilot.destinations.port import Errand, Rejected, Source, digests_of
+from pilot.payloads.slot_users import users_of
 from pilot.protocol import AttemptReport, OutputRule, UrlInput
 from pilot.states import Outcome
 from tests.integration.faulty_storage import storing

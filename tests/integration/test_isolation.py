@@ -21,9 +21,9 @@ from typing import Any
 import pytest
 
 from commands.context import Capacity
-from pilot.attempts.containment import Containment, users_of
+from pilot.attempts.containment import Containment
 from pilot.config import Config
-from pilot.payloads.slot_users import LOCK_NAME, UserLocks, lock_file, processes_of
+from pilot.payloads.slot_users import LOCK_NAME, UserLocks, lock_file, processes_of, users_of
 from pilot.protocol import AttemptReport, Credential, Settings
 from pilot.states import Outcome, PilotReason
 from pilot.workplace import furnish, run_pipeline

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from pilot.attempts.containment import users_of
 from pilot.errors import ExitCode
-from pilot.imds import cut
-from pilot.imds.guard import Guard, as_payload
+from pilot.imds import ahead, cut, trial
+from pilot.imds.guard import Guard, Tried
+from pilot.imds.payload import as_payload
 from pilot.notices.places import fetch
+from pilot.payloads.slot_users import users_of
 from pilot.protocol import Fact, Settings, attempt_stream
 from pilot.states import Outcome, PilotReason
 from tests.integration import cloud_network
@@ -131,12 +132,20 @@ def test_a_pilot_keeps_its_payloads_from_it_and_hears_its_notices(folder: Path) 
         assert central.log(attempt_stream(tries, 1, "stdout")) == b"13\n"  # EACCES
         assert told(central)["imds_exposed"] is False
         assert told(central)["tag:imds_exposed"] is False
+        assert ahead.awaited(pilot.work) == Tried(False, imds_source(central)), (
+            "the monitor has tried it, and nobody else"
+        )
         assert isinstance(told(central)["disk_free"], int)
         assert isinstance(told(central)["uptime"], int)
         assert central.ended()[runs, 1].outcome is Outcome.PREEMPTED
         assert [(one.reason, one.message[:30]) for one in central.goodbyes] == [
             (PilotReason.SIGNAL, "EC2 will terminate this instan")
         ]
+
+
+def imds_source(central: WireCentral) -> str:
+    (source,) = {fact.source for beat in central.heartbeats for fact in beat.facts if fact.name == "imds_exposed"}
+    return source
 
 
 def test_one_that_must_not_be_reached_is_no_place_for_jobs(folder: Path) -> None:
@@ -166,10 +175,12 @@ def test_one_that_must_not_be_reached_is_no_place_for_jobs(folder: Path) -> None
 
 
 def test_where_there_is_none_nothing_is_waited_for() -> None:
-    """A machine without any such service is soon done with the guard, and nothing is exposed."""
+    """A machine without any such service is soon done with the guard, however long its resolver takes, and nothing is
+    exposed at any address, also of its interfaces."""
     with cloud_network.network() as (vm, _), cloud_network.inside(vm):
         began = time.monotonic()
         found = guard()
         took = time.monotonic() - began
     assert found[0].value is False
+    assert f"at {len(trial.GIVEN) + 1} addresses" in found[0].source
     assert took < 10

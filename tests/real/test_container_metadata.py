@@ -7,10 +7,11 @@ import pwd
 
 import pytest
 
-from pilot.attempts.containment import users_of
 from pilot.imds import cut
-from pilot.imds.guard import Guard, as_payload, as_payload_in
-from pilot.payloads.slot_users import LEAST
+from pilot.imds.contained import as_payload_in
+from pilot.imds.guard import Guard
+from pilot.imds.payload import as_payload
+from pilot.payloads.slot_users import LEAST, users_of
 from pilot.singularity.probe import try_out
 from pilot.singularity.runtime import Runtime
 from tests.integration import cloud_network

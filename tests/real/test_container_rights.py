@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from pilot.attempts.containment import Containment, control_groups, users_of
-from pilot.payloads.slot_users import LEAST
+from pilot.attempts.containment import Containment, control_groups
+from pilot.payloads.slot_users import LEAST, users_of
 from pilot.protocol import AttemptReport, Credential, Needs
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from central.trust.expiry import ends_by_itself, read_proxy
+from central.trust.expiry import certified, ends_by_itself, read_proxy
 from pilot.errors import InvalidInput
 from tests.proxies import proxy
 
@@ -50,6 +50,16 @@ def test_what_is_no_proxy(text: str) -> None:
     with pytest.raises(InvalidInput, match="expected (certificates and a private key|the key of its first)") as caught:
         read_proxy(text)
     assert "BEGIN" not in str(caught.value)
+
+
+def test_what_its_certificates_say() -> None:
+    """The same without a look at its key, which costs a hundred times as much; what has no certificates is no proxy."""
+    good = proxy(NOON)
+    assert certified(good) == read_proxy(good)
+    assert certified(proxy(NOON, other_key=True)).subject == "CN=1234,CN=Ada Example"
+    for text in ("", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\u2713"):
+        with pytest.raises(InvalidInput, match="expected certificates"):
+            certified(text)
 
 
 def test_a_token_that_tells_its_end() -> None:

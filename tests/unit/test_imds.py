@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from pilot.destination import _METADATA
-from pilot.imds import cut, guard, trial
+from pilot.errors import InvalidInput
+from pilot.imds import ahead, cut, guard, trial
 from pilot.imds.guard import Guard, Run, Tried, parse
 from pilot.payloads.slot_users import SlotUser, SlotUsers
 
@@ -145,8 +149,8 @@ def test_what_was_wrong_with_the_cut_is_said_where_it_matters() -> None:
     def fails(user: SlotUser | None, program: str) -> bytes:
         raise OSError("no more processes")
 
-    assert Guard(None, "no ip", lambda user, program: printed("x")).tried(None).why.endswith("by x; no ip")
-    assert Guard(None, "no ip", lambda user, program: printed()).tried(None).why.startswith("tried as the pilot's user")
+    assert Guard(None, "no ip", lambda user, program: printed("x")).tried().why.endswith("by x; no ip")
+    assert Guard(None, "no ip", lambda user, program: printed()).tried().why.startswith("tried as the pilot's user")
     assert (
         Guard(users(1), "no ip", fails).facts()[0]
         == Tried(
@@ -156,26 +160,93 @@ def test_what_was_wrong_with_the_cut_is_said_where_it_matters() -> None:
 
 
 def test_it_is_tried_in_a_container_too_where_payloads_may_have_one() -> None:
-    """Both have to find nothing; the container is not asked where a way is open without one."""
-    asked: list[str] = []
+    """Both have to find nothing, and both are made as the same user, who is given back when both are over."""
+    asked: list[tuple[str, int]] = []
 
     def said(where: str, *answered: str) -> Run:
         def run(user: SlotUser | None, program: str) -> bytes:
-            asked.append(where)
+            assert user is not None
+            asked.append((where, user.uid))
             return printed(*answered)
 
         return run
 
-    both = Guard(users(1), "", said("outside"), lambda: said("inside")).facts()[0]
-    assert (both.value, both.source.endswith("; and in a container"), asked) == (False, True, ["outside", "inside"])
+    some = users(1)
+    both = Guard(some, "", said("outside"), lambda: said("inside")).facts()[0]
+    assert (both.value, both.source.endswith("; and in a container")) == (False, True)
+    assert (sorted(asked), len(some.free)) == ([("inside", 1), ("outside", 1)], 1)
     open_inside = Guard(users(1), "", said("outside"), lambda: said("inside", "a way")).facts()[0]
     assert (open_inside.value, open_inside.source) == (
         True,
         "the user 1 in a container reaches the metadata service by a way",
     )
-    del asked[:]
     assert Guard(users(1), "", said("outside", "a way"), lambda: said("inside")).facts()[0].value is True
-    assert asked == ["outside"]
+
+
+CLOSED, OPEN, UNKNOWN = Tried(False, "closed"), Tried(True, "open"), Tried(None, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("outside", "within", "counts"),
+    [
+        (CLOSED, None, CLOSED),
+        (OPEN, None, OPEN),
+        (OPEN, CLOSED, OPEN),
+        (CLOSED, OPEN, OPEN),
+        (UNKNOWN, OPEN, OPEN),
+        (UNKNOWN, CLOSED, UNKNOWN),
+        (CLOSED, UNKNOWN, UNKNOWN),
+        (CLOSED, CLOSED, Tried(False, "closed; and in a container")),
+    ],
+)
+def test_the_worse_of_two_trials_counts(outside: Tried, within: Tried | None, counts: Tried) -> None:
+    """A way that is open counts most, and what could not be tried proves nothing."""
+    assert guard.worse(outside, within) == counts
+
+
+def test_agents_wait_for_the_trial_that_their_monitor_has_begun(tmp_path: Path) -> None:
+    """Until it is over its file is locked; then whoever asks reads what came of it, as often as they like."""
+    over = threading.Event()
+
+    def make() -> Tried:
+        assert over.wait(30)
+        return CLOSED
+
+    (tmp_path / ahead.NAME).write_text('{"exposed": true, "why": "of an earlier monitor"}')
+    ahead.begin(tmp_path, make)
+    with (tmp_path / ahead.NAME).open("rb") as file, pytest.raises(BlockingIOError):
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    over.set()
+    assert [ahead.awaited(tmp_path), ahead.awaited(tmp_path)] == [CLOSED, CLOSED]
+
+
+def test_what_could_not_be_tried_ahead_is_for_the_agents_to_try(tmp_path: Path) -> None:
+    """As where no monitor has begun it, where it failed, and where it proved nothing."""
+
+    def fails() -> Tried:
+        raise InvalidInput("slot_users", "expected root")
+
+    assert ahead.awaited(tmp_path) is None
+    for make in (fails, lambda: UNKNOWN):
+        ahead.begin(tmp_path, make)
+        assert ahead.awaited(tmp_path) is None
+
+
+def test_what_was_tried_ahead_is_not_tried_again() -> None:
+    """But within a container it is, and a user who was in use for it until then serves for that."""
+    taken = {7}
+
+    def begun() -> Tried:
+        taken.clear()
+        return CLOSED
+
+    def again(user: SlotUser | None, program: str) -> bytes:
+        raise AssertionError("it was tried already")
+
+    some = SlotUsers([SlotUser("7", 7, 7)], lambda uid: False, lambda uid: uid not in taken, lambda uid: None)
+    inside: Run = lambda user, program: printed()
+    assert Guard(some, "", again, lambda: inside, begun).tried() == Tried(False, "closed; and in a container")
+    assert Guard(None, cut.SAME_USER, again, ahead=lambda: OPEN).tried() == Tried(True, f"open; {cut.SAME_USER}")
 
 
 def test_the_trial_needs_nothing_of_ours() -> None:

@@ -41,9 +41,9 @@ def test_what_comes_a_little_early_counts() -> None:
     assert len(lived(600, every=1)) == 1 + 600 // int(60 * EARLY)
 
 
-@pytest.mark.parametrize("load", [None, "much", True])
+@pytest.mark.parametrize("load", [None, "much", True, -1, 10**400, 1e300])
 def test_what_is_no_load_adds_nothing(load: object) -> None:
-    """A load that could not be read, and words of others, leave the history as it is."""
+    """A load that could not be read or is none, and words of others, leave the history as it is."""
     before = lived(600)
     assert sampled(before, facts(load), 5000.0) == before
     assert sampled(before, [Fact("host", "n1", "t")], 5000.0) == before

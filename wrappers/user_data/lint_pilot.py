@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pilot.halting import NEVER, POLICIES
+from pilot.halting import ELASTIC, NEVER, POLICIES
 from wrappers.user_data.model import PLACE
 from wrappers.user_data.units import SERVICE, TIMER
 
@@ -31,14 +31,14 @@ def contradictions(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _told(told: Mapping[str, Any]) -> Iterator[str]:
-    halting, reach = told.get("halting", POLICIES[0]), told.get("metadata", "open")
+    halting, reach = told.get("halting", ELASTIC), told.get("metadata", "open")
     if halting not in POLICIES:
         yield f"halting: expected one of {', '.join(POLICIES)}, got {halting!r}"
     if reach not in _REACH:
         yield f"metadata: expected one of {', '.join(_REACH)}, got {reach!r}"
     if reach == "refuse" and not told.get("slot_users"):
         yield "metadata: expected slot_users with it: payloads that run as the pilot cannot be cut off, and none runs"
-    if told.get("billing_period") and halting != POLICIES[0]:
+    if told.get("billing_period") and halting != ELASTIC:
         yield f"billing_period: expected none with halting = {halting}: it says when an elastic machine ends"
 
 
