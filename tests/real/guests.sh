@@ -15,7 +15,7 @@ top=$(cd "$here/../.." && pwd)
 images=${GUEST_IMAGES:-/var/tmp/pilotage-testbeds/images}
 
 case ${1:-} in
-    nspawn) packages="systemd-container iproute2" last=tree ;;
+    nspawn) packages="systemd-container iproute2 nftables" last=tree ;;
     qemu) packages="qemu-system-x86 seabios qemu-utils" last=root.ext4 ;;
     *) usage ;;
 esac

@@ -285,9 +285,11 @@ served() { # NAME PORT FILE THREADS: by uWSGI, which must not keep connections: 
         --disable-logging
 }
 
-objects() { # PHASE
+objects() { # PHASE, once
     made "$1" $python "$parts/objects.py" "$1" "$place" "$first" "$relay"
 }
+
+each_time() { $python "$parts/objects.py" "$1" "$place" "$first" "$relay"; }
 
 up() {
     configure
@@ -314,12 +316,13 @@ start() {
     launch neutron $python -c 'from neutron.cmd.eventlet.server import main; main()' --config-file "$etc/neutron.conf"
     wait_for 180 curl -q -s -o /dev/null -m 4 "http://127.0.0.1:$identity/v3" || lacks "a Keystone that answers"
     objects catalogue # before Nova, which looks up Placement in it when it starts
-    up
     for port in $placement $image $network; do
         wait_for 180 curl -q -s -o /dev/null -m 4 "http://127.0.0.1:$port/" || lacks "an OpenStack that answers on port $port"
     done
+    each_time awake || lacks "a Neutron that answers"
+    up
     objects account
-    $python "$parts/objects.py" ready "$place" "$first" "$relay" || lacks "a hypervisor that Nova knows"
+    each_time ready || lacks "a hypervisor that Nova knows"
     echo "OpenStack $(dpkg-query -W -f='${Version}' python3-nova) at http://127.0.0.1:$identity/v3"
 }
 

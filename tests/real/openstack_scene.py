@@ -69,8 +69,9 @@ class Account:
         return answer.json() if answer.content else None
 
     def clear(self) -> None:
-        """Delete every machine of the project."""
+        """Delete every machine of the project, also what an OpenStack that was ended had begun to make or to delete."""
         for server in self.nova("GET", f"/servers?all_tenants=1&project_id={self.project}")["servers"]:
+            self.nova("POST", f"/servers/{server['id']}/action", {"os-resetState": {"state": "error"}})
             self.nova("DELETE", f"/servers/{server['id']}")
         end = time.monotonic() + 300
         while self.nova("GET", f"/servers?all_tenants=1&project_id={self.project}")["servers"]:
