@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench import (
+    authentication,
     cloud_buying,
     cloud_cycle,
     containers,
@@ -51,6 +52,7 @@ for measurement in (
     heartbeats,
     heart,
     restart,
+    authentication,
     waste,
     director_cycle,
     director_simulation,

@@ -111,6 +111,7 @@ REFUSALS: dict[str, RefusalKind] = {
     "draining": RefusalKind(409, "The pilot takes no new jobs", "finish what runs, then exit"),
     "gap": RefusalKind(409, "Bytes are missing before this offset", "send from the offset in `expected`", True),
     "digest-mismatch": RefusalKind(422, "The bytes do not have the digest that names them", "send them again", True),
+    "too-many": RefusalKind(429, "More requests than one caller may send", "repeat after `retry_after`", True),
     "busy": RefusalKind(503, "Too much at once, or something behind is away", "repeat after `retry_after`", True),
     "internal": RefusalKind(500, "A fault of the central", "repeat later; tell the operator if it stays", True),
 }

@@ -139,7 +139,8 @@ def open_session(connection: Connection) -> requests.Session:
     session = requests.Session()
     session.proxies.update(requests.utils.get_environ_proxies(connection.url))
     session.trust_env = False
-    session.headers["Authorization"] = f"{USER_SCHEME} {connection.token}"
+    if connection.token:
+        session.headers["Authorization"] = f"{USER_SCHEME} {connection.token}"
     session.headers["User-Agent"] = "pilotage"
     return session
 
@@ -153,7 +154,7 @@ def _pause(error: Exception | None, attempt: int, chance: float) -> float:
 
 def _worth_repeating(error: Exception, request: Request) -> bool:
     if isinstance(error, Refusal):
-        return error.transient and (request.repeatable or error.type == "busy")
+        return error.transient and (request.repeatable or error.type in ("busy", "too-many"))
     return request.repeatable or isinstance(error, NeverSent)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any, TypeVar, get_origin, get_type_hints
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 
-from central.dispatching.interruptible import Interruptible
 from central.serving import versions
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import VERSION
@@ -21,8 +19,16 @@ T = TypeVar("T")
 #: Numbers that could be beyond 64 bits: rare enough to look closely only then.
 _LONG_NUMBER = re.compile(rb"[:\[,]\s*-?\d{16}")
 _MAX_INTEGER = 2**53
-#: Seconds without a byte after which a sender is given up.
-PATIENCE = 60.0
+#: Texts, in which brackets mean nothing; one that does not end is taken as well, or each of its quotes would be tried.
+_TEXTS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_ALIKE = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"{}[]"))
+#: Bytes that small bodies have: these are never in each other's way.
+SMALL = 64 * 1024
+#: Bytes in memory that all others under way share.
+SHARED = 512 * 1024 * 1024
+#: Arrays and objects that may be in each other. Jobs have 6.
+MAX_DEPTH = 64
 _AT = " - at `$"
 
 
@@ -31,19 +37,30 @@ def too_large(bound: int, what: str) -> Refusal:
     return Refusal("too-large", f"{what} may have at most {bound} bytes", expected=str(bound))
 
 
+class Room:
+    """The memory that large bodies share while they arrive. `most`: bytes in all."""
+
+    def __init__(self, most: int = SHARED) -> None:
+        self._most = most
+        self._taken = 0
+
+    def take(self, size: int) -> None:
+        """Take so many bytes. Raises ``busy`` when there are not so many left."""
+        if self._taken + size > self._most:
+            raise Refusal(
+                "busy", f"large requests fill the {self._most} bytes that there are for them", retry_after=5.0
+            )
+        self._taken += size
+
+    def give_back(self, size: int) -> None:
+        self._taken -= size
+
+
 async def chunks(request: Request, headers: Mapping[str, str], bound: int) -> AsyncIterator[bytes]:
     """The body as it arrives. Raises ``too-large`` as soon as that is known, and ``invalid`` for a wrong length."""
     _check_length(headers, bound)
     size = 0
-    arriving = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                chunk = await anext(arriving)
-        except StopAsyncIteration:
-            return
-        except TimeoutError as error:
-            raise _stalled() from error
+    async for chunk in request.stream():
         size += len(chunk)
         if size > bound:
             raise too_large(bound, "the body of this request")
@@ -51,40 +68,33 @@ async def chunks(request: Request, headers: Mapping[str, str], bound: int) -> As
             yield chunk
 
 
-async def whole(request: Request, headers: Mapping[str, str], bound: int) -> bytes:
-    """The body, in memory. Raises as `chunks` does."""
+async def whole(request: Request, headers: Mapping[str, str], bound: int, room: Room) -> bytes:
+    """The body, in memory. Raises as `chunks` does, and ``busy``."""
     _check_length(headers, bound)
     body: list[bytes] = []
-    size = 0
-    loop = asyncio.get_running_loop()
-    with Interruptible() as block:
-        patience = loop.call_later(PATIENCE, block.interrupt)
-        try:
-            while True:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientDisconnect
-                body.append(message.get("body", b""))
-                size += len(body[-1])
-                if size > bound:
-                    raise too_large(bound, "the body of this request")
-                if not message.get("more_body", False):
-                    return b"".join(body)
-                patience.cancel()
-                patience = loop.call_later(PATIENCE, block.interrupt)
-        finally:
-            patience.cancel()
-    raise _stalled()
+    size = taken = 0
+    try:
+        while True:
+            message = await request.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body.append(message.get("body", b""))
+            size += len(body[-1])
+            if size > bound:
+                raise too_large(bound, "the body of this request")
+            if not message.get("more_body", False):
+                return b"".join(body)
+            if size > SMALL:
+                room.take(size - taken)
+                taken = size
+    finally:
+        room.give_back(taken)
 
 
 def _check_length(headers: Mapping[str, str], bound: int) -> None:
     declared = headers.get("content-length")
     if declared is not None and (not declared.isdigit() or int(declared) > bound):
         raise too_large(bound, "the body of this request")
-
-
-def _stalled() -> Refusal:
-    return Refusal("busy", f"no byte of the body came for {PATIENCE:g} s", retry_after=1.0)
 
 
 def inflate(body: bytes, encoding: str, bound: int) -> bytes:
@@ -130,6 +140,8 @@ class MessageDecoder:
 
     def decode(self, body: bytes) -> tuple[Any, int]:
         """Return the message and the version that it was written in. Raises ``invalid`` or ``version``."""
+        if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+            _check_depth(body)
         try:
             version = _version.decode(body).version
             if versions.older(version) is None:
@@ -142,6 +154,17 @@ class MessageDecoder:
         if _LONG_NUMBER.search(body):
             _check_numbers(msgspec.to_builtins(message), "")
         return message, version
+
+
+def _check_depth(body: bytes) -> None:
+    """What is nested without end is refused before anything follows it down: layer after layer is taken away."""
+    brackets = _TEXTS.sub(b"", body).translate(_ALIKE, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return
+    problem = InvalidInput("", f"expected arrays and objects that are closed, and at most {MAX_DEPTH} in each other")
+    raise Refusal("invalid", str(problem), problems=(problem,))
 
 
 def invalid(error: Exception, where: str = "") -> Refusal:

@@ -20,7 +20,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from central.dispatching.interruptible import Interruptible
 from central.records import Identity
-from central.serving import bodies, versions
+from central.serving import audited, bodies, versions
+from central.serving.audited import PLAIN, About
+from central.serving.connection_table import address_of, know
+from central.serving.rates import Rates
 from central.serving.router import Router
 from central.trust import rules
 from central.trust.rules import Caller, PilotCaller, Who
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 #: Refusals that an operator wants to know of: somebody else has a pilot's secret, or something of ours failed.
 _NOTED = frozenset({"secret-used", "internal"})
+#: Characters of each text, and problems, that a refusal tells at most.
+MOST_WORDS, MOST_PROBLEMS = 4000, 1000
 #: Seconds after which a request that is not answered yet is watched for its caller hanging up.
 PROMPT = 0.25
 _JSON = (b"content-type", b"application/json")
@@ -51,6 +56,7 @@ class Call(Generic[M]):
     message: M
     parts: Mapping[str, str]  # of the path
     headers: Mapping[str, str]  # of the request, by their names in lower case
+    about: About = PLAIN  # what its line of the audit says, where the route has one
 
     @property
     def person(self) -> Identity:
@@ -61,6 +67,10 @@ class Call(Generic[M]):
     def pilot(self) -> PilotToken:
         """What the calling pilot's token says, on routes for pilots."""
         return cast(PilotCaller, self.caller).token
+
+    def still(self) -> bool:
+        """Whether the caller may still be answered, where that takes long: a token may have been revoked since."""
+        return self.central.callers.still(self.caller)
 
     def text(self, name: str) -> str:
         """A part of the path."""
@@ -129,15 +139,19 @@ class Route(Generic[M]):
     streams: bool = False  # the handler reads the body itself
     media: str = "application/json"  # of the answer
     status: int = 200
+    audit: str = ""  # what the audit calls it; empty: no line is written here
 
 
 class _Endpoint:
     """A route at work, as an ASGI application."""
 
-    def __init__(self, route: Route[Any], central: Central) -> None:
+    def __init__(self, route: Route[Any], central: Central, rates: Rates, room: bodies.Room) -> None:
         self._route = route
         self._central = central
         self._tally = central.metrics.tally
+        self._scope = rules.scope_of(route.method, route.path)
+        self._rates = rates
+        self._room = room
         kind = route.message
         self._decoder = None if kind is None or kind is bytes else bodies.MessageDecoder(kind)
 
@@ -150,8 +164,9 @@ class _Endpoint:
         except ClientDisconnect:
             return
         except PilotageError as error:
-            response = problem(error)
-            self._noted(request, error)
+            refusal = self._rates.failed(_address(scope), refusal_of(error))
+            response = problem(refusal)
+            self._noted(request, refusal)
         except OSError as error:  # a full disk, an object store that is away: it may pass
             log.exception("The central could not read or write", extra={"fields": {"route": self._route.path}})
             response = problem(
@@ -165,8 +180,12 @@ class _Endpoint:
         await response(scope, receive, send)
 
     def _noted(self, request: Request, error: PilotageError) -> None:
-        """Some refusals are for the operator's eyes too."""
-        kind = refusal_of(error).type
+        """Some refusals are for the audit, and some for the operator's eyes too."""
+        refusal = refusal_of(error)
+        kind = refusal.type
+        if kind in audited.NOTED:
+            asked = f"{request.method} {request.url.path}"
+            audited.refused(self._central, request.headers, _address(request.scope), asked, refusal)
         if kind in _NOTED:
             log.warning("Refused: %s", error, extra={"fields": {"type": kind, "path": request.url.path}})
 
@@ -175,16 +194,29 @@ class _Endpoint:
         # Read once: a look into the request's own headers goes through all of them.
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
         caller = self._central.callers.claimed(headers.get("authorization"))
-        rules.admit(route.who, caller)
-        body = b"" if route.streams else await bodies.whole(request, headers, route.bound)
+        rules.admit(route.who, caller, self._scope)
+        if caller is None and route.message is not None:
+            self._rates.admit_stranger(_address(request.scope))
+        body = b"" if route.streams else await bodies.whole(request, headers, route.bound, self._room)
         if isinstance(caller, PilotCaller):
             self._central.callers.verify(caller, parts.get("stamp"), request.method, _target(request), body, headers)
+        if caller is not None:
+            self._rates.admit(caller)
+            know(request.scope)
         message: Any = body if route.message is bytes else None
         version = VERSION
         if self._decoder is not None:
             message, version = self._decoder.decode(body)
-        reply = await route.handler(Call(self._central, request, caller, message, parts, headers))
+        call = Call(self._central, request, caller, message, parts, headers)
+        reply = await route.handler(call)
+        if route.audit:
+            await audited.done(call, route.audit)
         return _response(route, reply, version)
+
+
+def _address(scope: Scope) -> str:
+    """Where a request comes from, as far as its failures are counted."""
+    return address_of(scope.get("client"))
 
 
 def _target(request: Request) -> str:
@@ -228,27 +260,36 @@ def refusal_of(error: PilotageError) -> Refusal:
     return Refusal("internal", str(error))
 
 
-def problem(error: PilotageError) -> Response:
-    """The answer that an error becomes."""
+def problem(error: PilotageError, status: int | None = None) -> Response:
+    """The answer that an error becomes; `status`, where HTTP has a closer one than the table."""
     refusal = refusal_of(error)
     kind = REFUSALS.get(refusal.type, REFUSALS["internal"])
+    status = status or kind.status
     body = Problem(
         type=refusal.type,
         title=kind.title,
-        status=kind.status,
-        detail=refusal.detail,
+        status=status,
+        detail=_short(refusal.detail),
         retry_after=refusal.retry_after,
         server_time=refusal.server_time,
         expected=refusal.expected,
         got=refusal.got,
-        problems=tuple({"where": found.where, "problem": found.problem} for found in refusal.problems),
+        problems=tuple(
+            {"where": _short(found.where), "problem": _short(found.problem)}
+            for found in refusal.problems[:MOST_PROBLEMS]
+        ),
     )
     headers = {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(max(1, round(refusal.retry_after)))
-    if kind.status == 401:
+    if status == 401:
         headers["WWW-Authenticate"] = "Bearer, Pilot, Job, Ticket"
-    return Response(msgspec.json.encode(body), kind.status, headers, "application/problem+json")
+    return Response(msgspec.json.encode(body), status, headers, "application/problem+json")
+
+
+def _short(text: str) -> str:
+    """What a refusal repeats of what was sent, which may have been megabytes."""
+    return text if len(text) <= MOST_WORDS else f"{text[: MOST_WORDS // 2]} … {text[-MOST_WORDS // 2 :]}"
 
 
 def _unrouted(method: str, path: str, allowed: Sequence[str]) -> Response:
@@ -256,15 +297,15 @@ def _unrouted(method: str, path: str, allowed: Sequence[str]) -> Response:
     if not allowed:
         return problem(Refusal("not-found", f"there is nothing at {path[:200]}"))
     methods = ", ".join(allowed)
-    response = problem(Refusal("not-found", f"{path[:200]} does not take {method[:20]}", expected=methods))
-    response.status_code = 405
+    response = problem(Refusal("not-found", f"{path[:200]} does not take {method[:20]}", expected=methods), 405)
     response.headers["Allow"] = methods
     return response
 
 
 def application(routes: Sequence[Route[Any]], central: Central) -> ASGIApp:
     """The ASGI application that answers these routes."""
-    router = Router([(route.method, route.path, _Endpoint(route, central)) for route in routes])
+    rates, room = Rates(central.settings.service, central.clock.now), bodies.Room()
+    router = Router([(route.method, route.path, _Endpoint(route, central, rates, room)) for route in routes])
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]

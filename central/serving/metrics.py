@@ -67,8 +67,21 @@ class Metrics:
         self.failed = Counter(
             "pilotage_background_failures", "Work in the background that failed", ("work",), registry=self.registry
         )
+        self._link = Gauge(
+            "pilotage_audit_link",
+            "The newest link of the audit's chain, where this central leads",
+            registry=self.registry,
+        )
+        self._broken = Gauge(
+            "pilotage_audit_broken", "1: the audit was found not to be as it was left", registry=self.registry
+        )
         self._jobs = Gauge("pilotage_jobs", "Jobs by state", ("state",), registry=self._stored)
         self._pilots = Gauge("pilotage_pilots", "Pilots by state", ("state",), registry=self._stored)
+
+    def chained(self, number: int, broken: bool) -> None:
+        """The audit's chain is at this link."""
+        self._link.set(number)
+        self._broken.set(broken)
 
     def text(self, counts: Mapping[str, Mapping[str, int]]) -> bytes:
         """Everything as Prometheus reads it. `counts` is what the store counts now."""

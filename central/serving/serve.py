@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import gc
 import logging
+import resource
 import signal
 import socket
 import ssl
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvicorn
@@ -32,6 +33,8 @@ from central.folder import Folder
 from central.lifecycle import running
 from central.routes import TABLE
 from central.serving import http, openapi
+from central.serving.connection_table import KEEP_ALIVE, ConnectionTable
+from central.serving.front_door import FrontDoor
 from central.serving.gathered import Neighbours
 from central.serving.journal import Sentences
 from central.serving.workers import Workers, command, end_with_parent, show_life
@@ -45,8 +48,8 @@ log = logging.getLogger(__name__)
 GRACE = 10
 #: Seconds that the last bytes of answers get to leave.
 FAREWELL = 0.3
-#: Seconds for which an idle connection is kept: longer than the slowest heartbeat.
-KEEP_ALIVE = 120
+#: Files that a process has open beside those of its connections.
+FILES = 512
 BACKLOG = 2048
 #: Objects, and looks at younger ones, after which Python looks for cycles: hardly anything here makes any.
 COLLECT = (10_000, 20, 50)
@@ -55,14 +58,18 @@ _LOOKS = 50
 
 
 class _Server(uvicorn.Server):
-    """Leaves signals to us, because they stop more than the HTTP server, and says when it listens."""
+    """Leaves signals to us, because they stop more than the HTTP server, and connections to the front door; says when
+    it listens."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, door: FrontDoor, listening: socket.socket) -> None:
         super().__init__(config)
+        self._door = door
+        self._listening = listening
         self.listens = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])  # it listens nowhere itself
+        self.servers.append(cast(asyncio.base_events.Server, self._door.open(self._listening, BACKLOG, self)))
         self.listens.set()
 
     @contextlib.contextmanager
@@ -176,8 +183,9 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
     if central.worker:
         end_with_parent(stop.set)
     async with running(central):
-        server = _Server(_config(central, context))
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        door = _front_door(central, context)
+        server = _Server(_config(central), door, listening)
+        serving = asyncio.create_task(server.serve())
         central.background(_renew(certificates, context, ours=not central.worker))
         await _first(serving, server.listens.wait())
         _settle()
@@ -189,7 +197,7 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
         central.closing.set()
         central.dispatcher.close()
         server.should_exit = True
-        await asyncio.gather(serving, _hang_up(server))
+        await asyncio.gather(serving, _hang_up(server, door))
     log.info("Stopped")
     if central.failed.is_set():
         raise PilotageError("a part of the central that must run has failed; the log says which and why")
@@ -210,17 +218,42 @@ async def _first(serving: asyncio.Task[None], *events: Coroutine[Any, Any, objec
         one.cancel()
 
 
-async def _hang_up(server: uvicorn.Server) -> None:
+async def _hang_up(server: uvicorn.Server, door: FrontDoor) -> None:
     """Once nothing is under way, end connections whose other side does not: TLS waits long for its farewell."""
     state = server.server_state
     if state.tasks:
         await asyncio.wait(state.tasks, timeout=GRACE)
     await asyncio.sleep(FAREWELL)
-    for connection in list(state.connections):
-        connection.transport.abort()
+    for connection in door.table:
+        connection.close()
 
 
-def _config(central: Central, context: ssl.SSLContext) -> uvicorn.Config:
+def _front_door(central: Central, context: ssl.SSLContext) -> FrontDoor:
+    """What connections come through: as many as the settings, and this machine, allow."""
+    service = central.settings.service
+    most = _files(service.max_connections)
+    door = FrontDoor(ConnectionTable(most, min(most, service.max_connections_per_address)), context)
+    central.metrics.registry.register(door)
+    central.background(door.watch())
+    return door
+
+
+def _files(connections: int) -> int:
+    """Let this process have a file for each connection, as far as it may. Returns for how many connections it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = connections if hard == resource.RLIM_INFINITY else min(connections, max(FILES, hard - FILES))
+    if most < connections:
+        fields = {"files": hard, "connections": most, "max_connections": connections}
+        log.warning(
+            "There can be fewer connections than the settings allow, for want of files", extra={"fields": fields}
+        )
+    wanted = most + FILES if hard == resource.RLIM_INFINITY else min(most + FILES, hard)
+    if resource.RLIM_INFINITY != soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return most
+
+
+def _config(central: Central) -> uvicorn.Config:
     return uvicorn.Config(
         http.application(TABLE, central),
         http="httptools",
@@ -230,10 +263,8 @@ def _config(central: Central, context: ssl.SSLContext) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=int(KEEP_ALIVE),
         timeout_graceful_shutdown=GRACE,
-        ssl_context_factory=lambda config, default: context,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from starlette.responses import StreamingResponse
 
@@ -22,10 +22,19 @@ def comment(text: str = "") -> bytes:
 
 
 class EventStream(StreamingResponse):
-    """The answer that carries events."""
+    """The answer that carries events, for as long as the reader may `still` have them."""
 
-    def __init__(self, events: AsyncIterator[bytes]) -> None:
-        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}, media_type=MEDIA)
+    def __init__(self, events: AsyncIterator[bytes], still: Callable[[], bool]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(_while(events, still), headers=headers, media_type=MEDIA)
+
+
+async def _while(events: AsyncIterator[bytes], still: Callable[[], bool]) -> AsyncIterator[bytes]:
+    """Events until somebody may not have them any more: whose token is revoked is not told what happened since."""
+    async for happened in events:
+        if not still():
+            return
+        yield happened
 
 
 def wanted(accept: str) -> bool:

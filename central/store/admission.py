@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import hmac
+
 from central.added import EnrolmentRow
 from central.records import moment
 from central.store import codec
 from central.store.rows import Row
 from pilot.errors import Refusal
 from pilot.states import ENROLLED, LIVE_PILOT, PilotState
+
+
+def same(digest: str, known: str | None) -> bool:
+    """Whether two digests of secrets are equal; how long that takes does not tell where they begin to differ."""
+    return known is not None and hmac.compare_digest(digest.encode(), known.encode())
 
 
 def not_expected() -> Refusal:
@@ -22,9 +29,9 @@ def not_known() -> Refusal:
 
 def secret_problem(known: Row, stamp: str, secret_hash: str, now: float) -> Refusal | None:
     """Why a pilot may not trade that secret; None: it may, or it has. A secret that was traded does not age."""
-    if secret_hash in codec.texts(known["old_secrets"]):
+    if any(same(secret_hash, old) for old in codec.texts(known["old_secrets"])):
         return Refusal("superseded", f"Pilot {stamp} was submitted again with a new secret.")
-    if secret_hash != known["secret_hash"]:
+    if not same(secret_hash, known["secret_hash"]):
         return not_expected()
     if PilotState(known["state"]) not in LIVE_PILOT:
         return Refusal("revoked", f"Pilot {stamp} is {known['state']}: its secret has ended with it.")
@@ -43,7 +50,7 @@ def second_key(stamp: str, instance: str, now: float) -> tuple[str, Refusal]:
 
 def comes_again(known: Row, stamp: str, key_hash: str, epoch: int, instance: str) -> bool:
     """Whether a pilot that comes back has done so before, and the answer was lost. Raises what forbids it."""
-    if known["key_hash"] != key_hash:
+    if not same(key_hash, known["key_hash"]):
         raise not_known()
     if PilotState(known["state"]) not in ENROLLED:
         raise Refusal("revoked", f"Pilot {stamp} is {known['state']} and cannot come back.")

@@ -16,7 +16,7 @@ from pilot.protocol import AttemptId, Lease, MatchReply, MatchRequest, Offer
 #: Seconds beyond its wait after which the agent gets an empty answer, when no central gives any.
 PATIENCE = 60.0
 #: Refusals after which the same number may be sent again.
-AGAIN = frozenset({"busy", "internal", "clock-skew", "token-expired", "bad-signature"})
+AGAIN = frozenset({"busy", "too-many", "internal", "clock-skew", "token-expired", "bad-signature"})
 
 
 class Matching:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from central.serving import versions
-from central.serving.bodies import MessageDecoder, cut, inflate, query
+from central.serving.bodies import MessageDecoder, Room, cut, inflate, query
 from pilot.errors import Refusal
 from pilot.protocol import VERSION, AttemptReport, ReleaseRequest
 from pilot.states import JobState, Phase
@@ -64,6 +64,8 @@ def test_what_is_not_so_encoded_is_invalid(body: bytes, encoding: str) -> None:
         (b'{"phase": "ended", "message": "\\ud800"}', ""),
         (b'{"phase": "ended", "usage": {"wall": NaN}}', ""),
         (b"[" * 100_000, ""),
+        (b'{"phase": "ended", "more": ' + b'{"a": [' * 40 + b"]}" * 40 + b"}", ""),
+        (b"[" * 100 + b'"' + b'\\"' * 500_000, ""),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_place(body: bytes, where: str) -> None:
@@ -147,3 +149,21 @@ def test_a_wrong_query_names_its_key(key: str, value: str) -> None:
     found = refusal(lambda: query([(key, value)], Asked))
     assert found.type == "invalid"
     assert found.problems[0].where.startswith(key)
+
+
+def test_brackets_in_a_text_and_beside_each_other_are_not_nested() -> None:
+    """However many there are: what counts is how many are in each other."""
+    outputs = ", ".join('{"name": "[[[\\"{", "size": 1, "sha256": "x"}' for _ in range(500))
+    message, _ = MessageDecoder(AttemptReport).decode(f'{{"phase": "ended", "outputs": [{outputs}]}}'.encode())
+    assert len(message.outputs) == 500
+    assert message.outputs[0].name == '[[["{'
+
+
+def test_large_bodies_share_the_memory_that_there_is() -> None:
+    """What is taken counts until it is given back; who comes when nothing is left is asked to come again."""
+    room = Room(100)
+    room.take(60)
+    assert refusal(lambda: room.take(41)).type == "busy"
+    room.take(40)
+    room.give_back(60)
+    room.take(60)
