@@ -51,8 +51,14 @@ def _parser() -> argparse.ArgumentParser:
     restore = _verb(verbs, "restore", _restore, "put a copy in the place of the database, which is kept beside it")
     restore.add_argument("source", type=Path, help="a file that `backup` wrote")
     _verb(verbs, "new-key", _new_key, "add a key to the key ring that follows from none before")
+    audit = _verb(verbs, "verify-audit", _verify_audit, "walk the chain of the audit, also while it is served")
+    audit.add_argument("--expect", type=_anchor, action="append", default=[], help="a link written down: NUMBER:HASH")
+    audit.add_argument("--json", action="store_true", help="print the findings as JSON")
     interface = verbs.add_parser("openapi", help="print the OpenAPI document")
     interface.set_defaults(run=_openapi)
+    rights = verbs.add_parser("rights", help="print who may ask for what, or bring the page of it up to date")
+    rights.add_argument("page", type=Path, nargs="?", help="the page: docs/rights.md")
+    rights.set_defaults(run=_rights)
     return parser
 
 
@@ -128,6 +134,26 @@ def _new_key(options: argparse.Namespace) -> None:
     print(f"{key.id} seals from now on; credentials come under it when the central starts")
 
 
+def _anchor(text: str) -> tuple[int, str]:
+    number, _, hash = text.partition(":")
+    return int(number), hash.strip().lower()
+
+
+def _verify_audit(options: argparse.Namespace) -> None:
+    from central.trust import looking_back
+    from pilot.auditing import Anchor
+
+    verdict = looking_back.look_back(options.folder, [Anchor(*one) for one in options.expect])
+    if options.json:
+        import msgspec
+
+        print(msgspec.json.encode(verdict).decode())
+    elif verdict.sound:
+        print(looking_back.told(verdict))
+    else:
+        raise PilotageError(looking_back.told(verdict))
+
+
 def _openapi(options: argparse.Namespace) -> None:
     import msgspec
 
@@ -135,6 +161,16 @@ def _openapi(options: argparse.Namespace) -> None:
     from central.serving.openapi import document
 
     print(msgspec.json.format(msgspec.json.encode(document(TABLE))).decode())
+
+
+def _rights(options: argparse.Namespace) -> None:
+    from central.routes import TABLE
+    from central.serving import rights
+
+    if options.page is None:
+        print(rights.table(TABLE))
+    else:
+        options.page.write_text(rights.page(options.page.read_text(), TABLE))
 
 
 if __name__ == "__main__":

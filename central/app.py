@@ -9,13 +9,14 @@ import secrets
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from central.clock import Clock
 from central.configuration.expected import expected
 from central.configuration.in_force import QUEUE, Places
+from central.configuration.login import Login
 from central.configuration.settings import CentralSettings, Queue, is_postgresql
 from central.database_time import DatabaseTime
 from central.databases import CountedStore, open_database
@@ -30,7 +31,9 @@ from central.keeping.inputs import Inputs
 from central.keeping.logs import LogStore
 from central.keeping.objects import Objects, open_objects
 from central.keeping.sandboxes import SandboxStore
+from central.looking import Looking
 from central.matching.shares import Standings
+from central.quotas import Quota, of_bytes, of_waiting
 from central.serving.gathered import Neighbours
 from central.serving.metrics import Metrics
 from central.several.elsewhere import Elsewhere
@@ -40,9 +43,15 @@ from central.store.port import Store
 from central.trust.bundles import BundleStore
 from central.trust.callers import Callers, Nonces
 from central.trust.delivering import Signings
+from central.trust.noting import Noting
+from central.trust.people import People
 from central.trust.seal import KeyRing, load_ring
 from central.trust.vault import Vault
+from pilot.errors import PilotageError
 from pilot.protocol import Offer
+
+if TYPE_CHECKING:
+    from central.login.logins import Logins
 
 log = logging.getLogger(__name__)
 #: A pilot keeps the head and the tail of a long stream, with a mark between: somewhat more than its bound.
@@ -77,8 +86,12 @@ class Central:
     bundles: BundleStore
     ring: KeyRing
     vault: Vault
+    waiting: Quota  # of jobs of one user
+    stored: Quota  # of bytes
+    audit: Noting
     signings: Signings
     callers: Callers
+    logins: Logins | None  # None: nobody logs in here
     hub: Hub
     gossip: Gossip
     elsewhere: Elsewhere | None  # None: no other central shares the database
@@ -91,6 +104,8 @@ class Central:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)  # a part that must run has died
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # what was read first is taken up first
+    looking: Looking = field(default_factory=Looking)  # at people
     connections: Connections = field(default_factory=Connections)  # to hosts of computing elements
     alarms: dict[tuple[str, str], str] = field(default_factory=dict)  # queue, about what → what is or will be wrong
     decisions: dict[str, Decided] = field(default_factory=dict)  # queue → what its director last decided, and why
@@ -100,10 +115,28 @@ class Central:
         """Those in force now: what is taken of them is good for one request, or one turn."""
         return self.places.settings
 
+    @property
+    def people(self) -> People:
+        """Who may work here now."""
+        return self.callers.people
+
+    async def look_at_people(self) -> None:
+        """Take up whom admins have let in, and which tokens are good."""
+        await self.looking.look(self._take_people)
+
+    async def _take_people(self) -> None:
+        members, tokens = await self.store.people()
+        self.people.take(self.settings.communities, members, tokens)
+
     async def look_at_places(self) -> None:
-        """Take up the sites and queues that operators have added."""
-        if not self.places.take(await self.store.places()):
-            return
+        """Take up the communities, groups, sites and queues that were added."""
+        async with self.placing:
+            before = self.settings.communities
+            if not self.places.take(await self.store.places()):
+                return
+            if self.settings.communities != before:
+                self.dispatcher.standings.share(self.settings.communities)
+                await self.look_at_people()
         self.logs.allow(_bound(self.settings))
         for (kind, name), problem in self.places.problems.items():
             log.warning("The %s %s, which was added, is not used: %s", kind, name, problem)
@@ -192,8 +225,12 @@ def compose(
         bundles=BundleStore(objects, store, places),
         ring=ring,
         vault=Vault.of(ring),
+        waiting=of_waiting(service.person_waiting, clock.now),
+        stored=of_bytes(service.person_sandbox, clock.now),
+        audit=Noting(store, clock),
         signings=Signings(),
-        callers=Callers(ring, settings.tokens, Nonces(), now),
+        callers=Callers(ring, People(settings.tokens), Nonces(), now),
+        logins=_logins(settings.login, folder.path, clock),
         hub=Hub(_seen(gossip)),
         gossip=gossip,
         elsewhere=elsewhere,
@@ -204,6 +241,20 @@ def compose(
         started=clock.now(),
         worker=worker,
     )
+
+
+def _logins(login: Login | None, folder: Path, clock: Clock) -> Logins | None:
+    """By the provider of the settings, where there is one: for that alone another package is needed."""
+    if login is None:
+        return None
+    try:
+        from central.login.logins import open_logins
+    except ModuleNotFoundError as error:
+        raise PilotageError(
+            f"The section [login] of central.toml needs the package {error.name}, which is not here: install"
+            " pilotage[central,oidc]."
+        ) from error
+    return open_logins(login, folder, clock.now)
 
 
 def _bound(settings: CentralSettings) -> int:

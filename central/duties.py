@@ -99,7 +99,7 @@ class Duties:
         holder: str,
         times: Times = Times(),
         cycles: Sequence[Cycle] = (),
-        changing: Callable[[], Sequence[Cycle]] | None = None,
+        changing: Callable[[], Awaitable[Sequence[Cycle]]] | None = None,
         swept: Callable[[Swept], None] = lambda swept: None,
     ) -> None:
         self._store = store
@@ -169,12 +169,12 @@ class Duties:
                 log.warning("%s; it is tried again in %.0f s", error, interval)
             await self._within(interval, stop.wait())
 
-    async def _follow(self, stop: asyncio.Event, changing: Callable[[], Sequence[Cycle]]) -> None:
+    async def _follow(self, stop: asyncio.Event, changing: Callable[[], Awaitable[Sequence[Cycle]]]) -> None:
         """Run the cycles that come and go until the event is set."""
         loops: dict[str, _Loop] = {}
         try:
             while not stop.is_set():
-                wanted = {cycle.name: cycle for cycle in changing()}
+                wanted = {cycle.name: cycle for cycle in await changing()}
                 for name, loop in list(loops.items()):
                     if wanted.get(name) is not loop.cycle:
                         loop.stop.set()

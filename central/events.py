@@ -27,6 +27,7 @@ class JobChanged:
     state: JobState
     attempt: int
     outcome: Outcome | None = None
+    reason: str = ""  # where nobody who watches would guess it
 
 
 @dataclass(frozen=True)

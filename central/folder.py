@@ -41,6 +41,11 @@ class Folder:
         return self.private / "keys.json"
 
     @property
+    def audit_anchor(self) -> Path:
+        """The newest link of the audit's chain, as it was when this central made or saw it."""
+        return self.path / "audit.anchor"
+
+    @property
     def workers(self) -> Path:
         """What the processes that serve the folder side by side show each other."""
         return self.path / "workers"

@@ -18,7 +18,8 @@ from central.duties import Cycle, Duties, DutyDied, Times
 from central.keeping import log_retention
 from central.records import Swept
 from central.several.overheard import Overheard
-from central.trust import vault
+from central.trust import chain, vault
+from central.trust.chain import AnchorFile, Chain, Seals
 from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 #: Seconds within which pilots that could not reach the central try again; where leases are short, a tenth of one.
 CALL_BACK = 60.0
+#: Seconds between two looks at people, and notes of which API tokens were used; of each is one in an hour at most.
+PEOPLE = 60.0
 #: Seconds between looks at who reads which log here, to tell other centrals.
 ANNOUNCE = 5.0
 
@@ -43,16 +46,20 @@ async def running(central: Central) -> AsyncIterator[None]:
         await central.store.set_limits(central.settings.limits)
         await central.dispatcher.start()
         await central.dispatcher.refresh_use()
-        work = duties(central)
+        work = await duties(central)
         await central.look_at_places()
+        await central.look_at_people()
         await central.bundles.look()
         central.background(_work(central, work))
+        central.background(_follow_people(central))
+        central.background(central.audit.follow())
         yield
     finally:
         central.closing.set()
         await _end(central.tasks)
         await central.presence.flush(central.store)
         await _last_words(central)
+        await _write_use(central)
         await central.store.close()
 
 
@@ -67,6 +74,7 @@ async def _listen(central: Central) -> None:
         overheard.refresh(),
         overheard.orders(),
         overheard.places(),
+        overheard.people(),
         central.gossip.run(),
         _announce(central),
     ):
@@ -83,6 +91,25 @@ async def _must(central: Central, work: Coroutine[Any, Any, None]) -> None:
         central.failed.set()
 
 
+async def _follow_people(central: Central) -> None:
+    """Write down now and then when API tokens were used, and look at who may work here, should a look have failed."""
+    while True:
+        await central.clock.sleep(PEOPLE)
+        await _write_use(central)
+        try:
+            await central.look_at_people()
+        except (PilotageError, OSError) as error:
+            log.warning("Who may work here could not be read; it is tried again: %s", error)
+
+
+async def _write_use(central: Central) -> None:
+    if used := central.people.take_used():
+        try:
+            await central.store.used_tokens(used)
+        except (PilotageError, OSError) as error:  # it is rough anyway
+            log.warning("When API tokens were used was not noted: %s", error)
+
+
 async def _announce(central: Central) -> None:
     while True:
         await central.clock.sleep(ANNOUNCE)
@@ -90,18 +117,22 @@ async def _announce(central: Central) -> None:
 
 
 async def _last_words(central: Central) -> None:
-    """What was done last is known elsewhere before this central is gone."""
+    """What was done last is written down, and known elsewhere, before this central is gone."""
+    try:
+        await asyncio.wait_for(central.audit.flush(), 2.0)
+    except (TimeoutError, PilotageError, OSError) as error:
+        log.warning("What was refused last is not in the audit: %s", error)
     try:
         await asyncio.wait_for(central.gossip.flush(), 2.0)
     except (TimeoutError, PilotageError, OSError) as error:
         log.warning("Other centrals were not told the last of it: %s", error)
 
 
-def duties(central: Central) -> Duties:
+async def duties(central: Central) -> Duties:
     """The background work of this central. Raises `PilotageError` when a director cannot begin."""
     service = central.settings.service
     directors = Directors(central)
-    directors.begin()
+    await directors.begin()
 
     def swept(found: Swept) -> None:
         aftermath.swept(central, found)
@@ -120,7 +151,7 @@ def duties(central: Central) -> Duties:
             sweep=min(5.0, service.beat),
             keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
         ),
-        cycles=(_vault(central), unsent.cycle(central), *_old_logs(central)),
+        cycles=(_vault(central), unsent.cycle(central), *_old_logs(central), *_audit(central)),
         changing=directors.cycles,
         swept=swept,
     )
@@ -138,6 +169,27 @@ def _old_logs(central: Central) -> tuple[Cycle, ...]:
             log.info("%d logs were kept long enough and are gone", removed)
 
     return (Cycle("old logs", min(log_retention.INTERVAL, keep / 4), let_go),)
+
+
+def _audit(central: Central) -> tuple[Cycle, ...]:
+    """The duties to link what is new in the audit, and to let go of what was kept long enough."""
+    made = Chain(
+        central.store,
+        Seals.of(central.ring),
+        AnchorFile(central.folder.audit_anchor),
+        central.clock,
+        central.metrics.chained,
+    )
+    link = Cycle("the audit", chain.INTERVAL, made.turn)
+    keep = central.settings.service.keep_audit
+    if not isinstance(keep, int):
+        return (link,)
+
+    async def let_go(epoch: int) -> None:
+        if gone := await made.retire(float(keep)):
+            log.info("%d lines of the audit were kept long enough and are gone", gone)
+
+    return (link, Cycle("old lines of the audit", max(chain.LEAST_INTERVAL, keep / chain.LOOKS), let_go))
 
 
 def _vault(central: Central) -> Cycle:

@@ -41,6 +41,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ENVIRONMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SWEEP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _RANGE = re.compile(r"(-?\d{1,12})\.\.(-?\d{1,12})")
+#: YAML takes each half of such a pair by itself, where JSON makes one character of the two.
+_HALF = r"expected whole characters; write one itself, or as \U0001f4a3, and not as a pair like \ud83d\udca3"
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,20 @@ def _command(fields: Fields, executable: Optional[str]) -> tuple[str, ...]:
         fields.problem("command", "expected `executable` or `command`: without one there is nothing to run")
     else:
         command = (*command, *arguments)
-    if sum(len(word.encode("utf-8", "surrogateescape")) + 1 for word in command) > MAX_ARGUMENT_BYTES:
+    sizes = [_size(word) for word in command]
+    if None in sizes:
+        fields.problem("command", _HALF)
+    if sum(size + 1 for size in sizes if size is not None) > MAX_ARGUMENT_BYTES:
         fields.problem("command", f"expected at most {MAX_ARGUMENT_BYTES} bytes of arguments")
     return command
+
+
+def _size(text: str) -> Optional[int]:
+    """Bytes of an argument or a variable; None: it can be neither."""
+    try:
+        return len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return None
 
 
 def _image(fields: Fields) -> Optional[ImageName]:
@@ -224,6 +237,8 @@ def _environment(fields: Fields) -> dict[str, str]:
         if not isinstance(text, str) or "\0" in text:
             section.problem(name, f"expected a text, got {shown(value)}")
             continue
+        if _size(text) is None:
+            section.problem(name, _HALF)
         result[name] = text
     return result
 

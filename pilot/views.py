@@ -374,6 +374,9 @@ class WhoAmI:
     group: str
     role: str
     server_version: str = ""
+    token: Optional[int] = None  # the number of the token, where it was not central.toml that declares it
+    scopes: tuple[str, ...] = ()  # of such a token; one of central.toml has all of them
+    expires: Optional[float] = None  # seconds since the epoch
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,19 @@ import click
 from pilot.errors import PilotageError, of_system
 from pilotage import commands_canary, connection, exits  # noqa: F401 - `queue test` joins its group
 from pilotage.client import Client
+from pilotage.commands_audit import audit
 from pilotage.commands_bundles import bundle, pipelines
 from pilotage.commands_central import backup, down, up, whoami
+from pilotage.commands_communities import community, group
 from pilotage.commands_cost import cost
 from pilotage.commands_credentials import credential
 from pilotage.commands_enrolment import enrolment
 from pilotage.commands_errors import errors
 from pilotage.commands_explain import explain
 from pilotage.commands_jobs import hold, job, jobs, kill, priority, release, reschedule
+from pilotage.commands_login import login, logout
 from pilotage.commands_logs import logs
+from pilotage.commands_members import member
 from pilotage.commands_peek import peek
 from pilotage.commands_pilots import drain, halt, pilot, pilots
 from pilotage.commands_places import queue, site
@@ -28,6 +32,7 @@ from pilotage.commands_queues import queues
 from pilotage.commands_results import output
 from pilotage.commands_sites import sites
 from pilotage.commands_submit import submit
+from pilotage.commands_tokens import token
 from pilotage.commands_usage import limits, shares, usage
 from pilotage.commands_user_data import user_data
 from pilotage.commands_vms import vm, vms
@@ -44,9 +49,10 @@ SECTIONS = {
     "Pilots": (pilots, pilot, vms, vm, queues, sites, drain, halt),
     "Where pilots come from": (site, queue, enrolment, user_data),
     "Use": (usage, waste, cost, shares, limits),
+    "Communities and people": (community, group, member, audit),
     "Commands of communities": (bundle, pipelines),
     "Help": (errors,),
-    "Yourself": (whoami, credential),
+    "Yourself": (login, logout, whoami, token, credential),
 }
 
 

@@ -22,10 +22,12 @@ import requests
 
 from pilot.views import Health, WhoAmI
 from pilotage import connection as connections
+from pilotage.audit import AuditPart
 from pilotage.capacity import CapacityPart
 from pilotage.connection import Connection
 from pilotage.credentials import CredentialsPart
 from pilotage.jobs import JobsPart
+from pilotage.people import PeoplePart
 from pilotage.pilots import PilotsPart
 from pilotage.pipelines import PipelinesPart
 from pilotage.results import ResultsPart
@@ -33,7 +35,9 @@ from pilotage.transport import SYSTEM_CLOCK, Clock, Transport, Trouble, open_ses
 from pilotage.usage import UsagePart
 
 
-class Client(JobsPart, ResultsPart, PilotsPart, UsagePart, CredentialsPart, PipelinesPart, CapacityPart):
+class Client(
+    JobsPart, ResultsPart, PilotsPart, UsagePart, CredentialsPart, PipelinesPart, CapacityPart, PeoplePart, AuditPart
+):
     """Talks to one central as one person. A context manager; not to be shared between threads."""
 
     def __init__(

@@ -16,6 +16,7 @@ from pilotage.dismissal import dismiss
 from pilotage.embedded import Embedded
 from pilotage.shell import Shell, common, duration
 from pilotage.transport import SYSTEM_CLOCK
+from pilotage.words import clock
 
 
 @click.command()
@@ -179,6 +180,7 @@ def whoami(shell: Shell) -> None:
             ("user", me.user),
             ("group", f"{me.group} of {me.community}"),
             ("role", me.role),
+            ("token", f"{me.token}: {', '.join(me.scopes)}, until {clock(me.expires)}" if me.token else ""),
             ("central", f"{url}, version {me.server_version}"),
         ]
     )

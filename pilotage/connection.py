@@ -27,6 +27,7 @@ class Connection:
     url: str  # https://host:port
     token: str = field(repr=False)
     ca: Path | None = None  # the authority's certificate; None: those that the system trusts
+    login: str = ""  # the identity provider that the token was got by; empty: it was not
 
 
 def default_folder(environment: Mapping[str, str]) -> Path:
@@ -50,6 +51,14 @@ def find(environment: Mapping[str, str], folder: Path | None = None) -> Connecti
 
 def from_folder(folder: Path) -> Connection:
     """What the ``client.toml`` in a folder says. Raises `NotConfigured`, or `PilotageError` for a faulty file."""
+    found = known_central(folder)
+    if not found.token:
+        raise NotConfigured(f"{folder / FILE} has no token: log in with `pilotage login`.")
+    return found
+
+
+def known_central(folder: Path) -> Connection:
+    """The same, also where there is no token (yet, or any more)."""
     path = folder / FILE
     try:
         mode = path.stat().st_mode
@@ -76,12 +85,19 @@ def _parse(text: str, path: Path) -> Connection:
     problems: list[InvalidInput] = []
     fields = Fields(document, "", problems)
     url, token, ca = fields.text("url", ""), fields.text("token", "", most=4096), fields.text("ca", None, most=4096)
-    if not (url and token):
-        fields.problem("", "expected `url` and `token`")
+    if not url:
+        fields.problem("", "expected a `url`")
+    login = fields.text("login", "", most=1000) or ""
     fields.finish()
-    if problems or not (url and token):
+    if problems or not url:
         raise PilotageError("; ".join(f"{path}: {problem}" for problem in problems))
-    return Connection(_checked(url, str(path)), token, path.parent / Path(ca).expanduser() if ca else None)
+    ca_file = path.parent / Path(ca).expanduser() if ca else None
+    return Connection(_checked(url, str(path)), token or "", ca_file, login)
+
+
+def central_at(url: str) -> str:
+    """The address of a central as somebody typed it. Raises `PilotageError`."""
+    return _checked(url, "--url")
 
 
 def _checked(url: str, where: str) -> str:

@@ -21,7 +21,11 @@ LOOK = 0.1
 #: Lines of its log that tell why a central did not come up.
 LAST_LINES = 5
 #: What a verb of the central was to do, when it could not.
-_FAILED = {"init": "The central cannot be set up", "backup": "No copy can be made"}
+_FAILED = {
+    "init": "The central cannot be set up",
+    "backup": "No copy can be made",
+    "verify-audit": "The audit cannot be verified",
+}
 _BUILT = Path(__file__).resolve().parent.parent / "dist" / "pilot.pyz"
 
 

@@ -9,6 +9,8 @@ from pilotage.connection import NotConfigured
 
 #: Refusals whose own words say it all: what is to be done about their kind is for programs.
 _WHOLE = frozenset({"invalid", "forbidden", "not-found", "conflict", "too-large", "gap", "digest-mismatch"})
+#: What people are told to do, where that is not what programs are told.
+_FOR_PEOPLE = {"unauthorized": "send a valid token, or get one with `pilotage login` where people log in"}
 
 
 class Exit(IntEnum):
@@ -43,6 +45,8 @@ def sentences(error: PilotageError) -> str:
             bound = error.expected if error.type == "too-large" else None
             more = f" (expected at most {bound})" if bound and bound not in detail else ""
             return f"{detail}{more}{'' if detail.endswith('?') and not more else '.'}"
-        action = f"try again in {error.retry_after:g} s" if error.retry_after else REFUSALS[error.type].action
+        action = _FOR_PEOPLE.get(error.type, REFUSALS[error.type].action)
+        if error.retry_after:
+            action = f"try again in {error.retry_after:g} s"
         return f"{detail}: {action}."
     return str(error)

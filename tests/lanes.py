@@ -28,9 +28,20 @@ NODE_PYTHONS = ("3.9", "3.11", "3.13")
 AT_A_TIME = 3
 
 # What runs on both stores (see tests/chosen_store.py).
-API = ("bundles", "jobs", "life", "logs", "pilots", "process", "routes", "sandboxes", "use")
-WHOLE = ("bad_days", "cli", "preemption", "random_kills", "wrapper_tells")
+API = ("audit", "bundles", "jobs", "life", "logs", "people", "pilots", "process", "routes", "sandboxes", "use")
+WHOLE = ("bad_days", "cli", "community_day", "preemption", "random_kills", "wrapper_tells")
 SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in WHOLE)
+
+# Of the other tests with whole pilots, half: those without users and control groups of their own, of which there is one
+# set on a machine.
+PILOTS = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in (
+        *("agents", "centrals_that_fail", "commands_page", "cost", "filling", "found_and_used", "last_words"),
+        *("log_receivers", "machines_by_hand", "monitor", "monitor_notices", "peek", "proxy", "queue_agents"),
+        *("queues_explained", "site_drains", "site_word", "unsent", "waste"),
+    )
+)
 
 # Lanes run side by side: this Slurm is another than that of the lane slurm, and leaves its control groups alone.
 SLURM_APART = {
@@ -141,9 +152,11 @@ def _under(version: str) -> Lane:
 
 LANES = (
     # The longest first: the others are done beside it.
-    Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in SYSTEM))),
+    Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in (*SYSTEM, *PILOTS)))),
+    Lane("pilots", within(*PILOTS)),
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
+    Lane("security", within("tests/security")),  # attempts that must fail
     # In the lane contract there are 500 of these sequences.
     Lane(
         "cloud-storms",
@@ -228,7 +241,7 @@ LANES = (
         )
         for name, tests in (
             ("nspawn", ("guests", "guests_work")),
-            ("nspawn-bad-days", ("guests_bad_days",)),
+            ("nspawn-bad-days", ("guests_bad_days", "guests_nat")),
             ("qemu", ("guests_qemu",)),
         )
     ),
@@ -272,7 +285,7 @@ LANES = (
             setup=(f"tests/real/{name}.sh", "start"),
             teardown=(f"tests/real/{name}.sh", "stop"),
         )
-        for name in ("xrootd", "s3")
+        for name in ("xrootd", "s3", "oidc")
     ),
     *(
         Lane(

@@ -1,4 +1,4 @@
-"""The settings in force: the file's, and the sites and queues that operators have added while the central runs.
+"""The settings in force: the file's, and what was added while the central runs: communities, groups, sites, queues.
 
 What was added is kept as it was written, and read by the reader of the file. A name that the file declares is the
 file's. What cannot be used any more, as when its site has gone from the file, is left out, and why is told.
@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from central.added import PlaceRow
+from central.configuration import belonging
+from central.configuration.belonging import COMMUNITY, GROUP
 from central.configuration.settings import EXTERNAL, KINDS, LOCAL, CentralSettings, Queue, Site
 from central.configuration.settings_file import InvalidSettings
 from central.configuration.settings_pipelines import check, of_queue
@@ -22,6 +24,8 @@ from pilot.errors import InvalidInput, PilotageError
 from pilot.fields import Fields
 
 SITE, QUEUE = "site", "queue"
+#: What may be added; each after what it needs.
+_KINDS = (COMMUNITY, GROUP, SITE, QUEUE)
 Named = tuple[str, str]  # kind, name
 
 
@@ -64,8 +68,15 @@ class Places:
 
     def declares(self, kind: str, name: str) -> bool:
         """Whether the file has that name."""
+        if kind in (COMMUNITY, GROUP):
+            return belonging.declares(self._file, kind, name)
         places = self._file.sites if kind == SITE else self._file.queues
         return any(place.name == name for place in places)
+
+    def without(self, kind: str, name: str) -> Mapping[Named, str]:
+        """What of that which was added would count no more if this were removed, and why."""
+        left = [row for named, row in self._now.added.items() if named != (kind, name)]
+        return in_force(self._file, left).problems
 
     def take(self, rows: Iterable[PlaceRow]) -> bool:
         """Make these what was added. Returns whether anything is another than before."""
@@ -89,7 +100,8 @@ class Places:
 
 def in_force(file: CentralSettings, rows: Iterable[PlaceRow]) -> InForce:
     """Lay what was added beside the file."""
-    newest = sorted(rows, key=lambda row: (row.kind != SITE, row.name))  # queues need their sites
+    known = [row for row in rows if row.kind in _KINDS]  # a later version may have more
+    newest = sorted(known, key=lambda row: (_KINDS.index(row.kind), row.name))
     settings, added, problems = file, dict[Named, PlaceRow](), dict[Named, str]()
     for row in newest:
         try:
@@ -102,6 +114,10 @@ def in_force(file: CentralSettings, rows: Iterable[PlaceRow]) -> InForce:
 
 
 def _with(settings: CentralSettings, row: PlaceRow, file: CentralSettings) -> CentralSettings:
+    if row.kind == COMMUNITY:
+        return belonging.with_community(settings, row)
+    if row.kind == GROUP:
+        return belonging.with_group(settings, row)
     places = settings.sites if row.kind == SITE else settings.queues
     if any(place.name == row.name for place in places):
         raise PilotageError(f"central.toml declares a {row.kind} {row.name}, which counts")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from central.clouds.port import Price
 from central.configuration.elements import Arc, Batch, Cloud, Schedd, Ssh, VaultName
+from central.configuration.login import Login
 from central.configuration.pipelines import Layer
 from central.records import Identity, Limit
 from pilot import protocol
@@ -23,8 +24,12 @@ EXTERNAL = "external"
 #: Of these, the clouds: a pilot is a virtual machine there.
 CLOUDS = ("ec2", "nspawn", "openstack", "pycloudlib", "qemu")
 KINDS = (LOCAL, EXTERNAL, "arc", "condor", "gridengine", "lsf", "oar", "pbs", "slurm", "ssh", "torque", *CLOUDS)
+#: Of the clouds, those whose machines are guests of this host.
+GUESTS = ("nspawn", "qemu")
 #: Entry points by which other distributions add kinds: name = kind, and a factory (Queue, Path) -> ComputingElement.
 PLUGINS = "pilotage.elements"
+#: The same for clouds; the factory is (Cloud, str, Path) -> CloudProvider, as in `central/clouds/making.py`.
+CLOUD_PLUGINS = "pilotage.clouds"
 DEFAULT_PORT = 9618
 _DAY = 86400
 
@@ -50,8 +55,16 @@ class Service:
     max_held: int = 2000  # match requests that wait at the same time
     match_wait: int = 30  # seconds that one may wait
     certificate_life: int = 7 * _DAY  # seconds, of the server's own certificate
+    max_connections: int = 10_000  # of one process
+    max_connections_per_address: int = 5_000
+    person_rate: Amount = 500  # requests a second of one person, on average over a minute
+    person_waiting: Amount = 1_000_000  # jobs of one person that wait at the same time
+    person_sandbox: Amount = UNLIMITED  # bytes of files of one person
+    pilot_rate: Amount = 200  # the same of one pilot, and of one attempt
+    failure_rate: Amount = 20  # failures to show good credentials a second, of one address
     keep_jobs: Amount = UNLIMITED  # seconds that a job is kept after its end
     keep_logs: Amount = UNLIMITED  # seconds that a log is kept after its end
+    keep_audit: Amount = UNLIMITED  # seconds that lines of the audit are kept
 
 
 @dataclass(frozen=True)
@@ -182,6 +195,7 @@ class CentralSettings:
     shares: Shares = Shares()
     limits: tuple[Limit, ...] = ()
     pipelines: tuple[Layer, ...] = ()
+    login: Login | None = None  # None: nobody logs in, API tokens alone count
 
     def queue(self, name: str) -> Queue | None:
         return next((queue for queue in self.queues if queue.name == name), None)

@@ -69,6 +69,18 @@ def amount(fields: Fields, key: str, default: Amount, convert: Callable[[Any, st
         return default
 
 
+def rate(fields: Fields, key: str, default: Amount) -> Amount:
+    """A whole number a second, or unlimited."""
+    return number(fields, key, default, 1_000_000)
+
+
+def number(fields: Fields, key: str, default: Amount, most: int) -> Amount:
+    """A whole number from 1 on, or unlimited."""
+    if fields.left.get(key) != UNLIMITED:
+        return fields.whole(key, default if isinstance(default, int) else 1, least=1, most=most)
+    return UNLIMITED if fields.take(key, None) else default
+
+
 def most(fields: Fields, key: str, bound: int) -> int | None:
     """A whole number that limits something; None where nothing is said."""
     return fields.whole(key, 0, least=0, most=bound) if fields.left.get(key) is not None else fields.take(key, None)

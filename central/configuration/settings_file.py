@@ -23,8 +23,9 @@ from central.configuration.settings import (
     is_postgresql,
     workers_problem,
 )
-from central.configuration.settings_fields import amount, each, name, seconds, share, unique
+from central.configuration.settings_fields import amount, each, name, number, rate, seconds, share, unique
 from central.configuration.settings_limits import limit
+from central.configuration.settings_login import login
 from central.configuration.settings_pipelines import bundle_keys, check, layer, of_queue
 from central.configuration.settings_queues import queue
 from central.records import Identity
@@ -77,6 +78,7 @@ def read(text: str, file: str = "central.toml") -> CentralSettings:
         each(top, "limits", lambda entry: limit(entry, communities, queues)),
         tuple(own for index, queue in enumerate(queues) for own in of_queue(queue, f"queues[{index}].settings"))
         + each(top, "pipelines", lambda entry: layer(entry, names, queues)),
+        login(top),
     )
     check(settings.pipelines, queues, problems)
     top.finish()
@@ -112,14 +114,26 @@ def _service(fields: Fields) -> Service:
         max_held=fields.whole("max_held", default.max_held, least=1, most=1_000_000),
         match_wait=fields.duration("match_wait", default.match_wait),
         certificate_life=fields.duration("certificate_life", default.certificate_life, least=1),
+        max_connections=fields.whole("max_connections", default.max_connections, least=100, most=1_000_000),
+        max_connections_per_address=fields.whole(
+            "max_connections_per_address", default.max_connections_per_address, least=10, most=1_000_000
+        ),
+        person_rate=rate(fields, "person_rate", default.person_rate),
+        person_waiting=number(fields, "person_waiting", default.person_waiting, 10**9),
+        person_sandbox=amount(fields, "person_sandbox", default.person_sandbox, units.bytes_of),
+        pilot_rate=rate(fields, "pilot_rate", default.pilot_rate),
+        failure_rate=rate(fields, "failure_rate", default.failure_rate),
         workers=fields.whole("workers", default.workers, least=1, most=256),
         keep_jobs=amount(fields, "keep_jobs", default.keep_jobs, units.duration),
         keep_logs=amount(fields, "keep_logs", default.keep_logs, units.duration),
+        keep_audit=amount(fields, "keep_audit", default.keep_audit, units.duration),
     )
     if isinstance(service.keep_jobs, int) and service.keep_jobs < LEAST_KEPT:
         fields.problem("keep_jobs", f"expected at least {LEAST_KEPT} s: who waits for a job must see how it ended")
     if isinstance(service.keep_logs, int) and service.keep_logs < LEAST_KEPT:
         fields.problem("keep_logs", f"expected at least {LEAST_KEPT} s: who follows a log must see its end")
+    if isinstance(service.keep_audit, int) and service.keep_audit < LEAST_KEPT:
+        fields.problem("keep_audit", f"expected at least {LEAST_KEPT} s: who asks what happened must find it")
     if problem := workers_problem(service.workers, service.database):
         fields.problem("workers", problem)
     if service.lease < 2 * service.beat:

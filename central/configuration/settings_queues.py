@@ -7,13 +7,13 @@ from importlib.metadata import entry_points
 
 from central.configuration import settings_clouds, settings_elements, settings_prices, settings_proxy
 from central.configuration import settings_fields as read
-from central.configuration.settings import CLOUDS, EXTERNAL, KINDS, LOCAL, PLUGINS, Queue, Service, Site
+from central.configuration.settings import CLOUD_PLUGINS, EXTERNAL, KINDS, LOCAL, PLUGINS, Queue, Service, Site
 from central.configuration.settings_pipelines import command_name
 from pilot import imagename, protocol, units
 from pilot.binds import parse_bind
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, host_and_port, strings
-from pilot.halting import ELASTIC, POLICIES
+from pilot.halting import ELASTIC, MOST_PERIOD, POLICIES
 from pilot.protocol import UNLIMITED, Gpu, Platform
 from pilot.standard import MOST
 
@@ -27,10 +27,7 @@ CONTAINERS = ("allowed", "required", "refused")
 
 def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites: Sequence[Site]) -> Queue:
     default = Queue("", "")
-    site = read.name(fields, "site")
-    if site not in {known.name for known in sites}:
-        there = ", ".join(known.name for known in sites) or "none"
-        fields.problem("site", f"expected a declared site, got {site!r}; there are: {there}")
+    site = _site(fields, sites)
     lease = fields.duration("lease", service.lease, least=1)
     if lease < 2 * service.beat:
         fields.problem("lease", f"expected at least two heartbeats ({2 * service.beat:g} s), got {lease} s")
@@ -39,6 +36,7 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         fields.problem("communities", f"expected declared communities, got {unknown!r}")
     idle = fields.duration("idle", default.idle, least=1)
     kind = fields.text("kind", "", choices=_kinds(fields.left.get("kind"))) if fields.given("kind") else default.kind
+    is_cloud = settings_clouds.is_cloud(kind or default.kind)
     result = Queue(
         name=read.name(fields),
         site=site,
@@ -50,13 +48,13 @@ def queue(fields: Fields, service: Service, communities: tuple[str, ...], sites:
         memory=read.amount(fields, "memory", None, units.bytes_of),
         disk=read.amount(fields, "disk", None, units.bytes_of),
         gpus=_gpus(fields),
-        wall_time=read.amount(fields, "wall_time", LIFE if kind in CLOUDS else UNLIMITED, units.duration),
+        wall_time=read.amount(fields, "wall_time", LIFE if is_cloud else UNLIMITED, units.duration),
         platform=_platform(fields.section("platform")),
         tags=strings(fields, "tags", most=1000),
         required_tags=strings(fields, "required_tags", most=100),
         communities=allowed,
         lease=lease,
-        secret_ttl=fields.duration("secret_ttl", BOOT if kind in CLOUDS else default.secret_ttl, least=1),
+        secret_ttl=fields.duration("secret_ttl", BOOT if is_cloud else default.secret_ttl, least=1),
         idle=idle,
         halting=fields.text("halting", default.halting, choices=POLICIES) or default.halting,
         billing_period=fields.duration("billing_period", default.billing_period),
@@ -97,6 +95,8 @@ def _check(fields: Fields, result: Queue) -> None:
         )
     if result.billing_period and result.halting != ELASTIC:
         fields.problem("billing_period", f"expected none with halting = {result.halting}: only elastic ones look at it")
+    if result.billing_period > MOST_PERIOD:
+        fields.problem("billing_period", f"expected at most a day, got {result.billing_period} s")
     if result.metadata == "refuse" and not result.slot_users:
         fields.problem("metadata", "expected slot_users with refuse: payloads that run as the pilot cannot be cut off")
     _check_ssh(fields, result)
@@ -108,15 +108,26 @@ def _check(fields: Fields, result: Queue) -> None:
         fields.problem("environment", "expected none: whoever starts the pilots of an external queue has it")
 
 
+def _site(fields: Fields, sites: Sequence[Site]) -> str:
+    site = read.name(fields, "site")
+    if site not in {known.name for known in sites}:
+        there = ", ".join(known.name for known in sites) or "none"
+        fields.problem("site", f"expected a declared site, got {site!r}; there are: {there}")
+    return site
+
+
 def _kinds(asked: object) -> tuple[str, ...]:
     """Those of ours and, where another is asked for, those of the distributions that are installed beside."""
-    return KINDS if asked in KINDS else (*KINDS, *sorted(entry_points(group=PLUGINS).names.difference(KINDS)))
+    if asked in KINDS:
+        return KINDS
+    others = entry_points(group=PLUGINS).names | entry_points(group=CLOUD_PLUGINS).names
+    return (*KINDS, *sorted(others.difference(KINDS)))
 
 
 def _check_ssh(fields: Fields, result: Queue) -> None:
     if result.kind == "ssh" and not result.ssh:
         fields.problem("ssh", "expected the host that pilots are started on, in a section [queues.ssh]")
-    if result.ssh and result.kind in (LOCAL, EXTERNAL, "arc", *CLOUDS):
+    if result.ssh and (result.kind in (LOCAL, EXTERNAL, "arc") or settings_clouds.is_cloud(result.kind)):
         fields.problem("ssh", f"expected none: a queue of the kind {result.kind} is not reached by SSH")
     elif result.ssh and not result.batch.folder:
         fields.problem("batch.folder", f"expected the folder on {result.ssh.host} where each pilot has a folder")

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from central.keeping import spans
 from central.keeping.objects import UNFINISHED, Objects, Unfinished
+from central.people import NOBODY, Sender
 from central.serving.bodies import too_large
 from central.store.port import Store
 from pilot.errors import Refusal
@@ -70,7 +71,9 @@ class SandboxStore:
         self._known.move_to_end(key)
         return self._known[key]
 
-    async def put(self, community: str, sha256: str, content: AsyncIterator[bytes]) -> SandboxReply:
+    async def put(
+        self, community: str, sha256: str, content: AsyncIterator[bytes], sender: Sender = NOBODY
+    ) -> SandboxReply:
         """Take a whole file in. Raises ``digest-mismatch`` or ``too-large``; then nothing is kept."""
         known = await self.size(community, sha256)
         if known is not None:
@@ -84,11 +87,17 @@ class SandboxStore:
         except BaseException:  # nothing half-written stays, whatever happened
             target.discard()
             raise
-        await self._add(community, sha256, size)
+        await self._add(community, sha256, size, sender)
         return SandboxReply(True, sha256, size, size)
 
     async def put_part(
-        self, community: str, sha256: str, offset: int, total: int, content: AsyncIterator[bytes]
+        self,
+        community: str,
+        sha256: str,
+        offset: int,
+        total: int,
+        content: AsyncIterator[bytes],
+        sender: Sender = NOBODY,
     ) -> SandboxReply:
         """Take a part of a file in; the last one completes it. What arrived of a part that broke off is kept.
 
@@ -111,7 +120,7 @@ class SandboxStore:
                 return SandboxReply(True, sha256, total, have)
             await self._assemble(folder, sha256)
         self._assembling.pop(folder, None)
-        await self._add(community, sha256, total)
+        await self._add(community, sha256, total, sender)
         return SandboxReply(True, sha256, total, total)
 
     async def arrived(self, community: str, sha256: str) -> int:
@@ -170,8 +179,8 @@ class SandboxStore:
         finally:
             await asyncio.to_thread(file.close)
 
-    async def _add(self, community: str, sha256: str, size: int) -> None:
-        await self._store.add_sandbox(community, sha256, size)
+    async def _add(self, community: str, sha256: str, size: int, sender: Sender) -> None:
+        await self._store.add_sandbox(community, sha256, size, sender)
         self._remember((community, sha256), size)
 
     def _remember(self, key: tuple[str, str], size: int) -> None:

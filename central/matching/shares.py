@@ -76,11 +76,7 @@ class Standings:
         self.half_life = half_life
         self.version = 0  # of the levels: it rises when many have changed at once
         self.loads = 0
-        self._shares: dict[tuple[str, ...], float] = {}
-        for community in communities:
-            self._shares[community.name,] = community.share
-            for group in community.groups:
-                self._shares[community.name, group.name] = group.share
+        self._shares = _shares(communities)
         self._accounts: WeakValueDictionary[tuple[str, ...], Account] = WeakValueDictionary()
         self._used: list[Account] = []  # keeps the accounts of those who have used something
         self._now: float | None = None
@@ -98,6 +94,13 @@ class Standings:
             parent = account
         assert parent is not None  # noqa: S101 - three steps were taken
         return parent
+
+    def share(self, communities: Sequence[Community]) -> None:
+        """From now on these are due that much; whoever is not named has a share of 1."""
+        self._shares = _shares(communities)
+        for path, account in list(self._accounts.items()):
+            account.share = max(self._shares.get(path, 1.0), _LEAST_SHARE)
+        self._weigh()
 
     # -- use --------------------------------------------------------------------------------------------------------
     def asking(self) -> None:
@@ -161,3 +164,13 @@ class Standings:
             Standing(account.name, account.share, account.used, account.running, account.level)
             for account in reversed(line)
         )
+
+
+def _shares(communities: Sequence[Community]) -> dict[tuple[str, ...], float]:
+    """By community, and by community and group."""
+    found: dict[tuple[str, ...], float] = {}
+    for community in communities:
+        found[community.name,] = community.share
+        for group in community.groups:
+            found[community.name, group.name] = group.share
+    return found

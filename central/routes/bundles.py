@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response
 
+from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.trust.rules import Who, community_of
 from pilot.bundles import MAX_SIZE
@@ -39,8 +40,10 @@ async def publish(call: Call[bytes]) -> BundleView:
         signature = base64.urlsafe_b64decode(query.signature)
     except (binascii.Error, ValueError) as error:
         raise InvalidInput("signature", f"expected 64 bytes in the URL's base64: {error}") from error
+    community, detail = _community(call, query.community), f"{call.text('sha256')}{'' if query.use else ', not in use'}"
+    call.about = About(detail=detail, community=community)
     return await call.central.bundles.take_in(
-        _community(call, query.community),
+        community,
         call.text("name"),
         call.text("sha256"),
         call.message,
@@ -65,13 +68,16 @@ async def pin(call: Call[PinRequest]) -> Accepted:
     """Put a bundle into use: pilots that enrol from now on get it."""
     community = _community(call, call.query(CommunityQuery).community)
     await call.central.bundles.pin(community, call.text("name"), call.message.sha256, call.person.user)
+    call.about = About(detail=call.message.sha256, community=community)
     return Accepted()
 
 
 async def roll_back(call: Call[None]) -> PinRequest:
     """Put into use what was before. Says what that is."""
     community = _community(call, call.query(CommunityQuery).community)
-    return PinRequest(await call.central.bundles.roll_back(community, call.text("name"), call.person.user))
+    sha256 = await call.central.bundles.roll_back(community, call.text("name"), call.person.user)
+    call.about = About(detail=sha256, community=community)
+    return PinRequest(sha256)
 
 
 async def pipelines(call: Call[None]) -> PipelinePage:
@@ -102,6 +108,7 @@ ROUTES = (
         query=PublishQuery,
         bound=MAX_SIZE,
         status=201,
+        audit="bundle.publish",
     ),
     Route(
         "POST",
@@ -112,6 +119,7 @@ ROUTES = (
         message=PinRequest,
         reply=Accepted,
         query=CommunityQuery,
+        audit="bundle.pin",
     ),
     Route(
         "POST",
@@ -121,6 +129,7 @@ ROUTES = (
         "Put into use what was before",
         reply=PinRequest,
         query=CommunityQuery,
+        audit="bundle.rollback",
     ),
     Route("GET", "/v1/pipelines", pipelines, (Who.MEMBER,), "What pilots run", reply=PipelinePage),
 )

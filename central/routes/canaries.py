@@ -7,6 +7,7 @@ import logging
 from central.configuration.settings import EXTERNAL, Queue
 from central.directors import asking, canary
 from central.elements.kinds import interval
+from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.trust.rules import Who
 from pilot.errors import PilotageError, Refusal
@@ -22,6 +23,7 @@ async def test(call: Call[TestQueueRequest]) -> CanaryView:
     queue = _led(call)
     stamp = await canary.send(call.central, queue, call.person.user)
     log.info("A queue is tested", extra={"fields": {"queue": queue.name, "pilot": stamp, "who": call.person.user}})
+    call.about = About(detail=f"by the pilot {stamp}")
     return CanaryView(stamp, interval(queue))
 
 
@@ -67,6 +69,7 @@ ROUTES = (
         message=TestQueueRequest,
         reply=CanaryView,
         status=201,
+        audit="queue.test",
     ),
     Route(
         "GET",

@@ -11,7 +11,7 @@ from central.configuration.settings import CentralSettings
 from central.records import CredentialRow, Identity, Note
 from central.serving.http import Call, Route
 from central.trust.delivering import unlocked
-from central.trust.expiry import ends_by_itself, read_proxy
+from central.trust.expiry import certified, ends_by_itself
 from central.trust.rules import Who
 from pilot.credential import (
     NEEDED,
@@ -102,7 +102,12 @@ async def history(call: Call[None]) -> CredentialHistory:
     return CredentialHistory(
         tuple(
             CredentialEvent(
-                line.time, line.note.who, line.note.what, line.note.job, line.note.attempt, line.note.detail
+                line.time,
+                line.note.who,
+                line.note.what.rpartition(".")[2],
+                line.note.job,
+                line.note.attempt,
+                line.note.detail,
             )
             for line in lines
         )
@@ -120,7 +125,7 @@ def _owner(call: Call[None]) -> str:
 
 
 def _note(who: Identity, what: str, owner: str, name: str, detail: str = "") -> Note:
-    return Note(who.user, what, who.community, owner, name, detail=detail)
+    return Note(who.user, f"credential.{what}", who.community, owner, name, detail=detail)
 
 
 def _view(call: Call[CredentialRequest] | Call[None], row: CredentialRow) -> CredentialView:
@@ -154,7 +159,7 @@ def _queues(settings: CentralSettings, row: CredentialRow) -> tuple[str, ...]:
 def _shown(kind: str, values: Mapping[str, str]) -> dict[str, str]:
     """What is no secret of it. A proxy is known by whose it is and what its VOMS attributes say."""
     if kind == "x509-proxy":
-        proxy = read_proxy(values["proxy"])
+        proxy = certified(values["proxy"])
         return {"subject": proxy.subject, **({"attributes": ", ".join(proxy.attributes)} if proxy.attributes else {})}
     return {name: value for name, value in values.items() if name in OPEN}
 

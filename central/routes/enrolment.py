@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,9 @@ from central.events import PilotChanged
 from central.fleet import unsent
 from central.fleet.believing import sound
 from central.records import PilotRow
+from central.serving.audited import About
 from central.serving.http import Call, Route
+from central.trust.noting import of_communities
 from central.trust.rules import Who
 from central.trust.seal import PilotToken
 from pilot import protocol
@@ -23,6 +26,7 @@ from pilot.protocol import (
     Accepted,
     EnrolReply,
     EnrolRequest,
+    Fact,
     GoodbyeRequest,
     Ledger,
     RenewReply,
@@ -55,6 +59,7 @@ async def enrol(call: Call[EnrolRequest]) -> EnrolReply:
     central.roster.put(row)
     central.presence.touch(stamp, facts=request.facts)
     central.hub.publish(row.communities, PilotChanged(stamp, row.state))
+    call.about = _about(row, request.facts)
     return await _reply(call, row, key)
 
 
@@ -68,6 +73,7 @@ async def resume(call: Call[ResumeRequest]) -> EnrolReply:
     central.presence.touch(token.stamp)
     await central.orders.reload(token.stamp)
     aftermath.ended(central, row, ended)
+    call.about = replace(_about(row, ()), detail=f"epoch {row.epoch}, queue {row.queue}")
     return await _reply(call, row, token.key)
 
 
@@ -89,6 +95,13 @@ async def bye(call: Call[GoodbyeRequest]) -> Accepted:
     aftermath.ended(central, row, ended)
     aftermath.gone(central, row, state, call.message.reason)
     return Accepted()
+
+
+def _about(row: PilotRow, facts: Iterable[Fact]) -> About:
+    """Its line of the audit."""
+    host = next((str(fact.value) for fact in facts if fact.name == "host"), "")
+    detail = f"queue {row.queue}" + (f", on {host}" if host else "")
+    return About(row.stamp, detail, of_communities(row.communities), f"pilot {row.stamp}")
 
 
 def seal(call: Call[Any], row: PilotRow, key: bytes) -> str:
@@ -140,6 +153,7 @@ ROUTES = (
         message=EnrolRequest,
         reply=EnrolReply,
         bound=MAX_ENROLMENT,
+        audit="pilot.enrol",
     ),
     Route(
         "POST",
@@ -149,6 +163,7 @@ ROUTES = (
         "Come back after a reboot or a restart",
         message=ResumeRequest,
         reply=EnrolReply,
+        audit="pilot.resume",
     ),
     Route(
         "POST",

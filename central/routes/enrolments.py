@@ -12,6 +12,7 @@ from starlette.responses import Response
 from central.added import EnrolmentRow, NewEnrolment
 from central.configuration.settings import EXTERNAL, Queue
 from central.directors.starting import origin, unsent
+from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.trust.rules import Who
 from pilot.errors import InvalidInput, Refusal
@@ -54,6 +55,8 @@ async def begin(call: Call[OpenEnrolmentRequest]) -> OpenedEnrolment:
     )
     fields = {"token": row.id, "queue": queue.name, "pilots": row.pilots, "who": row.who}
     log.info("Pilots that nobody submits may enrol", extra={"fields": fields})
+    whom = f"{row.pilots} pilots of {', '.join(row.communities)}"
+    call.about = About(f"token {row.id}", f"{whom} into {row.queue}, for {request.seconds} s")
     return OpenedEnrolment(token, _view(row))
 
 
@@ -66,6 +69,7 @@ async def revoke(call: Call[None]) -> EnrolmentView:
     """Let nobody in any more by this token. Pilots that are in stay: they can be drained."""
     row = await call.central.store.revoke_enrolment(call.number("number"), call.person.user)
     log.info("An enrolment token is revoked", extra={"fields": {"token": row.id, "who": call.person.user}})
+    call.about = About(f"token {row.id}", f"of the queue {row.queue}; it let in {row.used}")
     return _view(row)
 
 
@@ -135,6 +139,7 @@ ROUTES = (
         message=OpenEnrolmentRequest,
         reply=OpenedEnrolment,
         status=201,
+        audit="enrolment.open",
     ),
     Route("GET", "/v1/enrolments", page, (Who.OPERATOR,), "List enrolment tokens", reply=EnrolmentPage),
     Route(
@@ -144,6 +149,7 @@ ROUTES = (
         (Who.OPERATOR,),
         "Revoke an enrolment token",
         reply=EnrolmentView,
+        audit="enrolment.revoke",
     ),
     Route(
         "GET",

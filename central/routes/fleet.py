@@ -11,11 +11,15 @@ from central import aftermath
 from central.configuration.settings import Queue
 from central.explanations import explaining
 from central.records import LiveAttempt, PilotRow
+from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.serving.journal import in_a_line
+from central.store.decide import unknown_pilot
+from central.store.loads import is_number
+from central.trust.noting import of_communities
 from central.trust.rules import Who, community_of, may_see_pilot
 from pilot.codes import of_pilot
-from pilot.errors import InvalidInput, Refusal
+from pilot.errors import InvalidInput
 from pilot.protocol import Fact
 from pilot.states import ENROLLED, OrderVerb, PilotReason, PilotState
 from pilot.views import (
@@ -94,6 +98,9 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
         row.stamp, request.verb, who=person.user, argument=request.argument, reason=request.reason
     )
     told = {"pilot": row.stamp, "verb": request.verb.value, "who": person.user, "order": number}
+    words = " ".join(filter(None, (request.verb.value, request.argument)))
+    detail = f"{words}: {request.reason}" if request.reason else words
+    call.about = About(detail=detail, community=of_communities(row.communities))
     log.info("A pilot is given an order", extra={"fields": {**told, "reason": in_a_line(request.reason)}})
     if request.verb in _ENDING and row.state is PilotState.PLANNED:
         await _withdrawn(call, row)
@@ -115,7 +122,7 @@ async def _visible(call: Call[None] | Call[OrderRequest]) -> PilotRow:
     stamp = call.text("stamp")
     row = await call.central.roster.row(stamp, fresh=True)
     if not may_see_pilot(call.person, row.communities):
-        raise Refusal("not-found", f"there is no pilot {stamp} that you may see")
+        raise unknown_pilot(stamp)
     return row
 
 
@@ -162,7 +169,7 @@ def machine(queue: Queue | None, facts: Mapping[str, Fact]) -> MachineView | Non
         cloud=_text(facts.get("cloud")),
         instance=_text(facts.get("instance")),
         zone=_text(facts.get("zone")) or _text(facts.get("region")),
-        load=load.value if load and isinstance(load.value, (int, float)) else None,
+        load=load.value if load and is_number(load.value) else None,
         disk_free=_number(free) if free else None,
         uptime=_number(uptime) if uptime else None,
     )
@@ -209,5 +216,6 @@ ROUTES = (
         message=OrderRequest,
         reply=OrderReply,
         status=201,
+        audit="pilot.order",
     ),
 )

@@ -12,6 +12,7 @@ from itertools import islice
 from central.events import MAX_BEHIND, JobChanged
 from central.explanations import explaining
 from central.records import Identity
+from central.routes import jobs_audited
 from central.serving.http import Call, Route
 from central.serving.journal import in_a_line
 from central.trust.rules import Who, community_of, may_change_job
@@ -124,6 +125,7 @@ async def change(call: Call[VerbRequest]) -> VerbReply:
     if verb == "priority" and (request.priority is None or not 0 <= request.priority <= 10):
         raise InvalidInput("priority", f"expected a whole number from 0 to 10, got {request.priority}")
     selection, refused = await _permitted(call, wanted)
+    jobs_audited.refused(call, verb, refused)
     if selection is None:
         return VerbReply(refused)
     changed = await central.store.change(
@@ -135,6 +137,7 @@ async def change(call: Call[VerbRequest]) -> VerbReply:
         await central.orders.reload(stamp)
     await _publish(call, changed.results)
     _log(call, verb, changed.results)
+    await jobs_audited.changed(call, verb, changed.results)
     return VerbReply(tuple(sorted((*changed.results, *refused), key=lambda result: result.job)))
 
 

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from central.keeping.logs import check_name
 from central.serving import bodies, sse
 from central.serving.http import Call, Route
+from central.store.decide import unknown_pilot
 from central.trust.rules import TicketCaller, Who, community_of, may_see_pilot
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_LOG_CHUNK, LogReply, attempt_stream
@@ -103,7 +104,7 @@ async def read_job(call: Call[None]) -> Response:
         await call.central.store.job(community_of(call.person), job)  # refused now, not inside the stream
         if found := await _found_source(call, job, query.attempt, name):
             await not_let_go(call.central, found)
-        return sse.EventStream(_follow_job(call, job, query.attempt, name, _resume_at(call, query)))
+        return sse.EventStream(_follow_job(call, job, query.attempt, name, _resume_at(call, query)), call.still)
     source = await job_source(call, job, query.attempt, name)
     await not_let_go(call.central, source)
     return await _range(call.central, source, query)
@@ -114,7 +115,7 @@ async def read_pilot(call: Call[None]) -> Response:
     query = call.query(RangeQuery)
     source = await pilot_source(call)
     if sse.wanted(call.headers.get("accept", "")):
-        return sse.EventStream(_follow(call.central, source, _resume_at(call, query)))
+        return sse.EventStream(_follow(call.central, source, _resume_at(call, query)), call.still)
     return await _range(call.central, source, query)
 
 
@@ -122,10 +123,10 @@ async def pilot_source(call: Call[None]) -> Source:
     """The stream of a pilot in the path of a request, if this person may read it."""
     stamp, stream = call.text("stamp"), check_name(call.text("stream"))
     row = await call.central.roster.row(stamp)
+    if not may_see_pilot(call.person, row.communities):
+        raise unknown_pilot(stamp)
     # What payloads printed is read by way of their jobs: a pilot may serve several communities.
-    if not may_see_pilot(call.person, row.communities) or (
-        stream.startswith("job-") and community_of(call.person) is not None
-    ):
+    if stream.startswith("job-") and community_of(call.person) is not None:
         raise Refusal("not-found", f"there is no stream {stream} of a pilot {stamp} that you may see")
     return Source(stamp, stream)
 

@@ -15,6 +15,7 @@ from central.configuration.settings import Queue
 from central.configuration.settings_clouds import account
 from central.configuration.settings_file import InvalidSettings
 from central.directors import asking
+from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.trust.rules import Who
 from pilot.errors import InvalidInput, PilotageError, Refusal
@@ -63,6 +64,7 @@ async def _keep(
     said = "it was not asked" if force else await _checked(call, queue)
     row = await call.central.store.keep_place(QUEUE, queue.name, text, call.person.user, note)
     await _taken_up(call, row)
+    call.about = About(queue.name, f"version {row.version}{f': {note}' if note else ''}{', unasked' if force else ''}")
     return _view(row, said)
 
 
@@ -137,6 +139,7 @@ async def add_site(call: Call[AddSiteRequest]) -> PlaceVersion:
         raise InvalidInput("name", f"expected letters, digits, '.', '_' and '-', at most 100, got {name[:120]!r}")
     if call.central.places.declares(SITE, name):
         raise Refusal("conflict", f"there is a site {name} already: central.toml declares it")
+    call.about = About(name)
     before = next(iter(await call.central.store.place_history(SITE, name)), None)
     if before and before.text:
         return _view(before, f"it was there already: {before.who} added it")
@@ -217,9 +220,18 @@ ROUTES = (
         reply=PlaceVersion,
         bound=2 * MAX_TEXT,
         status=201,
+        audit="queue.add",
     ),
     Route("GET", _QUEUE, show, _OPERATORS, "One queue's settings", reply=QueueDetail),
-    Route("DELETE", _QUEUE, remove, _OPERATORS, "Take away a queue that was added", reply=PlaceVersion),
+    Route(
+        "DELETE",
+        _QUEUE,
+        remove,
+        _OPERATORS,
+        "Take away a queue that was added",
+        reply=PlaceVersion,
+        audit="queue.remove",
+    ),
     Route("GET", f"{_QUEUE}/history", history, _OPERATORS, "Versions of a queue", reply=PlaceHistory),
     Route(
         "POST",
@@ -229,6 +241,7 @@ ROUTES = (
         "Make an older version of a queue the newest",
         message=RestoreQueueRequest,
         reply=PlaceVersion,
+        audit="queue.restore",
     ),
     Route("POST", f"{_QUEUE}/check", check, _OPERATORS, "Ask a queue's computing element", reply=CheckReply),
     Route(
@@ -240,6 +253,15 @@ ROUTES = (
         message=AddSiteRequest,
         reply=PlaceVersion,
         status=201,
+        audit="site.add",
     ),
-    Route("DELETE", "/v1/sites/{name:name}", remove_site, _OPERATORS, "Take away a site", reply=PlaceVersion),
+    Route(
+        "DELETE",
+        "/v1/sites/{name:name}",
+        remove_site,
+        _OPERATORS,
+        "Take away a site",
+        reply=PlaceVersion,
+        audit="site.remove",
+    ),
 )

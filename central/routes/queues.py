@@ -63,10 +63,7 @@ def _unused(call: _Call) -> dict[str, str]:
 
 async def why(call: Call[None]) -> QueueExplanation:
     """Why the director of a queue sends pilots, or none."""
-    community = community_of(call.person)
     queue = _named(call)
-    if community is not None and community not in queue.communities:
-        raise Refusal("not-found", f"there is no queue {queue.name} for {community}")
     view = await _queue(call, queue, await _paused(call))
     said = call.central.outlook(queue).decision
     return QueueExplanation(
@@ -216,10 +213,11 @@ def _led(call: _Order) -> Queue:
 
 
 def _named(call: _Call) -> Queue:
-    """The queue in the path. Raises ``not-found``."""
-    name, queues = call.text("name"), call.central.settings.queues
+    """The queue in the path. Raises ``not-found``, which names only such as the caller may see."""
+    name, community = call.text("name"), community_of(call.person)
+    queues = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
     queue = next((queue for queue in queues if queue.name == name), None)
-    if queue is None and community_of(call.person) is None and (problem := _unused(call).get(name)):
+    if queue is None and community is None and (problem := _unused(call).get(name)):
         raise Refusal("not-found", f"the queue {name} was added and is not used: {problem}")
     if queue is None:
         known = ", ".join(queue.name for queue in queues) or "none"
@@ -254,6 +252,7 @@ ROUTES = (
         "Send no pilots to a queue",
         message=PauseQueueRequest,
         reply=QueueView,
+        audit="queue.pause",
     ),
     Route(
         "POST",
@@ -263,6 +262,7 @@ ROUTES = (
         "Send pilots to a queue again",
         message=ResumeQueueRequest,
         reply=QueueView,
+        audit="queue.resume",
     ),
     Route("GET", "/v1/sites", sites, (Who.MEMBER,), "The configured sites", reply=SitePage),
     Route(
@@ -273,6 +273,7 @@ ROUTES = (
         "Send no pilots to a site",
         message=BanSiteRequest,
         reply=SiteView,
+        audit="site.ban",
     ),
     Route(
         "POST",
@@ -282,5 +283,6 @@ ROUTES = (
         "Send pilots to a site again",
         message=UnbanSiteRequest,
         reply=SiteView,
+        audit="site.unban",
     ),
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.responses import Response, StreamingResponse
 
+from central.people import Sender
 from central.serving.http import Call, Route
 from central.trust.rules import PayloadCaller, Who, community_of
 from pilot.errors import InvalidInput, Refusal
@@ -28,13 +29,14 @@ async def put(call: Call[None]) -> SandboxReply:
     sandboxes, sha256 = call.central.sandboxes, call.text("sha256")
     query = call.query(PartQuery)
     community = await _writer(call)
+    sender = await _sender(call, query, sha256)
     content = call.chunks(call.central.settings.service.sandbox_bound)
     if query.offset is None and query.size is None:
-        reply = await sandboxes.put(community, sha256, content)
+        reply = await sandboxes.put(community, sha256, content, sender)
     elif query.offset is None or query.size is None or not 0 <= query.offset <= query.size:
         raise InvalidInput("offset", "expected together with `size`, and not beyond it")
     else:
-        reply = await sandboxes.put_part(community, sha256, query.offset, query.size, content)
+        reply = await sandboxes.put_part(community, sha256, query.offset, query.size, content, sender)
     call.central.metrics.sandbox_bytes.inc(reply.next if reply.stored else 0)
     return reply
 
@@ -76,6 +78,19 @@ async def _writer(call: Call[None]) -> str:
         token = call.caller.token
         return (await call.central.store.live_attempt(token.job, token.attempt)).community
     return call.person.community
+
+
+async def _sender(call: Call[None], query: PartQuery, sha256: str) -> Sender:
+    """For whom the file counts. Raises ``too-large`` when a person has sent so much; of jobs all is taken."""
+    if isinstance(call.caller, PayloadCaller):
+        return Sender(job=call.caller.token.job)
+    central, person = call.central, call.person
+    announced = call.headers.get("content-length", "")
+    whole = int(announced) if announced.isdecimal() and len(announced) < 16 else 0
+    more = whole if query.size is None else query.size if query.offset == 0 else 0
+    if await central.sandboxes.size(person.community, sha256) is None:
+        await central.stored.admit(person, more, lambda: central.store.sandbox_bytes(person.community, person.user))
+    return Sender(person.user)
 
 
 async def _readable(call: Call[None], sha256: str) -> int:

@@ -65,7 +65,7 @@ async def _note(
     """Write it down, once for an attempt: it may ask for ten thousand files."""
     if call.central.signings.first(live.job, live.attempt, f"{what} {row.name}"):
         who = f"pilot {live.stamp}"
-        note = Note(who, what, row.community, row.owner, row.name, live.job, live.attempt, detail)
+        note = Note(who, f"credential.{what}", row.community, row.owner, row.name, live.job, live.attempt, detail)
         await call.central.store.note((note,))
 
 

@@ -15,11 +15,11 @@ from central.configuration.expected import expected
 from central.events import JobsSubmitted
 from central.explanations import explaining
 from central.explanations.prospects import no_pilots
-from central.records import NewJobs
+from central.records import NewJobs, Submitted
 from central.serving.http import Call, Route
 from central.trust.delivering import problem_of
 from central.trust.rules import Who
-from pilot.errors import InvalidInput, InvalidJob
+from pilot.errors import InvalidInput, InvalidJob, Refusal
 from pilot.jobfile import MAX_JOBS, JobDocument, fill, members, parse, relative_path
 from pilot.jobtransfers import NO_KEYS, check_filled, over_s3
 from pilot.protocol import InputFile, Needs
@@ -42,7 +42,7 @@ async def submit(call: Call[SubmitRequest]) -> SubmitReply:
     await _check_credentials(call, documents)
     new = await _Rendering(call, documents).run()
     digest = hashlib.sha256(msgspec.json.encode(call.message.jobs, order="sorted")).hexdigest()
-    submitted = await central.store.submit(person, new, key, digest)
+    submitted = await _may_wait(call, new, key, digest) or await central.store.submit(person, new, key, digest)
     ranges = tuple(JobRange(first, count) for first, count in submitted.first_ids)
     if not submitted.again:
         central.dispatcher.jobs_added(submitted.added)
@@ -50,6 +50,25 @@ async def submit(call: Call[SubmitRequest]) -> SubmitReply:
         events = [JobsSubmitted(one.first, one.count, person.user, person.group) for one in ranges]
         central.hub.publish((person.community,), *events)
     return SubmitReply(ranges, await _warnings(call, documents))
+
+
+async def _may_wait(
+    call: Call[SubmitRequest], new: Sequence[NewJobs], key: str | None, digest: str
+) -> Submitted | None:
+    """Raises ``too-large`` when this person has so many jobs that wait; not for what is known, whose answer it is."""
+    central, person = call.central, call.person
+
+    async def count() -> int:
+        waiting = central.dispatcher.queues.queues((person.community,))
+        return sum(jobs for task, jobs in waiting if task.owner == person.user)
+
+    try:
+        await central.waiting.admit(person, sum(len(one.members) for one in new), count)
+    except Refusal:
+        if key is not None and (before := await central.store.submitted_before(person, key, digest)):
+            return before
+        raise
+    return None
 
 
 def _idempotency_key(header: str | None) -> str | None:

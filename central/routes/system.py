@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import msgspec
 from starlette.responses import FileResponse, Response
@@ -10,7 +11,7 @@ from starlette.responses import FileResponse, Response
 from central import events
 from central.serving import metrics, sse
 from central.serving.http import Call, Route
-from central.trust.rules import Who, community_of
+from central.trust.rules import Scope, TokenCaller, Who, community_of
 from central.version import software_version
 from pilot.errors import Refusal
 from pilot.views import Health, WhoAmI
@@ -19,7 +20,11 @@ from pilot.views import Health, WhoAmI
 async def whoami(call: Call[None]) -> WhoAmI:
     """Who the token says that the caller is."""
     person = call.person
-    return WhoAmI(person.user, person.community, person.group, person.role, software_version())
+    known = WhoAmI(person.user, person.community, person.group, person.role, software_version())
+    if not isinstance(person, TokenCaller):
+        return known
+    scopes = tuple(scope.value for scope in Scope if scope in person.scopes)
+    return replace(known, token=person.token, scopes=scopes, expires=person.expires)
 
 
 async def health(call: Call[None]) -> Health:
@@ -52,7 +57,7 @@ async def watch(call: Call[None]) -> Response:
     """Server-sent events of what the caller may see: `job`, `jobs`, `pilot`; `missed` when a reader was too slow."""
     if call.central.hub.crowded:
         raise Refusal("busy", "too many watch already", retry_after=30.0)
-    return sse.EventStream(_events(call))
+    return sse.EventStream(_events(call), call.still)
 
 
 async def _events(call: Call[None]) -> AsyncIterator[bytes]:

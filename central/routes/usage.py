@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -91,7 +92,7 @@ async def cost(call: Call[None]) -> CostPage:
     bought = await store.bought(since=since, until=until, limit=MAX_ROWS + 1)
     _check_rows(len(bought))
     community = _community(call, query.community)
-    rows = costs(bought, by, since, until, now, community)
+    rows = await asyncio.to_thread(costs, bought, by, since, until, now, community)  # a second where there are many
     _check_rows(len(rows))
     unpriced = await store.unpriced(since=since, until=until) if community is None else 0
     return CostPage(since, until, by, rows, unpriced)

@@ -129,7 +129,11 @@ class Followed(msgspec.Struct, frozen=True, tag="followed", array_like=True):
 
 
 class Placed(msgspec.Struct, frozen=True, tag="placed", array_like=True):
-    """Sites or queues were added, changed or removed."""
+    """Sites, queues, communities or groups were added, changed or removed."""
+
+
+class Admitted(msgspec.Struct, frozen=True, tag="people", array_like=True):
+    """Memberships or API tokens were given, changed or taken back."""
 
 
 class Again(msgspec.Struct, frozen=True, tag="again", array_like=True):
@@ -151,6 +155,7 @@ Word = (
     | Grown
     | Followed
     | Placed
+    | Admitted
     | Again
 )
 _WORD: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)

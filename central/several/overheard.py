@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from central.records import Requeued
 from central.several.gossip import (
     Added,
+    Admitted,
     Again,
     Decided,
     Followed,
@@ -57,6 +58,7 @@ class Overheard:
         self._ordered: set[str] = set()  # pilots whose orders are to be read
         self._orders = asyncio.Event()
         self._placed = asyncio.Event()  # sites and queues are others
+        self._admitted = asyncio.Event()  # people and their tokens are others
 
     def hear(self, message: str | None) -> None:
         """Called by the store, with None when words may have been missed."""
@@ -91,6 +93,8 @@ class Overheard:
             self._orders.set()
         if _of(words, Placed):
             self._placed.set()
+        if _of(words, Admitted):
+            self._admitted.set()
         for moved in _of(words, PilotMoved):
             self._pilot(moved)
         for word in words:
@@ -141,6 +145,7 @@ class Overheard:
         self._read_at = self._central.wall()
         await self._central.orders.start()
         await self._central.look_at_places()
+        await self._central.look_at_people()
 
     async def places(self) -> None:
         """Take up what others did to sites and queues, for as long as the central lives."""
@@ -148,6 +153,14 @@ class Overheard:
             await self._placed.wait()
             self._placed.clear()
             if not await _tried(self._central.look_at_places()):
+                self._again.set()
+
+    async def people(self) -> None:
+        """Take up what others did to memberships and tokens, for as long as the central lives."""
+        while True:
+            await self._admitted.wait()
+            self._admitted.clear()
+            if not await _tried(self._central.look_at_people()):
                 self._again.set()
 
     async def refresh(self) -> None:

@@ -7,8 +7,9 @@ from typing import Any, cast
 
 from central.added import PlaceRow
 from central.databases import CountedStore
-from central.records import Changed, Claim, Ended, Identity, NewJobs, Pick, PilotRow, Requeued, Submitted, Swept
-from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Placed, Returned, Taken
+from central.people import MemberRow, NewMember, NewToken, TokenRow
+from central.records import Changed, Claim, Ended, Identity, NewJobs, Note, Pick, PilotRow, Requeued, Submitted, Swept
+from central.several.gossip import Added, Admitted, Gossip, Ordered, Over, PilotMoved, Placed, Returned, Taken
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport
 from pilot.states import OrderVerb, PilotReason, PilotState
@@ -149,6 +150,27 @@ class _Telling:
     async def remove_place(self, kind: str, name: str, who: str) -> PlaceRow:
         row = await self._store.remove_place(kind, name, who)
         self._say(Placed())
+        return row
+
+    # -- people -------------------------------------------------------------------------------------------------
+    async def keep_member(self, new: NewMember, note: Note) -> MemberRow:
+        row = await self._store.keep_member(new, note)
+        self._say(Admitted())
+        return row
+
+    async def revoke_member(self, number: int, who: str, reason: str, note: Note) -> MemberRow:
+        row = await self._store.revoke_member(number, who, reason, note)
+        self._say(Admitted())
+        return row
+
+    async def open_token(self, new: NewToken, most: int, note: Note) -> TokenRow:
+        row = await self._store.open_token(new, most, note)
+        self._say(Admitted())
+        return row
+
+    async def revoke_token(self, number: int, who: str, note: Note) -> TokenRow:
+        row = await self._store.revoke_token(number, who, note)
+        self._say(Admitted())
         return row
 
     def _ended(self, stamp: str, ends: Sequence[Ended]) -> None:

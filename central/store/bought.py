@@ -7,9 +7,6 @@ from typing import Any
 
 from central.records import Bought, Tariff
 
-#: Seconds of the longest period that a machine is paid by: one that ended may be paid for so long still.
-MOST_PERIOD = 86400.0
-
 
 def collected(pilots: Sequence[Any], booked: Sequence[tuple[int, str, int, int]]) -> tuple[Bought, ...]:
     """A record for each pilot, with what its cores did: rows of a pilot, a community, and core-microseconds in all and

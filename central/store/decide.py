@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from central.people import NewToken, TokenRow
 from central.records import Requeued, TaskQueue, Waiting
 from pilot.codes import AttemptCode
 from pilot.errors import Refusal
@@ -73,7 +74,8 @@ def unknown_job(job: int) -> Refusal:
 
 
 def unknown_pilot(stamp: str) -> Refusal:
-    return Refusal("not-found", f"There is no pilot {stamp}.")
+    """The same for a pilot that is not there and for one of other communities."""
+    return Refusal("not-found", f"There is no pilot {stamp} that you may see.")
 
 
 def unknown_credential(name: str) -> Refusal:
@@ -98,6 +100,32 @@ def too_many_credentials(most: int) -> Refusal:
     return Refusal(
         "too-large", f"You have {most} credentials, and more are not kept: remove one first.", expected=str(most)
     )
+
+
+def unknown_member(who: str) -> Refusal:
+    """The same for one who is not there and for one of another community."""
+    return Refusal("not-found", f"There is no member {who} that you may see.")
+
+
+def unknown_token(number: int) -> Refusal:
+    """The same for a token that is not there and for somebody else's."""
+    return Refusal("not-found", f"There is no token {number} that you may see.")
+
+
+def too_many_tokens(user: str, most: int) -> Refusal:
+    return Refusal(
+        "too-large", f"{user} has {most} tokens that are good, and more are not made: revoke one.", expected=str(most)
+    )
+
+
+def end_of_token(new: NewToken, parent: TokenRow | None, now: float) -> float:
+    """Until when a token is good: not longer than the one that it is made with. Raises ``unauthorized`` when that one
+    is not good any more."""
+    if parent is None:
+        return now + new.seconds
+    if parent.revoked is not None or parent.expires <= now:
+        raise Refusal("unauthorized", f"Token {parent.id}, with which this one was to be made, is not good any more.")
+    return min(now + new.seconds, parent.expires)
 
 
 def verb_problem(verb: JobVerb, state: JobState) -> str:

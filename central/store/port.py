@@ -40,13 +40,17 @@ from central.records import (
     Swept,
     Waiting,
 )
+from central.store.port_audit import AuditStore
+from central.store.port_logins import LoginStore
+from central.store.port_people import PeopleStore
+from central.store.port_sandboxes import FileStore
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
 from pilot.use import UsageRow, WasteRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, MachineLoad, Selection, StepView
 
 
-class Store(Protocol):
+class Store(FileStore, PeopleStore, LoginStore, AuditStore, Protocol):
     """All that must survive."""
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -67,6 +71,9 @@ class Store(Protocol):
     # -- jobs, by people ----------------------------------------------------------------------------------------
     async def submit(self, who: Identity, jobs: Sequence[NewJobs], key: str | None, digest: str) -> Submitted:
         """Store all or nothing. A known `key` with the same `digest` gives the first answer, with another refuses."""
+
+    async def submitted_before(self, who: Identity, key: str, digest: str) -> Submitted | None:
+        """The answer that a key has had before, or the refusal that it has now; None: it is new."""
 
     async def job(self, community: str | None, job: int) -> JobDetail:
         """Raises the refusal ``not-found``, as for a job of another community."""
@@ -300,12 +307,6 @@ class Store(Protocol):
 
     async def acknowledge(self, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
         """Mark orders as received or done; unknown ones and repeats are no error."""
-
-    # -- sandboxes ----------------------------------------------------------------------------------------------
-    async def sandbox(self, community: str, sha256: str) -> int | None:
-        """The size of a stored file that this community has, else None."""
-
-    async def add_sandbox(self, community: str, sha256: str, size: int) -> None: ...
 
     # -- credentials --------------------------------------------------------------------------------------------
     async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:

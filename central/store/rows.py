@@ -7,9 +7,12 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from central.added import EnrolmentRow
+from central.auditing import unpacked
+from central.people import MemberRow, TokenRow
 from central.records import CredentialRow, Note, Noted, OrderRow, PilotRow, Suspicion
 from central.store import codec
 from central.store.suspicion import HostRow
+from pilot.audit import AuditLine, AuditLink, AuditStart
 from pilot.codes import of_attempt
 from pilot.destination import shown
 from pilot.protocol import AttemptReport
@@ -206,6 +209,42 @@ def noted(row: Row) -> Noted:
     return Noted(row["time"], note)
 
 
+def audit_line(row: Row) -> AuditLine:
+    """The same with its id."""
+    return AuditLine(
+        row["id"],
+        row["time"],
+        row["who"],
+        row["what"],
+        row["community"],
+        row["owner"],
+        row["subject"],
+        row["job"],
+        row["attempt"],
+        row["detail"],
+    )
+
+
+def audit_link(row: Row) -> AuditLink:
+    """A link of the audit's chain."""
+    return AuditLink(
+        row["number"],
+        row["first"],
+        row["last"],
+        row["time"],
+        row["previous"],
+        row["hash"],
+        row["key_id"],
+        row["seal"],
+        unpacked(bytes(row["digests"])),
+    )
+
+
+def audit_start(row: Row) -> AuditStart:
+    """Where the audit starts that is kept."""
+    return AuditStart(row["through"], row["hash"], row["last"], row["time"], row["key_id"], row["seal"])
+
+
 def enrolment_row(row: Row) -> EnrolmentRow:
     return EnrolmentRow(
         id=row["id"],
@@ -221,4 +260,40 @@ def enrolment_row(row: Row) -> EnrolmentRow:
         revoked_by=row["revoked_by"],
         refused=row["refused"],
         alarm=row["alarm"],
+    )
+
+
+def member_row(row: Row) -> MemberRow:
+    return MemberRow(
+        id=row["id"],
+        user=row["owner"],
+        community=row["community"],
+        group=row["group"],
+        role=row["role"],
+        who=row["who"],
+        created=row["created"],
+        revoked=row["revoked"],
+        revoked_by=row["revoked_by"],
+        reason=row["reason"],
+    )
+
+
+def token_row(row: Row) -> TokenRow:
+    """A row of api_tokens."""
+    return TokenRow(
+        id=row["id"],
+        sha256=row["sha256"],
+        name=row["name"],
+        user=row["owner"],
+        community=row["community"],
+        group=row["group"],
+        role=row["role"],
+        scopes=codec.texts(row["scopes"]),
+        who=row["who"],
+        parent=row["parent"],
+        created=row["created"],
+        expires=row["expires"],
+        used=row["used"],
+        revoked=row["revoked"],
+        revoked_by=row["revoked_by"],
     )

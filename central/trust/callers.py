@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 
-from central.configuration.settings import ApiToken
 from central.records import Identity
+from central.trust.people import People
 from central.trust.rules import Caller, PayloadCaller, PilotCaller, TicketCaller
 from central.trust.seal import JobToken, KeyRing, PilotToken, Ticket
 from pilot import signatures
@@ -44,9 +44,9 @@ class Nonces:
 class Callers:
     """Tells who sent a request."""
 
-    def __init__(self, ring: KeyRing, tokens: tuple[ApiToken, ...], nonces: Nonces, clock: Callable[[], float]) -> None:
+    def __init__(self, ring: KeyRing, people: People, nonces: Nonces, clock: Callable[[], float]) -> None:
+        self.people = people
         self._ring = ring
-        self._people = {token.sha256: token.identity for token in tokens}
         self._nonces = nonces
         self._clock = clock
 
@@ -74,13 +74,15 @@ class Callers:
         if scheme.lower() == USER_SCHEME.lower():
             return self._person(credentials)
         known = ", ".join((PILOT_SCHEME, JOB_SCHEME, TICKET_SCHEME, USER_SCHEME))
-        raise Refusal("unauthorized", f"expected an Authorization of one of {known}, got {scheme[:40]!r}")
+        got = repr(scheme) if credentials and scheme.isalpha() and len(scheme) <= 12 else "none"  # it may be a token
+        raise Refusal("unauthorized", f"expected an Authorization of one of {known}, got {got}")
 
     def _person(self, token: str) -> Identity:
-        person = self._people.get(hashlib.sha256(token.encode()).hexdigest())
-        if person is None:
-            raise Refusal("unauthorized", "this API token is not declared in the settings of the central")
-        return person
+        return self.people.known(hashlib.sha256(token.encode()).hexdigest(), self._clock())
+
+    def still(self, caller: Caller) -> bool:
+        """Whether somebody whose request goes on for long may still be answered."""
+        return self.people.still(caller, self._clock())
 
     def verify(
         self, caller: PilotCaller, stamp: str | None, method: str, target: str, body: bytes, headers: Mapping[str, str]

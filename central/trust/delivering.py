@@ -167,7 +167,7 @@ def _lines(
     for name in names:
         yield Note(
             f"pilot {pilot.stamp}",
-            "refused" if refused else "delivered",
+            "credential.refused" if refused else "credential.delivered",
             leased.community,
             leased.owner,
             name,

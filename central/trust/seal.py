@@ -132,6 +132,15 @@ def load_ring(path: Path, now: float) -> KeyRing:
     """Open the ring kept in a file of mode 0600, made and given a new key when it is time."""
     keys = renewed(_read(path) if path.exists() else (), now)
     _write(path, keys)
+    return _ring(keys)
+
+
+def read_ring(path: Path, now: float) -> KeyRing:
+    """The same without changing the file, for whoever only looks."""
+    return _ring(renewed(_read(path), now))
+
+
+def _ring(keys: tuple[Key, ...]) -> KeyRing:
     coming: list[Key] = []
     while len(coming) < AHEAD:
         coming.append(following((coming or keys)[-1]))

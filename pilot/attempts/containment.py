@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ from pilot.enclosures.ports import Enclosures
 from pilot.enclosures.tree import KernelTree
 from pilot.errors import InvalidInput
 from pilot.payloads import rights
-from pilot.payloads.marks import Marks
-from pilot.payloads.slot_users import SlotUsers, UserLocks, cannot_enter, lock_file, parse_users, processes_of
+from pilot.payloads.slot_users import SlotUsers, cannot_enter, users_of
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,6 @@ class Containment:
         """Leave nothing behind."""
         if self.enclosures is not None:
             self.enclosures.close()
-
-
-def users_of(text: str) -> SlotUsers:
-    """The users for payloads that a queue names. Raises `InvalidInput`, also where we are not root."""
-    if os.geteuid() != 0:
-        raise InvalidInput("slot_users", "expected root: only it can start payloads as other users")
-    users = parse_users(text, "slot_users")
-    locks = UserLocks(lock_file())
-    return SlotUsers(users, lambda uid: bool(processes_of(uid)), locks.lock, locks.unlock, Marks(locks.path))
 
 
 def group_name(stamp: str, agent: int) -> str:

@@ -12,7 +12,7 @@ from typing import Optional
 from pilot.attempts.directory import remove
 
 #: Where any user may make files.
-SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")  # noqa: S108
+SHARED = ("/tmp", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock")  # noqa: S108 - looked through, not written to
 _IPC_RMID = 0
 
 

@@ -127,6 +127,17 @@ async def test_an_idempotency_key_with_another_request_is_refused(store: Store) 
     assert sum((await waiting_jobs(store)).values()) == 1
 
 
+async def test_a_key_that_was_used_is_known_without_submitting(store: Store) -> None:
+    """The answer that it had, nothing for a new one or somebody else's, and the same refusal for another request."""
+    assert await store.submitted_before(ADA, "key", "digest") is None
+    first = await store.submit(ADA, [document(2)], "key", "digest")
+    before = await store.submitted_before(ADA, "key", "digest")
+    assert before is not None
+    assert (before.first_ids, before.again) == (first.first_ids, True)
+    assert await store.submitted_before(BOB, "key", "digest") is None
+    assert await refused(store.submitted_before(ADA, "key", "other")) == "idempotency-mismatch"
+
+
 async def test_an_idempotency_key_is_its_owners(store: Store) -> None:
     """Two users may happen to use the same key."""
     first = await store.submit(ADA, [document(1)], "key", "digest")

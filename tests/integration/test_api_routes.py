@@ -26,8 +26,11 @@ from tests.integration.running_central import PEOPLE as NAMES
 from tests.integration.running_central import Person, RunningCentral, token_of
 from tests.integration.wire_pilot import SignedPilot, decoded
 
-#: What anybody may ask, and nothing else. Enrolment carries its proof in the message.
-OPEN = {"/v1/pilots/{stamp}/enrol", "/v1/pilot/{sha256}", "/v1/bundles/{sha256}", "/healthz", "/openapi.json"}
+#: What anybody may ask, and nothing else. Enrolment and login carry their proof in the message.
+OPEN = {
+    *("/v1/pilots/{stamp}/enrol", "/v1/pilot/{sha256}", "/v1/bundles/{sha256}", "/healthz", "/openapi.json"),
+    *("/v1/login", "/v1/login/device", "/v1/login/token"),
+}
 OLDER = Path(__file__).with_name("central_with_version_0.py")
 
 
@@ -54,6 +57,7 @@ def filled(route: Route[Any], job: int, stamp: str) -> str:
         "sha256": hashlib.sha256(b"nobody has this").hexdigest(),
         "verb": "kill",
         "name": "local",
+        "group": "muons",
         "peek": "1",
         "number": "1",
     }

@@ -327,3 +327,30 @@ def test_a_queue_added_at_one_counts_at_the_other(pair: Pair) -> None:
         one.remove_queue("far")
         until(lambda: slots() is None, "the queue to be gone")
         two.remove_site("there")
+
+
+def test_who_is_let_go_of_at_one_is_nobody_at_the_other(pair: Pair) -> None:
+    """A token made at one central opens the other, and neither any more once its owner is let go of; a group that was
+    added, and its share, are known to both."""
+    with (
+        Client(pair.one.url, token_of("cam"), pair.one.ca) as one,
+        Client(pair.two.url, token_of("cam"), pair.two.ca) as two,
+    ):
+
+        def shares() -> dict[str, float]:
+            return {group.name: group.share for group in two.community("physics").groups}
+
+        one.add_group("physics", "rare", 3.0)
+        until(lambda: shares().get("rare") == 3.0, "the group to be known")
+        two.share_group("physics", "rare", 2.0)
+        one.add_member("max", "rare")
+        token = one.make_token(user="max", group="rare").token
+        with Client(pair.two.url, token, pair.two.ca, patience=5) as max_:
+            until(lambda: not refused(max_.whoami), "the token to be known")
+            job = max_.submit({"command": ["true"], "needs": {"cores": 64}}).ids[0]
+            began = time.monotonic()
+            one.revoke_member("max")
+            until(lambda: refused(max_.whoami) == "unauthorized", "the token to be unknown")
+            assert time.monotonic() - began < SOON
+        assert two.job(job).job.state is JobState.HELD
+        one.remove_group("physics", "rare")

@@ -51,7 +51,8 @@ def test_a_token_that_others_can_read_is_not_used(tmp_path):
     ("text", "says"),
     [
         ("url = ", "not TOML"),
-        ('url = "https://a"\n', "expected `url` and `token`"),
+        ('url = "https://a"\n', "has no token: log in with `pilotage login`"),
+        ('token = "t"\n', "expected a `url`"),
         ('url = "https://a"\ntoken = "t"\nproxy = "x"\n', "proxy: unknown key"),
         ('url = "http://a"\ntoken = "t"\n', "expected an address like https://host:port"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from central.configuration.elements import Arc, Batch, Schedd, Ssh, VaultName
+from central.configuration.login import Login
 from central.configuration.settings import Queue, Service, Shares
 from central.configuration.settings_file import read
 from central.records import Limit
@@ -21,7 +22,10 @@ TOP = Path(__file__).resolve().parents[2]
 PAGES = (TOP / "README.md", TOP / "CONTRIBUTING.md", TOP / "CHANGELOG.md", *sorted((TOP / "docs").glob("*.md")))
 
 #: Those with settings of the central.
-SETTINGS = ["operating.md", *sorted(one.name for one in PAGES if one.stem.startswith(("ce-", "comput", "machines")))]
+SETTINGS = [
+    *("operating.md", "login.md"),
+    *sorted(one.name for one in PAGES if one.stem.startswith(("ce-", "comput", "machines"))),
+]
 
 
 def page(name: str) -> str:
@@ -119,6 +123,7 @@ def test_every_setting_of_computing_elements_is_documented():
 
     assert {field.name for kind in (Batch, Ssh, VaultName) for field in fields(kind)} <= keys(text)
     assert {field.name for field in fields(Arc)} <= keys(page("ce-arc.md"))
+    assert {field.name for field in fields(Login)} <= keys(page("login.md"))
     assert {field.name for field in fields(Schedd)} <= keys(page("ce-condor.md"))
 
 

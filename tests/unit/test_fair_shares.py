@@ -166,6 +166,20 @@ def test_a_share_that_is_not_used_flows_to_the_others() -> None:
     assert parts(pool.run(8 * 3600), 1)["big"] == pytest.approx(0.75, abs=0.03)
 
 
+def test_a_share_that_changes_counts_for_what_is_given_from_then_on() -> None:
+    """Somebody says that the groups are due one to three from now on: once the use before has decayed, they have it."""
+    pool = Pool(THREE_TO_ONE, pilots=40)
+    pool.submit("c", "big", "ada", id=1)
+    pool.submit("c", "small", "bob", id=2)
+    pool.run(2 * 3600)
+    for index in pool.indices:
+        index.standings.share((Community("c", 1.0, (Group("big", 1.0), Group("small", 3.0))),))
+    at_once = parts(pool.run(1800), 1)
+    assert at_once.get("small", 0.0) > 0.9
+    pool.run(4 * HALF_LIFE)
+    assert parts(pool.run(8 * 3600), 1)["small"] == pytest.approx(0.75, abs=0.03)
+
+
 def test_three_steps() -> None:
     """Communities by their shares, within each the groups by theirs, within each group the owners alike."""
     communities = (Community("c", 2.0, (Group("x", 3.0), Group("y", 1.0))), Community("d", 1.0))

@@ -162,3 +162,55 @@ def test_a_local_queue_that_is_added_holds_its_jobs_as_the_file_s_own_do() -> No
     for other in ('slot_users = "root"\n', "", 'slot_users = "20000-20063"\nenvironment = {LD_PRELOAD = "/tmp/x"}\n'):
         with pytest.raises(InvalidSettings, match="kind: expected slot_users, environment"):
             Places(file).read(f'name = "far"\nsite = "here"\n{other}', ADA)
+
+
+ARTS = PlaceRow("community", "arts", 1, 'name = "arts"\nshare = 2.0\n', "ada", 1.0)
+PAINT = PlaceRow("group", "arts/paint", 1, 'name = "paint"\nshare = 0.5\n', "ada", 1.0)
+
+
+def test_communities_and_groups_that_were_added_are_beside_those_of_the_file() -> None:
+    """Groups come after their communities in whatever order they are read, also into communities of the file; a queue
+    may be for them."""
+    ours = PlaceRow("group", "physics/taus", 1, 'name = "taus"\nshare = 3\n', "cam", 1.0)
+    far = queue('name = "far"\nsite = "here"\nkind = "external"\ncommunities = ["arts"]\n')
+    found = in_force(FILE, [far, PAINT, ours, ARTS])
+    assert not found.problems
+    shares = {
+        one.name: (one.share, {group.name: group.share for group in one.groups}) for one in found.settings.communities
+    }
+    assert shares == {"physics": (1.0, {"users": 1.0, "taus": 3.0}), "arts": (2.0, {"paint": 0.5})}
+    assert found.settings.queues[1].communities == ("arts",)
+
+
+def test_what_the_file_declares_of_communities_counts() -> None:
+    """A community or a group of the file's is not changed by what was added, which says so; a group without its
+    community waits for it."""
+    taken = PlaceRow("community", "physics", 1, 'name = "physics"\nshare = 9.0\n', "ada", 1.0)
+    users = PlaceRow("group", "physics/users", 1, 'name = "users"\nshare = 9.0\n', "ada", 1.0)
+    odd = PlaceRow("group", "physics/odd", 1, 'name = "odd"\nshare = -1\n', "ada", 1.0)
+    found = in_force(FILE, [taken, users, odd, PAINT])
+    assert found.settings.communities == FILE.communities
+    assert found.problems["community", "physics"] == "central.toml declares a community physics, which counts"
+    assert found.problems["group", "physics/users"] == "central.toml declares a group users of physics, which counts"
+    assert found.problems["group", "arts/paint"].startswith("there is no community arts: it counts once one of")
+    assert "share: expected a number above 0" in found.problems["group", "physics/odd"]
+    places = Places(FILE)
+    assert places.declares("community", "physics")
+    assert places.declares("group", "physics/users")
+    assert not places.declares("group", "physics/taus")
+    assert not places.declares("group", "arts/users")
+
+
+def test_what_would_not_count_without_something_is_known_before() -> None:
+    """Whoever takes a community away is told what rests on it."""
+    places = Places(FILE)
+    far = queue('name = "far"\nsite = "here"\nkind = "external"\ncommunities = ["arts"]\n')
+    places.take([ARTS, PAINT, far])
+    assert set(places.without("community", "arts")) == {("group", "arts/paint"), ("queue", "far")}
+    assert not places.without("group", "arts/paint")
+
+
+def test_what_a_later_version_has_added_is_passed_over() -> None:
+    """A kind that is not known here is nobody's, and disturbs nothing."""
+    found = in_force(FILE, [PlaceRow("castle", "x", 1, "y = 1", "ada", 1.0)])
+    assert (found.settings, found.problems) == (FILE, {})

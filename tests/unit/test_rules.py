@@ -9,6 +9,7 @@ import pytest
 from central.configuration.settings import ApiToken
 from central.records import Identity
 from central.trust.callers import Callers, Nonces
+from central.trust.people import People
 from central.trust.rules import (
     PayloadCaller,
     PilotCaller,
@@ -113,7 +114,7 @@ def test_what_is_seen_is_of_the_own_community() -> None:
 
 def callers(now: float) -> Callers:
     people = (ApiToken("t", hashlib.sha256(b"letmein").hexdigest(), MEMBER),)
-    return Callers(RING, people, Nonces(), lambda: now)
+    return Callers(RING, People(people), Nonces(), lambda: now)
 
 
 def test_credentials_are_opened_by_their_scheme() -> None:

@@ -30,7 +30,7 @@ class Rows:
     async def sandbox(self, community: str, sha256: str) -> int | None:
         return self.rows.get((community, sha256))
 
-    async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
+    async def add_sandbox(self, community: str, sha256: str, size: int, sender: object = None) -> None:
         self.rows[community, sha256] = size
 
 

@@ -146,6 +146,7 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ("beat = 0.5", 'keep_jobs = "soon"', "central.keep_jobs: expected a duration"),
         ("beat = 0.5", "keep_jobs = 5", "central.keep_jobs: expected at least 60 s"),
         ("beat = 0.5", "keep_logs = 5", "central.keep_logs: expected at least 60 s"),
+        ("beat = 0.5", "keep_audit = 5", "central.keep_audit: expected at least 60 s"),
         ("beat = 0.5", "workers = 2", "central.workers: expected 1 with SQLite, got 2"),
         ("beat = 0.5", "workers = 0", "central.workers: expected a whole number from 1"),
         ("beat = 0.5", 'database = "mysql://x/y"', "central.database: expected a file, or an address like postgresql"),
@@ -344,6 +345,7 @@ def test_how_machines_halt_is_for_the_queue_to_say() -> None:
     for wrong, said in (
         ('halting = "often"', "halting: expected one of elastic, static, never"),
         ('halting = "never"\nbilling_period = "1 h"', "billing_period: expected none with halting = never"),
+        ('billing_period = "2 d"', "billing_period: expected at most a day, got 172800 s"),
         ('metadata = "refuse"', "metadata: expected slot_users with refuse"),
         ('metadata = "shut"', "metadata: expected one of guard, refuse, open"),
     ):

@@ -109,3 +109,16 @@ def test_people_are_told_where_they_stand() -> None:
         ("ada", 1.0, 60.0, 1),
     ]
     assert told[2].level == 60.0 + QUANTUM
+
+
+def test_other_shares_count_at_once() -> None:
+    """What is due may change at any time: levels follow, and whoever is named no more has a share of 1 again."""
+    standings = Standings([PHYSICS])
+    standings.load([Consumed("physics", "higgs", "ada", 600.0, 0)], 0.0)
+    before = standings.version
+    standings.share([Community("physics", 1.0, (Group("higgs", 4.0), Group("new", 2.0)))])
+    assert standings.version > before
+    assert levels(standings, "physics", "higgs", "ada") == [600.0, 150.0, 600.0]
+    assert [one.share for one in standings.standing("physics", "new", "eve")] == [1.0, 2.0, 1.0]
+    standings.share(())
+    assert levels(standings, "physics", "higgs", "ada") == [600.0, 600.0, 600.0]

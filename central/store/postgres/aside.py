@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from central.added import EnrolmentRow, NewEnrolment, PlaceRow
+from central.auditing import AuditQuery, StoredChain, Unlinked
+from central.people import MemberRow, NewMember, NewToken, TokenRow, Whose
 from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PinRow
-from central.store.postgres import bundles, enrolment_tokens, pauses, places, vault
+from central.store.postgres import audit, bundles, enrolment_tokens, logins, members, pauses, places, vault
 from central.store.postgres.transactions import Transactions
+from pilot.audit import AuditLine, AuditLink, AuditStart
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
@@ -18,7 +21,7 @@ P = ParamSpec("P")
 
 
 class Aside:
-    """What operators and owners keep at a central: sites, queues and their pauses, credentials, bundles."""
+    """What operators and owners keep at a central: sites, queues and their pauses, people, credentials, bundles."""
 
     _transactions: Transactions
     _clock: Callable[[], float] | None
@@ -51,6 +54,38 @@ class Aside:
 
     async def place_history(self, kind: str, name: str) -> tuple[PlaceRow, ...]:
         return await self._reader(places.history, kind, name)
+
+    # -- people
+
+    async def keep_member(self, new: NewMember, note: Note) -> MemberRow:
+        return await self._repeat(members.keep, new, note)
+
+    async def members(self, whose: Whose) -> tuple[MemberRow, ...]:
+        return await self._reader(members.members, whose)
+
+    async def revoke_member(self, number: int, who: str, reason: str, note: Note) -> MemberRow:
+        return await self._repeat(members.revoke_member, number, who, reason, note)
+
+    async def open_token(self, new: NewToken, most: int, note: Note) -> TokenRow:
+        return await self._once(members.open_token, new, most, note)
+
+    async def tokens(self, whose: Whose) -> tuple[TokenRow, ...]:
+        return await self._reader(members.tokens, whose)
+
+    async def token(self, number: int) -> TokenRow:
+        return await self._reader(members.token, number)
+
+    async def revoke_token(self, number: int, who: str, note: Note) -> TokenRow:
+        return await self._repeat(members.revoke_token, number, who, note)
+
+    async def people(self) -> tuple[tuple[MemberRow, ...], tuple[TokenRow, ...]]:
+        return await self._reader(members.people, self._clock() if self._clock else None)
+
+    async def used_tokens(self, used: Mapping[int, float]) -> None:
+        await self._repeat(members.used_tokens, used)
+
+    async def spend_id_token(self, digest: str, seconds: float) -> bool:
+        return await self._once(logins.spend, digest, seconds)
 
     # -- pilots that nobody submitted
 
@@ -93,10 +128,34 @@ class Aside:
         return await self._repeat(vault.reseal, old, key_id, sealed)
 
     async def note(self, notes: Sequence[Note]) -> None:
-        await self._once(vault.note, notes)
+        await self._once(audit.note, notes)
 
     async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
-        return await self._reader(vault.notes, community, owner, subject, limit)
+        return await self._reader(audit.notes, community, owner, subject, limit)
+
+    # -- the audit
+
+    async def audit(self, query: AuditQuery, limit: int) -> tuple[AuditLine, ...]:
+        return await self._reader(audit.audit, query, limit)
+
+    async def unlinked(self, limit: int) -> Unlinked:
+        found, is_more = await self._reader(audit.newest)
+        return await self._repeat(audit.unlinked, limit) if is_more else found
+
+    async def link(self, link: AuditLink) -> bool:
+        return await self._repeat(audit.link, link)
+
+    async def audit_link(self, number: int) -> AuditLink | None:
+        return await self._reader(audit.audit_link_of, number)
+
+    async def chain(self, after: int, limit: int) -> StoredChain:
+        return await self._reader(audit.chain, after, limit)
+
+    async def old_link(self, before: float, limit: int) -> AuditLink | None:
+        return await self._reader(audit.old_link, before, limit)
+
+    async def let_go(self, start: AuditStart) -> int:
+        return await self._repeat(audit.let_go, start)
 
     # -- bundles
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from central.records import Ended, PilotRow
 from central.store import codec
-from central.store.admission import comes_again, not_expected, not_known, second_key, secret_problem
+from central.store.admission import comes_again, not_expected, not_known, same, second_key, secret_problem
 from central.store.decide import left_behind
 from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_all
@@ -54,7 +54,7 @@ async def enrol(
 
 
 async def _again(db: Database, now: float, known: Row, key_hash: str, request: EnrolRequest) -> PilotRow | Refusal:
-    if key_hash == known["key_hash"]:  # the first answer was lost
+    if same(key_hash, known["key_hash"]):  # the first answer was lost
         return await pilot(db, known["stamp"])
     alarm, refusal = second_key(known["stamp"], plain(request.instance), now)
     if not await shared(db, known["secret_hash"]):  # else each of those who have it could stop all the others

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from central.added import EnrolmentRow, NewEnrolment
 from central.records import NewPilot, moment
 from central.store import codec
-from central.store.admission import no_enrolment, not_expected, token_problem
+from central.store.admission import no_enrolment, not_expected, same, token_problem
 from central.store.postgres.connection import plain
 from central.store.postgres.pilots import LOCKED, plan
 from central.store.rows import enrolment_row
@@ -65,7 +65,7 @@ async def admit(db: Database, now: float, pilot: NewPilot, where: str) -> Refusa
     if found is None:
         return not_expected()
     if known := await db.fetchrow(LOCKED, pilot.stamp):
-        return None if known["secret_hash"] == pilot.secret_hash else not_expected()
+        return None if same(pilot.secret_hash, known["secret_hash"]) else not_expected()
     token = enrolment_row(found)
     if problem := token_problem(token, now):
         alarm = plain(f"at {moment(now)} pilot {pilot.stamp} came{where}: {problem}")

@@ -57,7 +57,7 @@ IDS_OF_OWNERS = f"""
         ORDER BY -id LIMIT $8
     ) AS run
     ORDER BY run.id DESC LIMIT $8
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 # Those named that fit all the rest.
 IDS_NAMED = f"""
     SELECT id FROM jobs
@@ -65,7 +65,7 @@ IDS_NAMED = f"""
       AND ($10::text IS NULL OR community = $10) AND ($11::text IS NULL OR owner = $11)
       AND {_FITS}
     ORDER BY id DESC LIMIT $8
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 # Who ever submitted something for a group.
 OWNERS = """
     SELECT DISTINCT community, owner FROM task_queues
@@ -101,12 +101,12 @@ COUNTS_OF_OWNERS = """
 # Where every row has to be looked at anyway.
 FITTING_OF_COMMUNITIES = f"""
     SELECT state, count(*) FROM jobs WHERE community = ANY ($7::text[]) AND {_FITS} GROUP BY state
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 FITTING_OF_OWNERS = f"""
     SELECT state, count(*) FROM jobs
     WHERE (community, owner) IN (SELECT * FROM unnest($7::text[], $8::text[])) AND {_FITS}
     GROUP BY state
-"""  # noqa: S608
+"""  # noqa: S608 - constants
 COUNTS_NAMED = "SELECT state, count(*) FROM jobs WHERE id = ANY ($1::bigint[]) GROUP BY state"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
+from central.store.admission import same
 from central.store.decide import check_pilot, left_behind, unknown_pilot
 from central.store.postgres import ledgers, prices
 from central.store.postgres.attempts import end_all
@@ -115,7 +116,7 @@ async def plan(db: Database, now: float, pilot: NewPilot) -> None:
         await prices.keep(db, pilot.stamp, pilot.tariff)
         return
     known = await locked(db, pilot.stamp)
-    if known["secret_hash"] != pilot.secret_hash or PilotState(known["state"]) is not PilotState.PLANNED:
+    if not same(pilot.secret_hash, known["secret_hash"]) or PilotState(known["state"]) is not PilotState.PLANNED:
         raise Refusal("conflict", f"There is a pilot {pilot.stamp} already: draw another stamp.")
 
 
@@ -132,7 +133,7 @@ async def renew_secret(db: Database, now: float, stamp: str, secret_hash: str, t
     pilot = await locked(db, stamp)
     if pilot["enrolled"] is not None or PilotState(pilot["state"]) not in LIVE_PILOT:
         raise Refusal("conflict", f"Pilot {stamp} has enrolled or is over: its secret cannot be replaced.")
-    if pilot["secret_hash"] == secret_hash:
+    if same(secret_hash, pilot["secret_hash"]):
         await db.execute(SAME_SECRET, pilot["id"], now + ttl)
     else:
         await db.execute(NEW_SECRET, pilot["id"], secret_hash, now + ttl)

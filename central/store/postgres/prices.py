@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.records import Bought, Tariff
-from central.store.bought import MOST_PERIOD, collected
+from central.store.bought import collected
+from pilot.halting import MOST_PERIOD
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
@@ -50,7 +51,7 @@ async def keep(db: Database, stamp: str, tariff: Tariff | None) -> None:
 
 
 async def bought(db: Database, since: float, until: float, limit: int) -> tuple[Bought, ...]:
-    values = (since - MOST_PERIOD, until, limit)
+    values = (since - MOST_PERIOD, until, limit)  # one that has ended may be paid for so long still
     rows = await db.fetch(PAID + PILOTS, *values)
     return collected(rows, [tuple(row) for row in await db.fetch(PAID + BOOKED, *values)])
 

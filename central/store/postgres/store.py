@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from central.people import NOBODY, Sender
 from central.records import (
     Beat,
     Bought,
@@ -133,6 +134,9 @@ class PostgresStore(Aside):
         prepared = await submission.prepared(jobs)
         write = self._once if key is None else self._repeat
         return await write(submission.submit, who, prepared, key, digest)
+
+    async def submitted_before(self, who: Identity, key: str, digest: str) -> Submitted | None:
+        return await self._reader(submission.submitted_before, who, key, digest)
 
     async def job(self, community: str | None, job: int) -> JobDetail:
         return await self._reader(views.job, community, job)
@@ -317,8 +321,11 @@ class PostgresStore(Aside):
     async def sandbox(self, community: str, sha256: str) -> int | None:
         return await self._reader(sandboxes.sandbox, community, sha256)
 
-    async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
-        await self._repeat(sandboxes.add_sandbox, community, sha256, size)
+    async def add_sandbox(self, community: str, sha256: str, size: int, sender: Sender = NOBODY) -> None:
+        await self._repeat(sandboxes.add_sandbox, community, sha256, size, sender)
+
+    async def sandbox_bytes(self, community: str, owner: str) -> int:
+        return await self._reader(sandboxes.sandbox_bytes, community, owner)
 
     # -- use
 

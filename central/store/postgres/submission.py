@@ -95,10 +95,8 @@ async def submit(
 ) -> Submitted:
     if key is not None:
         await db.execute(ONE_AT_A_TIME, codec.text((who.community, who.user, key)))
-        if seen := await db.fetchrow(SEEN_KEY, who.community, who.user, key):
-            if seen["digest"] != digest:
-                raise Refusal("idempotency-mismatch", f"The key {key!r} came before with another request.")
-            return Submitted(codec.ranges(seen["ranges"]), (), again=True)
+        if before := await submitted_before(db, who, key, digest):
+            return before
     counts = [len(document.members) for document in jobs]
     total = sum(counts)
     first = await take_ids(db, total) if total else 0
@@ -109,6 +107,15 @@ async def submit(
     if key is not None:
         await db.execute(KEEP_KEY, who.community, who.user, key, digest, codec.text(ranges), now)
     return Submitted(ranges, _added(jobs, queues, ranges))
+
+
+async def submitted_before(db: Database, who: Identity, key: str, digest: str) -> Submitted | None:
+    seen = await db.fetchrow(SEEN_KEY, who.community, who.user, key)
+    if seen is None:
+        return None
+    if seen["digest"] != digest:
+        raise Refusal("idempotency-mismatch", f"The key {key!r} came before with another request.")
+    return Submitted(codec.ranges(seen["ranges"]), (), again=True)
 
 
 async def _add(

@@ -1,14 +1,15 @@
-"""Secrets of people, sealed, and the audit of what was done with them."""
+"""Secrets of people, sealed. What is done with them is noted in the audit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from central.records import CredentialRow, Note, Noted
+from central.records import CredentialRow, Note
 from central.store import codec
 from central.store.decide import too_many_credentials, unknown_credential
-from central.store.rows import credential_row, noted
+from central.store.postgres.audit import note
+from central.store.rows import credential_row
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
@@ -44,11 +45,6 @@ RESEAL = """
     WHERE community = $3 AND owner = $4 AND name = $5 AND key_id = $6 AND sealed = $7
     RETURNING name
 """
-NOTE = """
-    INSERT INTO audit (time, who, what, community, owner, subject, job, attempt, detail)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-"""
-NOTES = "SELECT * FROM audit WHERE community = $1 AND owner = $2 AND subject = $3 ORDER BY id DESC LIMIT $4"
 
 
 async def keep(db: Database, now: float, row: CredentialRow, line: Note, most: int) -> float:
@@ -86,17 +82,3 @@ async def under_others(db: Database, keys: Sequence[str], limit: int) -> tuple[C
 async def reseal(db: Database, now: float, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
     found = await db.fetchval(RESEAL, key_id, sealed, old.community, old.owner, old.name, old.key_id, old.sealed)
     return found is not None
-
-
-async def note(db: Database, now: float, notes: Sequence[Note]) -> None:
-    await db.executemany(
-        NOTE,
-        [
-            (now, one.who, one.what, one.community, one.owner, one.subject, one.job, one.attempt, one.detail)
-            for one in notes
-        ],
-    )
-
-
-async def notes(db: Database, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
-    return tuple(noted(row) for row in await db.fetch(NOTES, community, owner, subject, limit))

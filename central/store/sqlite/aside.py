@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from central.added import EnrolmentRow, NewEnrolment, PlaceRow
+from central.auditing import AuditQuery, StoredChain, Unlinked
+from central.people import MemberRow, NewMember, NewToken, TokenRow, Whose
 from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PinRow
-from central.store.sqlite import bundles, enrolment_tokens, pauses, places, vault
+from central.store.sqlite import audit, bundles, enrolment_tokens, logins, members, pauses, places, vault
 from central.store.sqlite.readers import Readers
 from central.store.sqlite.writer import Writer
+from pilot.audit import AuditLine, AuditLink, AuditStart
 
 
 class Aside:
-    """What operators and owners keep at a central: sites, queues and their pauses, credentials, bundles."""
+    """What operators and owners keep at a central: sites, queues and their pauses, people, credentials, bundles."""
 
     _writer: Writer
     _readers: Readers
@@ -46,6 +49,38 @@ class Aside:
 
     async def place_history(self, kind: str, name: str) -> tuple[PlaceRow, ...]:
         return await self._readers.run(places.history, kind, name)
+
+    # -- people
+
+    async def keep_member(self, new: NewMember, note: Note) -> MemberRow:
+        return await self._writer.run(members.keep, new, note)
+
+    async def members(self, whose: Whose) -> tuple[MemberRow, ...]:
+        return await self._readers.run(members.members, whose)
+
+    async def revoke_member(self, number: int, who: str, reason: str, note: Note) -> MemberRow:
+        return await self._writer.run(members.revoke_member, number, who, reason, note)
+
+    async def open_token(self, new: NewToken, most: int, note: Note) -> TokenRow:
+        return await self._writer.run(members.open_token, new, most, note)
+
+    async def tokens(self, whose: Whose) -> tuple[TokenRow, ...]:
+        return await self._readers.run(members.tokens, whose)
+
+    async def token(self, number: int) -> TokenRow:
+        return await self._readers.run(members.token, number)
+
+    async def revoke_token(self, number: int, who: str, note: Note) -> TokenRow:
+        return await self._writer.run(members.revoke_token, number, who, note)
+
+    async def people(self) -> tuple[tuple[MemberRow, ...], tuple[TokenRow, ...]]:
+        return await self._readers.run(members.people, self._clock())
+
+    async def used_tokens(self, used: Mapping[int, float]) -> None:
+        await self._writer.run(members.used_tokens, used)
+
+    async def spend_id_token(self, digest: str, seconds: float) -> bool:
+        return await self._writer.run(logins.spend, digest, seconds)
 
     # -- pilots that nobody submitted
 
@@ -88,10 +123,33 @@ class Aside:
         return await self._writer.run(vault.reseal, old, key_id, sealed)
 
     async def note(self, notes: Sequence[Note]) -> None:
-        await self._writer.run(vault.note, notes)
+        await self._writer.run(audit.note, notes)
 
     async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
-        return await self._readers.run(vault.notes, community, owner, subject, limit)
+        return await self._readers.run(audit.notes, community, owner, subject, limit)
+
+    # -- the audit
+
+    async def audit(self, query: AuditQuery, limit: int) -> tuple[AuditLine, ...]:
+        return await self._readers.run(audit.audit, query, limit)
+
+    async def unlinked(self, limit: int) -> Unlinked:
+        return await self._readers.run(audit.unlinked, limit)
+
+    async def link(self, link: AuditLink) -> bool:
+        return await self._writer.run(audit.link, link)
+
+    async def audit_link(self, number: int) -> AuditLink | None:
+        return await self._readers.run(audit.audit_link_of, number)
+
+    async def chain(self, after: int, limit: int) -> StoredChain:
+        return await self._readers.run(audit.chain, after, limit)
+
+    async def old_link(self, before: float, limit: int) -> AuditLink | None:
+        return await self._readers.run(audit.old_link, before, limit)
+
+    async def let_go(self, start: AuditStart) -> int:
+        return await self._writer.run(audit.let_go, start)
 
     # -- bundles
 

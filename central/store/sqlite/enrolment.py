@@ -6,7 +6,7 @@ import sqlite3
 
 from central.records import Ended, PilotRow
 from central.store import codec
-from central.store.admission import comes_again, not_expected, not_known, second_key, secret_problem
+from central.store.admission import comes_again, not_expected, not_known, same, second_key, secret_problem
 from central.store.decide import left_behind
 from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
@@ -51,7 +51,7 @@ def enrol(
 def _again(
     db: sqlite3.Connection, now: float, known: sqlite3.Row, key_hash: str, request: EnrolRequest
 ) -> PilotRow | Refusal:
-    if key_hash == known["key_hash"]:  # the first answer was lost
+    if same(key_hash, known["key_hash"]):  # the first answer was lost
         return pilot(db, known["stamp"])
     alarm, refusal = second_key(known["stamp"], request.instance, now)
     if not shared(db, known["secret_hash"]):  # else each of those who have it could stop all the others

@@ -7,7 +7,7 @@ import sqlite3
 from central.added import EnrolmentRow, NewEnrolment
 from central.records import NewPilot, moment
 from central.store import codec
-from central.store.admission import no_enrolment, not_expected, token_problem
+from central.store.admission import no_enrolment, not_expected, same, token_problem
 from central.store.rows import enrolment_row
 from central.store.sqlite.pilots import ONE, plan
 from pilot.errors import Refusal
@@ -59,7 +59,7 @@ def admit(db: sqlite3.Connection, now: float, pilot: NewPilot, where: str) -> Re
     if found is None:
         return not_expected()
     if known := db.execute(ONE, (pilot.stamp,)).fetchone():
-        return None if known["secret_hash"] == pilot.secret_hash else not_expected()
+        return None if same(pilot.secret_hash, known["secret_hash"]) else not_expected()
     token = enrolment_row(found)
     if problem := token_problem(token, now):
         db.execute(REFUSE, (f"at {moment(now)} pilot {pilot.stamp} came{where}: {problem}", token.id))

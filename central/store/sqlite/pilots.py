@@ -9,6 +9,7 @@ from itertools import islice
 
 from central.records import Ended, NewPilot, PilotRow
 from central.store import codec
+from central.store.admission import same
 from central.store.decide import check_pilot, left_behind, unknown_pilot
 from central.store.rows import pilot_row
 from central.store.selecting import before_cursor
@@ -92,7 +93,7 @@ def handed_over(db: sqlite3.Connection, pilot: sqlite3.Row) -> sqlite3.Row:
 def plan(db: sqlite3.Connection, now: float, pilot: NewPilot) -> None:
     known = db.execute(ONE, (pilot.stamp,)).fetchone()
     if known is not None:
-        if known["secret_hash"] == pilot.secret_hash and PilotState(known["state"]) is PilotState.PLANNED:
+        if same(pilot.secret_hash, known["secret_hash"]) and PilotState(known["state"]) is PilotState.PLANNED:
             return  # the same intent again
         raise Refusal("conflict", f"There is a pilot {pilot.stamp} already: draw another stamp.")
     values = (
@@ -124,7 +125,7 @@ def renew_secret(db: sqlite3.Connection, now: float, stamp: str, secret_hash: st
     pilot = row(db, stamp)
     if pilot["enrolled"] is not None or PilotState(pilot["state"]) not in LIVE_PILOT:
         raise Refusal("conflict", f"Pilot {stamp} has enrolled or is over: its secret cannot be replaced.")
-    if pilot["secret_hash"] == secret_hash:
+    if same(secret_hash, pilot["secret_hash"]):
         db.execute(SAME_SECRET, (now + ttl, pilot["id"]))
     else:
         db.execute(NEW_SECRET, {"pilot": pilot["id"], "secret": secret_hash, "expires": now + ttl})

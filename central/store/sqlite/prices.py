@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from central.records import Bought, Tariff
-from central.store.bought import MOST_PERIOD, collected
+from central.store.bought import collected
+from pilot.halting import MOST_PERIOD
 
 KEEP = """
     INSERT INTO prices (pilot, hour, currency, period, machine)
@@ -45,6 +46,7 @@ def keep(db: sqlite3.Connection, stamp: str, tariff: Tariff | None) -> None:
 
 
 def bought(db: sqlite3.Connection, since: float, until: float, limit: int) -> tuple[Bought, ...]:
+    # One that has ended may be paid for so long still.
     values = {"since": since - MOST_PERIOD, "until": until, "limit": limit}
     rows = db.execute(PAID + PILOTS, values).fetchall()
     return collected(rows, [tuple(row) for row in db.execute(PAID + BOOKED, values)])

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from central.people import NOBODY, Sender
 from central.records import (
     Beat,
     Bought,
@@ -114,6 +115,9 @@ class SqliteStore(Aside):
         prepared = await self._readers.aside(submission.prepare, jobs)
         run = self._writer.run_alone if sum(one.jobs for one in prepared) > submission.BULK else self._writer.run
         return await run(submission.submit, who, prepared, key, digest)
+
+    async def submitted_before(self, who: Identity, key: str, digest: str) -> Submitted | None:
+        return await self._readers.run(submission.submitted_before, who, key, digest)
 
     async def job(self, community: str | None, job: int) -> JobDetail:
         return await self._readers.run(views.job, community, job)
@@ -292,8 +296,11 @@ class SqliteStore(Aside):
     async def sandbox(self, community: str, sha256: str) -> int | None:
         return await self._readers.run(sandboxes.sandbox, community, sha256)
 
-    async def add_sandbox(self, community: str, sha256: str, size: int) -> None:
-        await self._writer.run(sandboxes.add_sandbox, community, sha256, size)
+    async def add_sandbox(self, community: str, sha256: str, size: int, sender: Sender = NOBODY) -> None:
+        await self._writer.run(sandboxes.add_sandbox, community, sha256, size, sender)
+
+    async def sandbox_bytes(self, community: str, owner: str) -> int:
+        return await self._readers.run(sandboxes.sandbox_bytes, community, owner)
 
     # -- use
 

@@ -29,7 +29,9 @@ ADD_JOBS = f"""
     FROM json_each(:members)
 """  # noqa: S608 - a constant
 # A job that has its document to itself: a third of the time of a list of one.
-ADD_JOB = f"INSERT INTO jobs {_COLUMNS} VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'waiting', ?9, ?10, ?11, ?11)"  # noqa: S608
+ADD_JOB = f"""
+    INSERT INTO jobs {_COLUMNS} VALUES (?1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'waiting', ?9, ?10, ?11, ?11)
+"""  # noqa: S608 - a constant
 # New jobs wait; triggers follow them from here.
 ADD_COUNT = """
     INSERT INTO job_counts (community, state, jobs) VALUES (:community, 'waiting', :jobs)
@@ -72,18 +74,24 @@ def _prepared(new: NewJobs) -> Prepared:
 def submit(
     db: sqlite3.Connection, now: float, who: Identity, jobs: Sequence[Prepared], key: str | None, digest: str
 ) -> Submitted:
-    owner = (who.community, who.user)
-    if key is not None and (seen := db.execute(SEEN_KEY, (*owner, key)).fetchone()):
-        if seen["digest"] != digest:
-            raise Refusal("idempotency-mismatch", f"The key {key!r} came before with another request.")
-        return Submitted(codec.ranges(seen["ranges"]), (), again=True)
+    if key is not None and (before := submitted_before(db, who, key, digest)):
+        return before
     texts = dict.fromkeys(document.needs for document in jobs)
     queues = {needs: waiting.obtain(db, who.community, who.group, who.user, needs) for needs in texts}
     ranges = _numbered(db, jobs)
     _add(db, now, who, queues, [(first, one) for (first, _), one in zip(ranges, jobs, strict=True) if one.jobs])
     if key is not None:
-        db.execute(KEEP_KEY, (*owner, key, digest, codec.text(ranges), now))
+        db.execute(KEEP_KEY, (who.community, who.user, key, digest, codec.text(ranges), now))
     return Submitted(ranges, _counted(db, queues, ranges, jobs))
+
+
+def submitted_before(db: sqlite3.Connection, who: Identity, key: str, digest: str) -> Submitted | None:
+    seen = db.execute(SEEN_KEY, (who.community, who.user, key)).fetchone()
+    if seen is None:
+        return None
+    if seen["digest"] != digest:
+        raise Refusal("idempotency-mismatch", f"The key {key!r} came before with another request.")
+    return Submitted(codec.ranges(seen["ranges"]), (), again=True)
 
 
 def _numbered(db: sqlite3.Connection, jobs: Sequence[Prepared]) -> tuple[tuple[int, int], ...]:

@@ -1,14 +1,15 @@
-"""Secrets of people, sealed, and the audit of what was done with them."""
+"""Secrets of people, sealed. What is done with them is noted in the audit."""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
 
-from central.records import CredentialRow, Note, Noted
+from central.records import CredentialRow, Note
 from central.store import codec
 from central.store.decide import too_many_credentials, unknown_credential
-from central.store.rows import credential_row, noted
+from central.store.rows import credential_row
+from central.store.sqlite.audit import note
 
 KEEP = """
     INSERT INTO credentials (community, owner, name, kind, urls, expires, key_id, sealed, changed)
@@ -38,11 +39,6 @@ RESEAL = """
     UPDATE credentials SET key_id = ?, sealed = ?
     WHERE community = ? AND owner = ? AND name = ? AND key_id = ? AND sealed = ?
 """
-NOTE = """
-    INSERT INTO audit (time, who, what, community, owner, subject, job, attempt, detail)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-NOTES = "SELECT * FROM audit WHERE community = ? AND owner = ? AND subject = ? ORDER BY id DESC LIMIT ?"
 
 
 def keep(db: sqlite3.Connection, now: float, row: CredentialRow, line: Note, most: int) -> float:
@@ -81,17 +77,3 @@ def under_others(db: sqlite3.Connection, keys: Sequence[str], limit: int) -> tup
 def reseal(db: sqlite3.Connection, now: float, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
     values = (key_id, sealed, old.community, old.owner, old.name, old.key_id, old.sealed)
     return db.execute(RESEAL, values).rowcount > 0
-
-
-def note(db: sqlite3.Connection, now: float, notes: Sequence[Note]) -> None:
-    db.executemany(
-        NOTE,
-        [
-            (now, one.who, one.what, one.community, one.owner, one.subject, one.job, one.attempt, one.detail)
-            for one in notes
-        ],
-    )
-
-
-def notes(db: sqlite3.Connection, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
-    return tuple(noted(row) for row in db.execute(NOTES, (community, owner, subject, limit)))

@@ -4,7 +4,7 @@ catalogue: where the services are, in the region RegionOne; and once more in the
            port at which a test may listen. Before Nova starts.
 account:   a project with a user, an application credential that may do no more than that user's role, flavors, an
            image, networks, a security group and a key. PLACE/account.json says what they are.
-awake:     asks Neutron for its networks: only after a first such question does it understand one about ports, which Nova
+awake:     asks Neutron for its networks: only after such a question does it understand one about ports, which Nova
            asks when it finds machines that were left. Before Nova starts.
 ready:     waits until Nova has a hypervisor to start machines on.
 

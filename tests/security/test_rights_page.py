@@ -1,0 +1,36 @@
+"""docs/rights.md, which says who can do what and what was tried."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from central.routes import TABLE
+from central.serving.rights import page, table
+from pilot.errors import PilotageError
+
+TESTS = Path(__file__).parents[1]
+PAGE = TESTS.parent / "docs" / "rights.md"
+
+
+def test_the_table_is_what_the_routes_declare() -> None:
+    """The page has every route with its rule; when it has not: `python -m central rights docs/rights.md`."""
+    text = PAGE.read_text()
+    assert page(text, TABLE) == text
+    assert len(table(TABLE).splitlines()) == len(TABLE) + 2
+
+
+def test_a_page_without_a_place_is_left_alone() -> None:
+    """A page that says nowhere that a table is to be is refused."""
+    with pytest.raises(PilotageError, match="expected a page"):
+        page("# Another page\n", TABLE)
+
+
+def test_every_test_that_it_names_is_there() -> None:
+    """What the page says is tried somewhere is tried there, and no attack of this folder is left out."""
+    named = set(re.findall(r"`((?:security|unit|contract|integration)/test_\w+\.py)`", PAGE.read_text()))
+    assert {name for name in named if not (TESTS / name).exists()} == set()
+    here = {f"security/{path.name}" for path in Path(__file__).parent.glob("test_*.py")}
+    assert here - named <= {"security/test_rights_page.py"}
