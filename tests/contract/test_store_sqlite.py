@@ -179,7 +179,7 @@ def test_an_older_schema_is_brought_forward(tmp_path: Path) -> None:
     """Only the steps that are missing run, and what was stored before them is there."""
     path = tmp_path / "old.db"
     with closing(migrated(path, steps())) as database:
-        database.execute("INSERT INTO sandboxes VALUES ('atlas', 'a', 1, 0.0)")
+        database.execute("INSERT INTO sandboxes (community, sha256, size, created) VALUES ('atlas', 'a', 1, 0.0)")
     more = "ALTER TABLE sandboxes ADD COLUMN used REAL;\nUPDATE sandboxes SET used = 7.5;\n"
     with closing(migrated(path, (*steps(), more))) as database:
         assert database.execute("SELECT sha256, used FROM sandboxes").fetchall() == [("a", 7.5)]

@@ -126,7 +126,9 @@ async def test_a_verb_that_fails_half_way_is_undone_alone(sqlite: SqliteStore, w
 
     def adds(number: int) -> Callable[[sqlite3.Connection, float], int]:
         def add(db: sqlite3.Connection, now: float) -> int:
-            db.execute("INSERT INTO sandboxes VALUES ('atlas', ?, 1, 0.0)", (str(number),))
+            db.execute(
+                "INSERT INTO sandboxes (community, sha256, size, created) VALUES ('atlas', ?, 1, 0.0)", (str(number),)
+            )
             found: int = db.execute("SELECT count(*) FROM sandboxes").fetchone()[0]
             return found
 
