@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 TOP = Path(__file__).parent.parent.parent
-STAMP = "fedcba9876543210" * 2
+#: Of each test run its own: control groups on this machine are called by it.
+STAMP = secrets.token_hex(16)
 
 
 class RealPilot:

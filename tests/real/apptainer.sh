@@ -14,7 +14,12 @@ version=1 # of what is made here; change it, and it is made anew
 packages="apptainer squashfuse squashfs-tools busybox-static"
 
 mkdir -p "$top/.lanes"
-if [ "$(id -u)" -eq 0 ]; then place=/opt/pilotage-lanes/apptainer; else place=$link; fi
+if [ "$(id -u)" -eq 0 ]; then
+    place=/opt/pilotage-lanes/apptainer
+    make_user pilotage-slot # whose payloads run in containers; accounts of the system are those of guests here as well
+else
+    place=$link
+fi
 
 # --- Debian's packages, beside the system -----------------------------------------------------------------------------
 

@@ -30,6 +30,8 @@ PATH = f"{APPTAINER}/bin:/usr/bin:/bin"
 DIRECTORY, FILE = APPTAINER / "image", APPTAINER / "image.sif"
 #: An account that every Linux has and nobody uses.
 ORDINARY = "daemon"
+#: An account that may be a slot's, and that runs nothing: runtimes ask for one. The script of the lane makes it.
+SLOT = "pilotage-slot"
 WHO = ("root", "user") if os.geteuid() == 0 else ("user",)
 PR_SET_DUMPABLE = 4
 T = TypeVar("T")

@@ -9,19 +9,16 @@ from dataclasses import replace
 import pytest
 
 from pilot.attempts.containment import Containment, control_groups
-from pilot.payloads.slot_users import LEAST, users_of
+from pilot.payloads.slot_users import users_of
 from pilot.protocol import AttemptReport, Credential, Needs
 from pilot.states import Outcome
 from tests.integration.pool_bench import MB, PoolBench
 from tests.pilot_fakes import shell
-from tests.real.container_scene import DIRECTORY, FILE, in_pilot
+from tests.real.container_scene import DIRECTORY, FILE, SLOT, in_pilot
 
 pytestmark = pytest.mark.real
 
 
-#: An account that may be a slot's, and that runs nothing.
-_KNOWN = [one for one in pwd.getpwall() if min(one.pw_uid, one.pw_gid) >= LEAST]
-ACCOUNT = min(_KNOWN, key=lambda one: one.pw_uid)
 needs_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can start payloads as other users, or enclose them"
 )
@@ -37,8 +34,8 @@ def test_a_user_per_slot_in_a_container() -> None:
         report = bench.run(1, script, container="mine.sif", inputs=inputs, outputs=["out"])
         return report, bench.printed(1) + bench.printed(1, "stderr"), bench.central.outputs(report)
 
-    uid = str(ACCOUNT.pw_uid)
-    report, printed, outputs = in_pilot("root", act, contain=lambda: Containment(users_of(ACCOUNT.pw_name)))
+    uid = str(pwd.getpwnam(SLOT).pw_uid)
+    report, printed, outputs = in_pilot("root", act, contain=lambda: Containment(users_of(SLOT)))
     assert report.outcome is Outcome.SUCCESS, (report, printed)
     assert printed.split() == [uid, "input", "token-of-1-1", uid, uid, "1"]
     assert outputs == {"out": b"out\n"}
@@ -60,7 +57,7 @@ def test_credentials_in_a_container() -> None:
         left = (bench.directory(1) / "credentials").exists()
         return report, bench.printed(1) + bench.printed(1, "stderr"), left
 
-    report, printed, left = in_pilot("root", act, contain=lambda: Containment(users_of(ACCOUNT.pw_name)))
+    report, printed, left = in_pilot("root", act, contain=lambda: Containment(users_of(SLOT)))
     assert report.outcome is Outcome.SUCCESS, (report, printed)
     assert printed == "/srv/credentials\nopen sesame\nsimsim"
     assert not left
