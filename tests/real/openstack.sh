@@ -103,8 +103,9 @@ configure() {
         printf '[identity]\npassword_hash_rounds = 4\n'
         printf '[fernet_tokens]\nkey_repository = %s/keys/tokens\n[credential]\nkey_repository = %s/keys/credentials\n' \
             "$place" "$place"
-        # Else a token that was revoked is taken for a good one for a while.
-        printf '[cache]\nenabled = false\n'
+        # What seldom changes is asked of the database once. A token that was revoked must not be taken for a good one.
+        printf '[cache]\nenabled = true\nbackend = dogpile.cache.memory\n'
+        printf '[token]\ncaching = false\n[revoke]\ncaching = false\n'
     } >"$etc/keystone.conf"
     {
         printf '[DEFAULT]\nlog_file = %s/log/placement.log\n[api]\nauth_strategy = keystone\n' "$place"
