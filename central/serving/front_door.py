@@ -89,7 +89,7 @@ class FrontDoor(Collector):
             )
         except OSError:  # no handshake: nobody is there to be told
             self.table.remove(connection)
-        except BaseException:
+        except BaseException:  # also when it is given up: what is not open any more is not counted
             self.table.remove(connection)
             raise
 

@@ -40,6 +40,21 @@ def signing_key() -> str:
     return file.read_text() if file.exists() else ""
 
 
+def provider() -> dict[str, Any]:
+    """What the provider does, and says of itself."""
+    return {
+        "OIDC_ENABLED": True,
+        "OIDC_ISS_ENDPOINT": f"{HERE}/o",
+        "OIDC_RSA_PRIVATE_KEY": signing_key(),
+        "OAUTH2_VALIDATOR_CLASS": "oidc_provider.Validator",
+        "OAUTH_DEVICE_VERIFICATION_URI": f"{HERE}/o/device/",
+        "OAUTH_DEVICE_VERIFICATION_URI_COMPLETE": lambda code: f"{HERE}/o/device/?user_code={code}",
+        "DEVICE_FLOW_INTERVAL": 1,
+        "SCOPES": {"openid": "Who you are", "profile": "Your name", "groups": "Your groups"},
+        "PKCE_REQUIRED": True,
+    }
+
+
 def configure() -> None:
     settings.configure(
         DEBUG=False,
@@ -89,17 +104,7 @@ def configure() -> None:
             "loggers": {"django.request": {"handlers": ["log"], "level": "ERROR"}},
         },
         PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # for the speed of tests
-        OAUTH2_PROVIDER={
-            "OIDC_ENABLED": True,
-            "OIDC_ISS_ENDPOINT": f"{HERE}/o",
-            "OIDC_RSA_PRIVATE_KEY": signing_key(),
-            "OAUTH2_VALIDATOR_CLASS": "oidc_provider.Validator",
-            "OAUTH_DEVICE_VERIFICATION_URI": f"{HERE}/o/device/",
-            "OAUTH_DEVICE_VERIFICATION_URI_COMPLETE": lambda code: f"{HERE}/o/device/?user_code={code}",
-            "DEVICE_FLOW_INTERVAL": 1,
-            "SCOPES": {"openid": "Who you are", "profile": "Your name", "groups": "Your groups"},
-            "PKCE_REQUIRED": True,
-        },
+        OAUTH2_PROVIDER=provider(),
     )
 
 

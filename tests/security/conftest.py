@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.conftest import anyio_backend, clock, store
 from tests.integration.conftest import CentralMaker, make_central
 from tests.integration.running_central import RunningCentral
 from tests.security.cast import Cast
 
-__all__ = ["make_central"]
+__all__ = ["anyio_backend", "clock", "make_central", "store"]
 
 UNCOUNTED = 'person_rate = "unlimited"\npilot_rate = "unlimited"\nfailure_rate = "unlimited"'
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,30 +19,9 @@ from pilot import audit
 from pilot.audit import AuditLine, AuditLink, digest, link_hash
 from pilot.auditing import Anchor
 from tests.contract.audit_scene import KEY, OTHER, Leader
-from tests.contract.stores import STORES, Clock
-from tests.postgres import cluster
+from tests.contract.stores import Clock
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture(params=sorted(STORES))
-async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Store]:
-    store = STORES[request.param](tmp_path, clock)
-    await store.open()
-    yield store
-    await store.close()
-    if isinstance(store, PostgresStore):
-        await cluster().give_back(store.url)
 
 
 @pytest.fixture
