@@ -64,19 +64,17 @@ async def _treat(central: Central, leaver: Leaver, kill: bool) -> int:
     verb: JobVerb = "kill" if kill else "hold"
     states = _UNFINISHED if kill else (JobState.WAITING,)
     wanted = Selection(states=states, owner=leaver.user, group=leaver.group)
-    count = 0
+    count, cursor = 0, None
     while True:
-        found = await central.store.jobs(leaver.community, wanted, None, AT_ONCE, False)
-        ids = tuple(view.id for view in found.jobs)
-        if not ids:
-            return count
-        changed = await central.store.change(
-            leaver.by, leaver.community, verb, Selection(ids=ids), reason=leaver.sentence
-        )
-        await _tell(central, leaver, changed)
-        done = sum(result.changed for result in changed.results)
-        count += done
-        if not done:  # they have moved on meanwhile
+        found = await central.store.jobs(leaver.community, wanted, cursor, AT_ONCE, False)
+        if ids := tuple(view.id for view in found.jobs):
+            changed = await central.store.change(
+                leaver.by, leaver.community, verb, Selection(ids=ids), reason=leaver.sentence
+            )
+            await _tell(central, leaver, changed)
+            count += sum(result.changed for result in changed.results)
+        cursor = found.next
+        if cursor is None:
             return count
 
 

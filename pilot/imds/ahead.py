@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 NAME = "imds"
 #: Bytes of it that are read.
 MOST = 16 * 1024
+#: Seconds that are waited for it, several times what it may take; then agents try it themselves.
+PATIENCE = 30.0
 
 
 def begin(work: Path, make: Callable[[], Tried]) -> None:
@@ -50,11 +53,22 @@ def awaited(work: Path) -> Optional[Tried]:
 
     try:
         with (work / NAME).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)
+            _share(file.fileno(), time.monotonic() + PATIENCE)
             told = json.loads(file.read(MOST))
     except (OSError, ValueError):
         return None
     return Tried(told["exposed"], told["why"]) if told["exposed"] is not None else None
+
+
+def _share(handle: int, end: float) -> None:
+    """Lock it beside others. Raises OSError where that cannot be had until then."""
+    while True:
+        try:
+            return fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
 
 
 def cut_and_tried(slot_users: str) -> Tried:
