@@ -62,13 +62,19 @@ def awaited(work: Path) -> Optional[Tried]:
 
 def _share(handle: int, end: float) -> None:
     """Lock it beside others. Raises OSError where that cannot be had until then."""
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.02)
+    while not _shared(handle):
+        if time.monotonic() > end:
+            raise TimeoutError("what is begun ahead has not come to an end")
+        time.sleep(0.02)
+
+
+def _shared(handle: int) -> bool:
+    """Whether it is locked beside others now."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def cut_and_tried(slot_users: str) -> Tried:

@@ -220,6 +220,22 @@ def test_agents_wait_for_the_trial_that_their_monitor_has_begun(tmp_path: Path) 
     assert [ahead.awaited(tmp_path), ahead.awaited(tmp_path)] == [CLOSED, CLOSED]
 
 
+def test_what_does_not_come_to_an_end_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent whose monitor hangs in the trial goes on after a while, and tries it itself."""
+    monkeypatch.setattr(ahead, "PATIENCE", 0.1)
+    go = threading.Event()
+
+    def make() -> Tried:
+        go.wait(20)
+        return CLOSED
+
+    ahead.begin(tmp_path, make)
+    try:
+        assert ahead.awaited(tmp_path) is None
+    finally:
+        go.set()
+
+
 def test_what_could_not_be_tried_ahead_is_for_the_agents_to_try(tmp_path: Path) -> None:
     """As where no monitor has begun it, where it failed, and where it proved nothing."""
 
