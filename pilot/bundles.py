@@ -10,6 +10,7 @@ import io
 import json
 import re
 import stat
+import struct
 import zipfile
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional
@@ -33,6 +34,14 @@ RESERVED = frozenset({"commands", "pilot", "pilotage", "central", "wrappers", "_
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MEMBER = re.compile(r"[A-Za-z0-9_][\w.+-]*(/[A-Za-z0-9_][\w.+-]*){0,19}", re.ASCII)
 _KINDS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: Characters of a member's name.
+MAX_NAME = 255
+#: The end of an archive, with the numbers of two disks, two counts, the directory's size and place, and no comment.
+_END = struct.Struct("<4s4H2LH")
+#: The head of a member: 26 bytes, then the lengths of its name and of what comes between that and its content.
+_HEAD = struct.Struct("<4s22x2H")
+#: Bytes of a member's line in the directory, beside its name and what may follow that.
+_ENTRY = 46
 _BLOCK = 1024 * 1024
 
 
@@ -64,6 +73,7 @@ def read(content: bytes) -> Manifest:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             _check_members(members)
+            _check_places(content, members)
             for member in members:
                 _check_content(archive, member)
             manifest = archive.read(MANIFEST) if MANIFEST in archive.namelist() else None
@@ -161,20 +171,44 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         raise InvalidInput("bundle", f"expected at most {MAX_MEMBERS} files in it, got {len(members)}")
     seen: set[str] = set()
     for member in members:
-        name = member.filename
+        name = member.orig_filename  # `filename` is the same up to a zero byte
+        if len(name) > MAX_NAME:
+            raise InvalidInput("bundle", f"expected names of at most {MAX_NAME} characters, got {name[:40]!r}...")
         if not _MEMBER.fullmatch(name) or any(part.endswith(".") for part in name.split("/")):
             raise InvalidInput("bundle", f"expected files below its top, with plain names, got {name!r}")
         if name.lower() in seen:
             raise InvalidInput("bundle", f"expected each file once, got {name!r} again")
         seen.add(name.lower())
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG) or member.flag_bits & 0x1 or member.compress_type not in _KINDS:
+        mode = member.external_attr >> 16
+        plain = stat.S_IFMT(mode) in (0, stat.S_IFREG) and not mode & (stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX)
+        if not plain or member.flag_bits & 0x1 or member.compress_type not in _KINDS:
             raise InvalidInput("bundle", f"expected plain files, and {name!r} is a link, encrypted, or oddly packed")
     size = sum(member.file_size for member in members)
     if size > MAX_UNPACKED:
         raise InvalidInput("bundle", f"expected at most {MAX_UNPACKED} bytes when unpacked, got {size}")
     if any(member.filename == MANIFEST and member.file_size > MAX_MANIFEST for member in members):
         raise InvalidInput("bundle", f"expected a manifest of at most {MAX_MANIFEST} bytes")
+
+
+def _check_places(content: bytes, members: list[zipfile.ZipInfo]) -> None:
+    """One member lies behind the other, then comes the directory, then one end, and nothing lies anywhere else.
+
+    Python's import reads an archive otherwise than `zipfile` does, and takes the same one for another where there is
+    more than one end or directory to be found: what is checked here must be what is imported on the node.
+    """
+    place = 0
+    for member in sorted(members, key=lambda each: each.header_offset):
+        if member.header_offset != place or place + _HEAD.size > len(content):
+            raise InvalidInput("bundle", f"expected one file behind the other, and nothing between them, at {place}")
+        _, name, between = _HEAD.unpack_from(content, place)
+        place += _HEAD.size + name + between + member.compress_size
+    if len(content) < place + _END.size:
+        raise InvalidInput("bundle", "expected a zip archive that is whole")
+    length = sum(_ENTRY + len(each.orig_filename) + len(each.extra) + len(each.comment) for each in members)
+    end = _END.unpack_from(content, len(content) - _END.size)
+    one_directory = (b"PK\5\6", 0, 0, len(members), len(members), length, place, 0)
+    if end != one_directory or place + length + _END.size != len(content):
+        raise InvalidInput("bundle", "expected a zip archive with one directory, behind its files, and no more")
 
 
 def _check_content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:

@@ -32,7 +32,8 @@ def get(url: str, target: str, ca_file: str) -> None:
 
     signal.alarm(300)
     trust = ssl.create_default_context(cafile=ca_file or None)
-    with urllib.request.urlopen(url, timeout=30, context=trust) as answer, open(target, "wb") as file:  # noqa: S310
+    opened = urllib.request.urlopen(url, timeout=30, context=trust)  # noqa: S310 - render.py passes http, https alone
+    with opened as answer, open(target, "wb") as file:
         shutil.copyfileobj(answer, file)
 
 
@@ -44,8 +45,9 @@ def put(url: str) -> None:
     head, body = sys.stdin.buffer.read().split(b"\n\n", 1)
     ticket, _, ca = head.decode().partition("\n")
     headers = {"Authorization": "Ticket " + ticket, "Content-Type": "application/octet-stream"}
-    request = urllib.request.Request(url, body, headers, method="PUT")  # noqa: S310
-    urllib.request.urlopen(request, timeout=10, context=ssl.create_default_context(cadata=ca or None)).close()  # noqa: S310
+    trust = ssl.create_default_context(cadata=ca or None)
+    request = urllib.request.Request(url, body, headers, method="PUT")  # noqa: S310 - render.py passes https alone
+    urllib.request.urlopen(request, timeout=10, context=trust).close()  # noqa: S310 - as above
 
 
 def sha256() -> None:
