@@ -24,7 +24,8 @@ from central.configuration import settings_file
 from central.configuration.settings import DEFAULT_PORT, CentralSettings, Service, is_postgresql
 from central.databases import check_workers, open_database, shown
 from central.folder import Folder
-from central.trust.seal import load_ring, write_secret
+from central.trust.ring_source import FILE, make_first, ring_source
+from central.trust.seal import write_secret
 from pilot.errors import PilotageError
 
 COMMUNITY, GROUP, SITE, QUEUE = "local", "users", "here", "local"
@@ -56,6 +57,8 @@ class Wishes:
     port: int | None = None  # 0 picks a free one
     database: str | None = None  # the URL of a PostgreSQL database, or a file of SQLite in the folder
     workers: int | None = None  # processes
+    key_ring: str | None = None  # where it is from
+    ring: Path | None = None  # a file to make it in, where it is not in the folder
 
 
 def init(folder: Folder, wishes: Wishes, pilot: Path | None, now: float, say: Callable[[str], None]) -> None:
@@ -71,7 +74,7 @@ def init(folder: Folder, wishes: Wishes, pilot: Path | None, now: float, say: Ca
         if certificates.make(today):
             say(f"made {certificates.authority_file}, the authority that clients and pilots trust")
         certificates.refresh(today)
-        load_ring(folder.key_ring, now)
+        _ring(folder, settings.service, wishes.ring, now, say)
         _client(folder, settings, say)
     finally:
         os.umask(umask)
@@ -92,7 +95,12 @@ def _settings(folder: Folder, wishes: Wishes, say: Callable[[str], None]) -> Cen
 
 def _new_settings(folder: Folder, wishes: Wishes, say: Callable[[str], None]) -> None:
     port = DEFAULT_PORT if wishes.port is None else wishes.port or free_port()
-    service = Service(port=port, database=wishes.database or Service.database, workers=wishes.workers or 1)
+    service = Service(
+        port=port,
+        database=wishes.database or Service.database,
+        workers=wishes.workers or 1,
+        key_ring=wishes.key_ring or Service.key_ring,
+    )
     check_workers(service)
     if is_postgresql(service.database):
         open_database(folder, service, time.time)  # a URL that is none is refused before it is written down
@@ -121,6 +129,25 @@ def _pilot(target: Path, source: Path | None, say: Callable[[str], None]) -> Non
     temporary.write_bytes(content)
     temporary.replace(target)
     say(f"put {source} into place as {target}, SHA-256 {hashlib.sha256(content).hexdigest()}")
+
+
+def _ring(folder: Folder, service: Service, output: Path | None, now: float, say: Callable[[str], None]) -> None:
+    """The key ring: made where there is none, brought up to date where it is in the folder."""
+    if service.key_ring != FILE:
+        if output is None:
+            said = f"the key ring comes from elsewhere ({service.key_ring}), and is not made here"
+            say(f"{said}; `init --ring FILE` makes the first one")
+            return
+        make_first(output, now)
+        say(f"made {output}, the key ring; put it where the central is to have it from ({service.key_ring}), keep a")
+        say("copy apart from those of the database, and remove this file")
+    elif output is not None:
+        raise PilotageError(f"the key ring of this folder is {folder.key_ring}: leave --ring out, or say --key-ring")
+    elif folder.key_ring.exists():
+        ring_source(folder, service, {}, None).load(now)
+    else:
+        make_first(folder.key_ring, now)
+        say(f"made {folder.key_ring}, the key ring; without a copy of it a backup of the database opens no secret")
 
 
 def _client(folder: Folder, settings: CentralSettings, say: Callable[[str], None]) -> None:
@@ -173,6 +200,7 @@ port = {service.port}
 url = "https://localhost:{service.port}"  # as clients and pilots reach it
 database = {json.dumps(service.database)}  # or postgresql://user@host/name, which several centrals may share
 workers = {service.workers}                       # processes; more than one needs PostgreSQL
+key_ring = {json.dumps(service.key_ring)}                 # or "environment", "credential": see docs/operating.md
 objects = "objects"               # logs and sandboxes: a folder, or a URL such as s3://bucket/path
 pilot = "pilot.pyz"
 lease = "10 min"                  # a pilot silent for so long loses its jobs to others

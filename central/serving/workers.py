@@ -45,7 +45,8 @@ def command(*arguments: str) -> Sequence[str]:
 class Workers:
     """So many processes; `start` gives the command line of each, `ready` is called once when all of them serve.
 
-    What each prints is for us: its first line says that it serves, every other that it lives.
+    What each prints is for us: its first line says that it serves, every other that it lives. `told` is what each
+    finds on its standard input: what no command line and no environment may show.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class Workers:
         ready: Callable[[], None],
         hung: float = HUNG,
         begin: float = BEGIN,
+        told: bytes = b"",
     ) -> None:
         self._count = count
         self._start = start
         self._ready = ready
         self._hung = hung
         self._begin = begin
+        self._told = told
         self._processes: dict[int, Process] = {}
         self._serving: set[int] = set()
         self._served = False  # all of them, once
@@ -112,6 +115,8 @@ class Workers:
         process = await asyncio.create_subprocess_exec(*self._start(number), stdin=PIPE, stdout=PIPE)
         self._processes[number] = process
         try:
+            if process.stdin and self._told:
+                process.stdin.write(self._told)
             if self._stop.is_set():
                 process.terminate()
             if (signs := process.stdout) and await self._begins(number, signs):

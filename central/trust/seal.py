@@ -1,19 +1,17 @@
 """Sealed tokens: what the central wrote down for somebody to carry, readable and changeable by the central alone.
 
 Authenticated encryption (AES-256-GCM) under a ring of keys: the newest seals, all open, so that keys are replaced
-while tokens are under way. Each key follows from the one before, so that centrals which began with one ring have equal
-rings at any time. The kind of a token is part of what is authenticated: one is never taken for another.
+while tokens are under way. The kind of a token is part of what is authenticated: one is never taken for another. Where
+the keys come from is `central/trust/keys.py` and `central/trust/ring_source.py`.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import os
 import secrets
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,17 +19,11 @@ import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from pilot.errors import PilotageError, Refusal
+from pilot.errors import Refusal
 
 _NONCE_BYTES = 12
 #: Opened tokens kept: opening costs some ten microseconds, finding one of these less than one.
 CACHED = 20_000
-#: AES-GCM with random nonces is good for 2^32 messages a key; a new key each month stays far below.
-KEY_AGE = 30 * 86400.0
-#: Nothing sealed lives longer than this.
-KEEP_AGE = 400 * 86400.0
-#: Keys to come that a ring opens already: a central that runs for long understands others which started later.
-AHEAD = 24
 
 
 class PilotToken(msgspec.Struct, frozen=True, tag="pilot", array_like=True):
@@ -43,6 +35,9 @@ class PilotToken(msgspec.Struct, frozen=True, tag="pilot", array_like=True):
     issued: float
     expires: float
     heard_until: float | None = None  # renewal and reports are heard until then; None: no end
+
+    def __repr__(self) -> str:
+        return f"PilotToken({self.stamp!r}, {self.epoch!r})"  # what shows it in a log shows no key
 
 
 class JobToken(msgspec.Struct, frozen=True, tag="job", array_like=True):
@@ -70,7 +65,7 @@ class Key:
     """One key of the ring, with its name and age."""
 
     id: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     made: float  # seconds since the epoch
 
 
@@ -116,77 +111,6 @@ class KeyRing:
             return msgspec.msgpack.decode(plain, type=kind)
         except (ValueError, InvalidTag, msgspec.MsgspecError) as error:
             raise Refusal("unauthorized", "the token is not one that this central sealed for this use") from error
-
-
-class _StoredKey(msgspec.Struct, forbid_unknown_fields=True):
-    id: str
-    key: bytes
-    made: float
-
-
-class _StoredRing(msgspec.Struct, forbid_unknown_fields=True):
-    keys: list[_StoredKey]
-
-
-def load_ring(path: Path, now: float) -> KeyRing:
-    """Open the ring kept in a file of mode 0600, made and given a new key when it is time."""
-    keys = renewed(_read(path) if path.exists() else (), now)
-    _write(path, keys)
-    return _ring(keys)
-
-
-def read_ring(path: Path, now: float) -> KeyRing:
-    """The same without changing the file, for whoever only looks."""
-    return _ring(renewed(_read(path), now))
-
-
-def _ring(keys: tuple[Key, ...]) -> KeyRing:
-    coming: list[Key] = []
-    while len(coming) < AHEAD:
-        coming.append(following((coming or keys)[-1]))
-    return KeyRing(keys, tuple(coming))
-
-
-def add_unrelated(path: Path, now: float) -> Key:
-    """Put a key into the ring that follows from none before: what it seals is safe though an older one is known."""
-    keys = _read(path)
-    key = _random(max(now, keys[-1].made))
-    _write(path, (*keys, key))
-    return key
-
-
-def renewed(keys: tuple[Key, ...], now: float) -> tuple[Key, ...]:
-    """The ring with new keys when the newest is old, without those that nothing alive was sealed with.
-
-    The newest of before stays once more, however long the central was away: credentials are under it.
-    """
-    grown = list(keys) or [_random(now)]
-    while grown[-1].made <= now - KEY_AGE:
-        grown.append(following(grown[-1]))
-    return tuple(key for key in grown if key.made > now - KEEP_AGE or key in keys[-1:])
-
-
-def following(key: Key) -> Key:
-    """The key that takes its place after `KEY_AGE`."""
-    secret = hmac.new(key.secret, b"pilotage: the next key of the ring", hashlib.sha256).digest()
-    return Key(f"k{hashlib.sha256(secret).hexdigest()[:8]}", secret, key.made + KEY_AGE)
-
-
-def _random(made: float) -> Key:
-    return Key(f"k{secrets.token_hex(4)}", AESGCM.generate_key(bit_length=256), made)
-
-
-def _write(path: Path, keys: tuple[Key, ...]) -> None:
-    ring = _StoredRing([_StoredKey(key.id, key.secret, key.made) for key in keys])
-    write_secret(path, msgspec.json.format(msgspec.json.encode(ring)) + b"\n")
-
-
-def _read(path: Path) -> tuple[Key, ...]:
-    try:
-        stored = msgspec.json.decode(path.read_bytes(), type=_StoredRing)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise PilotageError(f"{path}: the key ring cannot be read ({error}); restore it from a backup") from error
-    return tuple(Key(key.id, key.key, key.made) for key in stored.keys)
 
 
 def write_secret(path: Path, content: bytes) -> None:

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from central.records import CredentialRow
-from central.trust.seal import Key, KeyRing, following
+from central.trust.keys import following
+from central.trust.seal import Key, KeyRing
 from central.trust.vault import STEP, Unopened, Vault, reseal_old
 
 FIRST = Key("k1", bytes(range(32)), 0.0)
