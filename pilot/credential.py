@@ -9,14 +9,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Optional
+from typing import Callable, Literal, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from pilot.destination import is_metadata
 from pilot.errors import InvalidInput
 from pilot.protocol import SHORTEST_SECRET, VERSION, Credential
 
-Kind = Literal["text", "bearer", "basic", "s3", "x509-proxy", "application-credential", "access-key"]
+Kind = Literal["text", "bearer", "basic", "s3", "x509-proxy", "application-credential", "access-key", "refresh-token"]
+#: Stays at the central, which has access tokens made with it: these are what a pilot gets, as a bearer.
+REFRESHED = "refresh-token"
 #: What each kind must have; the last is what makes it secret.
 NEEDED: dict[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -26,14 +28,18 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "x509-proxy": ("proxy",),
     "application-credential": ("id", "secret"),
     "access-key": ("access_key", "secret_key"),
+    "refresh-token": ("token_url", "client_id", "refresh_token"),
 }
 #: What a kind may have beside that. `style` is ``path`` (endpoint/bucket/key) or ``host`` (bucket.endpoint/key).
 OPTIONAL: dict[str, tuple[str, ...]] = {
     "s3": ("region", "style", "session_token"),
     "access-key": ("session_token",),
+    "refresh-token": ("client_secret", "scope", "audience"),
 }
 #: What may be shown to the owner.
-OPEN = frozenset({"user", "endpoint", "region", "style", "access_key", "id"})
+OPEN = frozenset(
+    {"user", "endpoint", "region", "style", "access_key", "id", "token_url", "client_id", "scope", "audience"}
+)
 #: Schemes of the URLs that the pilot itself uses a credential for: none that shows the secret to the network.
 SCHEMES: dict[str, tuple[str, ...]] = {
     "text": (),
@@ -43,6 +49,7 @@ SCHEMES: dict[str, tuple[str, ...]] = {
     "x509-proxy": (),
     "application-credential": (),
     "access-key": (),
+    "refresh-token": ("https", "davs", "root", "roots"),
 }
 #: Those of clouds: what of them goes anywhere is one file with all of it, as JSON.
 OF_CLOUDS = frozenset({"application-credential", "access-key"})
@@ -57,6 +64,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _PORTS = {"https": 443, "http": 80, "root": 1094, "roots": 1094}
 _SAME = {"davs": "https", "dav": "http"}
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SECRET = frozenset({"text", "token", "password", "secret_key", "secret", "refresh_token"})
 _VISIBLE = re.compile(r"[!-~]+")
 _REGION = re.compile(r"[a-z0-9-]{1,64}")
 
@@ -86,6 +94,7 @@ class CredentialView:
     shown: dict[str, str] = field(default_factory=dict)  # of OPEN; of a proxy its subject and attributes
     problem: str = ""  # why it cannot be delivered: it has expired, or cannot be opened
     queues: tuple[str, ...] = ()  # whose computing elements are spoken to with it
+    running: int = 0  # jobs that had it when it was set, and get it; told then alone, counted up to a bound
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,7 @@ class CredentialEvent:
 
     time: float
     who: str  # a person, or ``pilot STAMP``
-    what: str  # set, removed, delivered, refused, signed
+    what: str  # set, removed, delivered, refused, signed, refreshed
     job: Optional[int] = None
     attempt: Optional[int] = None
     detail: str = ""
@@ -123,18 +132,25 @@ class CredentialRemoved:
 
 
 def delivered(
-    name: str, kind: Kind, values: Mapping[str, str], urls: Sequence[str], seconds_left: Optional[int] = None
+    name: str,
+    kind: Kind,
+    values: Mapping[str, str],
+    urls: Sequence[str],
+    seconds_left: Optional[int] = None,
+    version: str = "",
 ) -> Credential:
     """What of a credential goes to an attempt, in words that every pilot knows.
 
     The keys of s3 stay where they are kept. A proxy is a text to a pilot, and so is what a cloud is spoken to with: a
-    file that the payload finds.
+    file that the payload finds. Of a refresh token nothing goes: what does is made at the central.
     """
+    if kind == "refresh-token":
+        raise ValueError(f"{name} is a refresh token, which is delivered to nobody")
     if kind == "application-credential" or kind == "access-key":
-        return Credential(name, "text", {"text": json.dumps(values, sort_keys=True)}, (), seconds_left)
+        return Credential(name, "text", {"text": json.dumps(values, sort_keys=True)}, (), seconds_left, version)
     if kind == "x509-proxy":
-        return Credential(name, "text", {"text": values["proxy"]}, (), seconds_left)
-    return Credential(name, kind, {} if kind == "s3" else dict(values), tuple(urls), seconds_left)
+        return Credential(name, "text", {"text": values["proxy"]}, (), seconds_left, version)
+    return Credential(name, kind, {} if kind == "s3" else dict(values), tuple(urls), seconds_left, version)
 
 
 def check(request: CredentialRequest) -> tuple[InvalidInput, ...]:
@@ -164,24 +180,52 @@ def _value_problems(request: CredentialRequest) -> Iterator[InvalidInput]:
 def _value_problem(name: str, value: str) -> str:
     if len(value.encode("utf-8", "surrogateescape")) > MAX_VALUE:
         return f"expected at most {MAX_VALUE:,} bytes"
-    if name in ("text", "token", "password", "secret_key", "secret") and len(value.strip()) < SHORTEST_SECRET:
+    if name in _SECRET and len(value.strip()) < SHORTEST_SECRET:
         return f"expected at least {SHORTEST_SECRET} characters: a shorter secret could not be blotted out of logs"
-    if name == "proxy":
-        begins = "-----BEGIN CERTIFICATE-----"
-        return "" if value.isascii() and value.startswith(begins) else f"expected PEM that begins with {begins}"
-    if name == "text":
-        return "expected no NUL character" if "\0" in value else ""
-    if name in ("user", "password"):
-        if not value.isprintable() or (name == "user" and ":" in value):
-            return "expected printable characters" + (" and no colon" if name == "user" else "")
-        return ""
-    if name == "endpoint":
-        return _endpoint_problem(value)
-    if name == "style":
-        return "" if value in ("path", "host") else "expected path or host"
-    if name == "region":
-        return "" if _REGION.fullmatch(value) else "expected a name like eu-west-1"
+    return _PROBLEMS.get(name, _word_problem)(value)
+
+
+def _word_problem(value: str) -> str:
     return "" if _VISIBLE.fullmatch(value) else "expected one word of visible ASCII characters"
+
+
+def _proxy_problem(value: str) -> str:
+    begins = "-----BEGIN CERTIFICATE-----"
+    return "" if value.isascii() and value.startswith(begins) else f"expected PEM that begins with {begins}"
+
+
+def _text_problem(value: str) -> str:
+    return "expected no NUL character" if "\0" in value else ""
+
+
+def _user_problem(value: str) -> str:
+    return "" if value.isprintable() and ":" not in value else "expected printable characters and no colon"
+
+
+def _password_problem(value: str) -> str:
+    return "" if value.isprintable() else "expected printable characters"
+
+
+def _style_problem(value: str) -> str:
+    return "" if value in ("path", "host") else "expected path or host"
+
+
+def _region_problem(value: str) -> str:
+    return "" if _REGION.fullmatch(value) else "expected a name like eu-west-1"
+
+
+def _scope_problem(value: str) -> str:
+    return "" if value.isascii() and value.isprintable() else "expected words of visible ASCII characters"
+
+
+def endpoint_problem(url: str) -> str:
+    """Why no token endpoint is there, or none lies below it; empty when one may."""
+    place = _place(url)
+    if place is None or not url.lower().startswith("https://") or "?" in url or ".." in unquote(url).split("/"):
+        return "expected an address like https://login.example.org/oauth2/token, without a query"
+    if is_metadata(place.host):
+        return "expected a token endpoint, got an address at which clouds tell a machine its own secrets"
+    return ""
 
 
 def _endpoint_problem(text: str) -> str:
@@ -191,6 +235,20 @@ def _endpoint_problem(text: str) -> str:
     if is_metadata(place.host):
         return "expected the address of a storage, got one at which clouds tell a machine its own secrets"
     return ""
+
+
+#: What a value must be, by its name; all others are one word.
+_PROBLEMS: dict[str, Callable[[str], str]] = {
+    "proxy": _proxy_problem,
+    "text": _text_problem,
+    "user": _user_problem,
+    "password": _password_problem,
+    "endpoint": _endpoint_problem,
+    "style": _style_problem,
+    "region": _region_problem,
+    "token_url": endpoint_problem,
+    "scope": _scope_problem,
+}
 
 
 def _url_problems(request: CredentialRequest) -> Iterator[InvalidInput]:

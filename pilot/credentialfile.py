@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from pilot.credential import NAME, NEEDED, CredentialRequest, Kind, check, delivered
+from pilot.credential import NAME, NEEDED, REFRESHED, CredentialRequest, Kind, check, delivered
 from pilot.errors import InvalidInput, InvalidJob
 from pilot.onejob import MAX_FILE, OneJob
 from pilot.protocol import Credential
@@ -68,6 +68,8 @@ def _credential(path: Path, name: str, written: Mapping[str, Any]) -> Credential
     kind, urls = values.pop("kind", "text"), values.pop("urls", ())
     if kind not in NEEDED:
         raise InvalidInput(_FLAG, f"{path}: {name}.kind: expected one of {', '.join(NEEDED)}")
+    if kind == REFRESHED:
+        raise InvalidInput(_FLAG, f"{path}: {name}.kind: {kind} needs a central; give a token, as the kind bearer")
     if not isinstance(urls, (list, tuple)) or not all(isinstance(value, str) for value in (*values.values(), *urls)):
         raise InvalidInput(_FLAG, f"{path}: {name}: expected texts, and a list of texts as `urls`")
     problems = check(CredentialRequest(cast(Kind, kind), values, tuple(urls)))

@@ -278,6 +278,8 @@ def _hand(message: Message, receiver: Orders) -> None:
         receiver.kill(message.job, message.attempt, message.reason)
     elif isinstance(message, messages.Show):
         receiver.show(message.job, message.attempt, message.order, message.argument)
+    elif isinstance(message, messages.Renewed):
+        receiver.renew(message.job, message.attempt, message.credentials)
     elif isinstance(message, messages.Gone):
         receiver.gone(message.job, message.attempt)
     elif isinstance(message, messages.Drain):

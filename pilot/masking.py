@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from pilot.protocol import SHORTEST_SECRET
+
+#: Times that credentials of an attempt may be renewed before those of the first time are no secret any more.
+RENEWALS = 100
 
 
 def owner(job: int, attempt: int) -> str:
@@ -49,23 +53,42 @@ class Secrets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._known: dict[Optional[str], tuple[bytes, ...]] = {}
+        self._renewed: dict[str, deque[tuple[bytes, ...]]] = {}
 
     def add(self, owner: Optional[str], texts: Iterable[str]) -> None:
         """Keep these secret from now on, until their owner is forgotten."""
-        new = {text.encode("utf-8", "replace") for text in texts}
+        new = set(_fitting(texts))
         with self._lock:
-            new.update(self._known.get(owner, ()))
-            # Longest first: a secret may contain another.
-            fitting = sorted((secret for secret in new if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
-            self._known[owner] = tuple(fitting)
+            self._known[owner] = _longest_first(new.union(self._known.get(owner, ())))
+
+    def renew(self, owner: str, texts: Iterable[str]) -> None:
+        """Keep these secret too, which came in the place of earlier ones; of very many renewals the newest count."""
+        with self._lock:
+            self._renewed.setdefault(owner, deque(maxlen=RENEWALS)).append(_fitting(texts))
 
     def forget(self, owner: str) -> None:
         with self._lock:
             self._known.pop(owner, None)
+            self._renewed.pop(owner, None)
 
     def of(self, owner: Optional[str]) -> Sequence[bytes]:
         """Those that may turn up in a log of this owner: its own and the pilot's; in the pilot's logs, all."""
         with self._lock:
-            if owner is not None:
-                return self._known.get(owner, ()) + self._known.get(None, ())
-            return [secret for secrets in self._known.values() for secret in secrets]
+            if owner is None:
+                return [secret for each in {*self._known, *self._renewed} for secret in self._all(each)]
+            return self._all(owner) + self._known.get(None, ())
+
+    def _all(self, owner: Optional[str]) -> tuple[bytes, ...]:
+        known = self._known.get(owner, ())
+        renewed = self._renewed.get(owner, ()) if owner is not None else ()
+        return _longest_first((*known, *(one for each in renewed for one in each))) if renewed else known
+
+
+def _fitting(texts: Iterable[str]) -> tuple[bytes, ...]:
+    found = (text.encode("utf-8", "replace") for text in texts)
+    return tuple(secret for secret in found if len(secret) >= SHORTEST_SECRET)
+
+
+def _longest_first(secrets: Iterable[bytes]) -> tuple[bytes, ...]:
+    """A secret may contain another."""
+    return tuple(sorted(set(secrets), key=len, reverse=True))

@@ -14,7 +14,17 @@ from pilot import codec
 from pilot.config import Config
 from pilot.errors import InvalidInput
 from pilot.ledger import Happened
-from pilot.protocol import AttemptId, AttemptReport, Fact, LeaseReport, MatchReply, Offer, Settings, StepReport
+from pilot.protocol import (
+    AttemptId,
+    AttemptReport,
+    Credential,
+    Fact,
+    LeaseReport,
+    MatchReply,
+    Offer,
+    Settings,
+    StepReport,
+)
 from pilot.states import PilotReason
 
 # -- from the monitor -------------------------------------------------------------------------------------------------
@@ -55,6 +65,15 @@ class Show:
     attempt: int
     order: int
     argument: str
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """Credentials of an attempt that its owner has set anew, in the place of those of the same names."""
+
+    job: int
+    attempt: int
+    credentials: tuple[Credential, ...]
 
 
 @dataclass(frozen=True)
@@ -164,7 +183,7 @@ class Finished:
     message: str = ""
 
 
-FromMonitor = Union[Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime, Beside]
+FromMonitor = Union[Hello, Answer, Kill, Show, Renewed, Gone, Drain, Stop, Lifetime, Beside]
 FromAgent = Union[
     AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Happened, Lifetime, Finished
 ]  # fmt: skip
@@ -173,7 +192,7 @@ Message = Union[FromMonitor, FromAgent]
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        Hello, Answer, Kill, Show, Gone, Drain, Stop, Lifetime, Beside,
+        Hello, Answer, Kill, Show, Renewed, Gone, Drain, Stop, Lifetime, Beside,
         AskMatch, Got, Report, Release, Step, Progress, Facts, Stream, CloseStream, Tick, Happened, Finished,
     )
 }  # fmt: skip

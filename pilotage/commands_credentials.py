@@ -35,6 +35,7 @@ _PROMPTS = {
     "x509-proxy": "Proxy",
     "application-credential": "Secret",
     "access-key": "Secret key",
+    "refresh-token": "Refresh token",
 }
 
 
@@ -73,6 +74,15 @@ def credential() -> None:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="For s3 and access-key: where the token of a key that STS made is read from.",
 )
+@click.option(
+    "--client-secret-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="For refresh-token: where the secret of a client that has one is read from.",
+)
+@click.option("--token-url", help="For refresh-token: the token endpoint, as https://login.example.org/oauth2/token.")
+@click.option("--client-id", help="For refresh-token: the client that it was given to.")
+@click.option("--scope", help="For refresh-token: what its access tokens are for.  [default: what it was given for]")
+@click.option("--audience", help="For refresh-token: whom they are for, where the endpoint wants to be told.")
 @click.option("--user", help="For basic.")
 @click.option("--endpoint", help="For s3, as https://s3.example.org.")
 @click.option("--access-key", help="For s3 and access-key (EC2): the key's id.")
@@ -88,14 +98,18 @@ def keep(
     expires: str | None,
     secret_file: Path | None,
     session_token_file: Path | None,
+    client_secret_file: Path | None,
     **parts: str | None,
 ) -> None:
     """Keep a secret under NAME, in the place of the one that has it. The secret is never an argument.
+
+    Jobs that run with the one before get it too: a cron job that sets it anew keeps them going.
 
     \b
     Examples:
       pilotage credential set licence --secret-file licence.txt
       pilotage credential set eos --kind bearer --url https://eos.example.org/user/ada/ --expires 7d < token
+      pilotage credential set iam --kind refresh-token --url https://eos.example.org/ --client-id ada --token-url https://…
       pilotage credential set lake --kind s3 --url s3://lake/ada/ --endpoint https://s3.example.org --access-key AKIA…
     """
     if not NAME.fullmatch(name):
@@ -105,6 +119,8 @@ def keep(
     secret = NEEDED[kind][-1]
     if session_token_file:
         values["session_token"] = _read(session_token_file, "--session-token-file").strip()
+    if client_secret_file:
+        values["client_secret"] = _read(client_secret_file, "--client-secret-file").strip()
     request = CredentialRequest(cast(Kind, kind), values, urls, seconds)
     _refuse([one for one in check(request) if one.where != f"values.{secret}"], secret)  # before it is typed
     values[secret] = _secret(kind, secret_file)
@@ -119,6 +135,12 @@ def keep(
         shell.screen.line(f"{kept.name} is kept{until}; a queue of a cloud names it in [queues.credential]")
     else:
         shell.screen.line(f"{kept.name} is kept{until}; a job gets it with `credentials: [{kept.name}]`")
+    if kept.problem:
+        shell.screen.note(f"{kept.name} is of no use as it is: {kept.problem}")
+    if kept.running:
+        one = kept.running == 1
+        when = "gets it at its pilot's next heartbeat" if one else "get it at their pilots' next heartbeats"
+        shell.screen.note(f"{plural(kept.running, 'running job')} {when}")
     if not kept.urls and SCHEMES[kept.kind]:
         shell.screen.note("It is for payloads only: for storage that the pilot itself is to use it for, say --url.")
 
@@ -135,6 +157,7 @@ def _option(where: str, secret: str) -> str:
     if name == secret:
         return "the secret"
     spelt = {"urls": "--url", "expires_in": "--expires", "session_token": "--session-token-file"}
+    spelt["client_secret"] = "--client-secret-file"
     return spelt.get(name, f"--{name.replace('_', '-')}")
 
 

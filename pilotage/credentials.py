@@ -35,9 +35,13 @@ class CredentialsPart(Asking):
 
         `values`: ``text`` of a text, ``token`` of a bearer, ``user`` and ``password`` of a basic; ``endpoint``,
         ``access_key``, ``secret_key`` and where needed ``region``, ``style``, ``session_token`` of an s3; ``proxy`` of
-        an x509-proxy; ``id`` and ``secret`` of an application-credential; ``access_key``, ``secret_key`` and where
-        needed ``session_token`` of an access-key. The pilot itself uses it for what lies below `urls`; payloads find it
-        in files, but for that of an s3, which stays at the central. `expires_in` is in seconds.
+        an x509-proxy; ``token_url``, ``client_id``, ``refresh_token`` and where needed ``client_secret``, ``scope``,
+        ``audience`` of a refresh-token; ``id`` and ``secret`` of an application-credential; ``access_key``,
+        ``secret_key`` and where needed ``session_token`` of an access-key.
+
+        The pilot itself uses it for what lies below `urls`; payloads find it in files, but for the keys of an s3 and
+        what makes the tokens of a refresh-token, which stay at the central. `expires_in` is in seconds. Jobs that run
+        with the one before get it in its place: `running` of what is returned says how many.
         """
         message = CredentialRequest(kind, dict(values), tuple(urls), expires_in)
         request = Request("PUT", _path(name), body=msgspec.json.encode(message))

@@ -10,12 +10,14 @@ from typing import cast
 from central.configuration.settings import CentralSettings
 from central.records import CredentialRow, Identity, Note
 from central.serving.http import Call, Route
-from central.trust.delivering import unlocked
+from central.trust.delivering import opened, unlocked
 from central.trust.expiry import certified, ends_by_itself
 from central.trust.rules import Who
+from central.trust.vault import version_of
 from pilot.credential import (
     NEEDED,
     OPEN,
+    REFRESHED,
     CredentialEvent,
     CredentialHistory,
     CredentialPage,
@@ -33,8 +35,11 @@ MOST = 100
 MAX_REQUEST = 256 * 1024
 #: Lines of a history.
 MAX_EVENTS = 1000
-#: Waiting jobs that name a credential which is removed are counted so far.
+#: Jobs that wait for a credential which is removed, or run with one which is set anew, are counted so far.
 MAX_COUNTED = 10_000
+NOT_ALLOWED = (
+    "expected one that this central may speak to: its operator lists them as `token_urls` in [central] of central.toml"
+)
 
 
 @dataclass(frozen=True)
@@ -45,15 +50,21 @@ class OwnerQuery:
 
 
 async def keep(call: Call[CredentialRequest]) -> CredentialView:
-    """Keep a secret under a name, in the place of what had that name. Jobs that are matched from now on get this."""
+    """Keep a secret under a name, in the place of what had that name. Jobs get this that are matched from now on, and
+    those that run as soon as their pilots have heard of it."""
     central, request, who = call.central, call.message, call.person
     if problems := check(request):
         raise InvalidJob(problems)
+    if request.kind == REFRESHED and not call.central.refreshing.may_ask(request.values["token_url"]):
+        raise InvalidJob((InvalidInput("values.token_url", NOT_ALLOWED),))
     expires = _expires(request, central.wall())
     row = CredentialRow(who.community, who.user, call.text("name"), request.kind, request.urls, expires, "", b"")
     row = central.vault.seal(row, {name: value for name, value in request.values.items() if value})
     changed = await central.store.keep_credential(row, _note(who, "set", row.owner, row.name, row.kind), MOST)
-    return _view(call, replace(row, changed=changed))
+    row = await call.central.refreshing.row(replace(row, changed=changed))
+    call.central.lately.changed(row.community, row.owner, row.name, version_of(row))
+    running = await call.central.store.running_with(row.community, row.owner, row.name, MAX_COUNTED)
+    return replace(_view(call, row), running=running)
 
 
 def _expires(request: CredentialRequest, now: float) -> float | None:
@@ -131,6 +142,8 @@ def _note(who: Identity, what: str, owner: str, name: str, detail: str = "") -> 
 def _view(call: Call[CredentialRequest] | Call[None], row: CredentialRow) -> CredentialView:
     values = unlocked(call.central.vault, row, call.central.wall())
     problem = f"it {values}" if isinstance(values, str) else ""
+    if row.kind == REFRESHED and isinstance(token := opened(call.central.vault, row, call.central.wall()), str):
+        problem = f"it {token}"
     shown = {} if isinstance(values, str) else _shown(row.kind, values)
     return CredentialView(
         name=row.name,

@@ -1,8 +1,9 @@
 """Credentials on their way to attempts: what is due to each lease, and what becomes of a job that cannot have its own.
 
 A job whose credential was removed, has expired or cannot be opened is held with the reason, uncharged: no pilot could
-do anything about it, and its owner can, by setting it anew and releasing the job. A pilot with an alarm gets none: what
-it was leased goes back to the queue. Both are written into the audit, as every delivery is.
+do anything about it, and its owner can, by setting it anew and releasing the job. What may pass by itself holds no job:
+it goes back to the queue, as does what was leased to a pilot with an alarm, which gets none. All of it is written into
+the audit, as every delivery is.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 from central.events import JobChanged
 from central.records import CredentialRow, Identity, Leased, Note, PilotRow
 from central.store.port import Store
-from central.trust.vault import Unopened, Vault
+from central.trust import access_tokens, outages
+from central.trust.vault import Unopened, Vault, version_of
 from pilot.credential import Kind, delivered
 from pilot.errors import Refusal
 from pilot.protocol import Credential
@@ -33,6 +35,8 @@ Delivered = Mapping[tuple[int, int], tuple[Credential, ...]]
 ROOM = 4 * 1024 * 1024
 #: Jobs that are held in one step.
 AT_ONCE = 5000
+#: What somebody reads whose job was leased to a pilot with an alarm.
+BARRED = "is not given to a pilot with an alarm"
 #: Who holds jobs in the central's own name.
 _CENTRAL = "the central"
 
@@ -43,6 +47,10 @@ class Signings:
     def __init__(self, most: int = 50_000) -> None:
         self._most = most
         self._known: OrderedDict[tuple[int, int, str], None] = OrderedDict()
+
+    def knows(self, job: int, attempt: int, what: str) -> bool:
+        """Whether this was done before, as far as this central remembers."""
+        return (job, attempt, what) in self._known
 
     def first(self, job: int, attempt: int, what: str) -> bool:
         """Whether this is the first time, as far as this central remembers."""
@@ -56,10 +64,11 @@ class Signings:
 
 @dataclass(frozen=True)
 class Missing:
-    """Why an attempt cannot have one of its credentials."""
+    """Why an attempt cannot have one of its credentials. `passing`: it may later, without anybody mending anything."""
 
     name: str
     why: str
+    passing: bool = False
 
 
 def problem_of(row: CredentialRow | None, now: float) -> str:
@@ -81,31 +90,60 @@ def unlocked(vault: Vault, row: CredentialRow | None, now: float) -> dict[str, s
         return "cannot be opened by the central"
 
 
+def opened(vault: Vault, row: CredentialRow | None, now: float) -> Credential | str:
+    """What goes out of a credential, or why nothing does. Of s3 only the URLs are told: its keys stay here."""
+    values = unlocked(vault, row, now)
+    if row is None or isinstance(values, str):
+        return str(values)
+    if access_tokens.is_refreshed(row):
+        return access_tokens.delivery(row, values, now)
+    left = None if row.expires is None else max(1, int(row.expires - now))
+    return delivered(row.name, cast(Kind, row.kind), values, row.urls, left, version_of(row))
+
+
 def due(
-    vault: Vault, leased: Leased, rows: Mapping[str, CredentialRow], now: float
+    vault: Vault, names: Sequence[str], rows: Mapping[str, CredentialRow], now: float
 ) -> tuple[Credential, ...] | Missing:
-    """What goes out with a lease. What presigned URLs stand for stays here: of s3 only the URLs are told."""
+    """What goes out with the lease of a job that names these."""
     found: list[Credential] = []
-    for name in leased.spec.credentials:
-        row = rows.get(name)
-        values = unlocked(vault, row, now)
-        if row is None or isinstance(values, str):
-            return Missing(name, str(values))
-        left = None if row.expires is None else max(1, int(row.expires - now))
-        found.append(delivered(row.name, cast(Kind, row.kind), values, row.urls, left))
+    for name in names:
+        one = opened(vault, rows.get(name), now)
+        if isinstance(one, str):
+            return Missing(name, one, _passes(vault, rows.get(name), now))
+        found.append(one)
     return tuple(found)
 
 
-async def rows_of(store: Store, leases: Iterable[Leased]) -> dict[tuple[str, str], dict[str, CredentialRow]]:
-    """What the owners of these jobs have of the names that the jobs say: (community, owner) → name → row."""
+def _passes(vault: Vault, row: CredentialRow | None, now: float) -> bool:
+    """Whether what is wrong with a credential may pass by itself."""
+    if row is None or not access_tokens.is_refreshed(row):
+        return False
+    values = unlocked(vault, row, now)
+    return not isinstance(values, str) and access_tokens.passes(values)
+
+
+#: (community, owner) → name → row.
+Rows = Mapping[tuple[str, str], Mapping[str, CredentialRow]]
+#: Community, owner, and names of credentials.
+Wanted = tuple[str, str, Sequence[str]]
+
+
+async def rows_of(store: Store, wanted: Iterable[Wanted]) -> Rows:
+    """What owners have of the names that their jobs say."""
     names: dict[tuple[str, str], set[str]] = {}
-    for leased in leases:
-        if leased.spec.credentials:
-            names.setdefault((leased.community, leased.owner), set()).update(leased.spec.credentials)
+    for community, owner, said in wanted:
+        names.setdefault((community, owner), set()).update(said)
     return {
-        (community, owner): {row.name: row for row in await store.credentials(community, owner, sorted(wanted))}
-        for (community, owner), wanted in names.items()
+        (community, owner): {row.name: row for row in await store.credentials(community, owner, sorted(said))}
+        for (community, owner), said in names.items()
+        if said
     }
+
+
+async def freshened(central: Central, pilot: PilotRow, rows: Rows) -> tuple[PilotRow, Rows]:
+    """The rows with access tokens that are good for a while; and the pilot as it is then, since that may take long."""
+    fresh = await central.refreshing.fresh(rows)
+    return (pilot, rows) if fresh is rows else (await central.roster.row(pilot.stamp, fresh=True), fresh)
 
 
 @dataclass
@@ -123,12 +161,14 @@ async def deliver(central: Central, stamp: str, leases: Sequence[Leased]) -> tup
     if not any(leased.spec.credentials for leased in leases):
         return leases, {}
     pilot = await central.roster.row(stamp, fresh=True)
-    rows = await rows_of(central.store, leases)
+    rows = await rows_of(central.store, [(one.community, one.owner, one.spec.credentials) for one in leases])
+    if not pilot.alarm:
+        pilot, rows = await freshened(central, pilot, rows)
     found = _Sorted()
     for leased in leases:
         if leased.spec.credentials:
-            mine = rows[leased.community, leased.owner]
-            _sort(found, leased, _barred(leased) if pilot.alarm else due(central.vault, leased, mine, central.wall()))
+            mine, names = rows[leased.community, leased.owner], leased.spec.credentials
+            _sort(found, leased, _barred(leased) if pilot.alarm else due(central.vault, names, mine, central.wall()))
     await central.store.note([line for leased in leases for line in _lines(pilot, leased, found.given, found.missing)])
     for leased in leases:
         if why := found.missing.get((leased.job, leased.attempt)):
@@ -145,7 +185,7 @@ def _sort(found: _Sorted, leased: Leased, due: tuple[Credential, ...] | Missing)
     if isinstance(due, Missing):
         found.missing[key] = due
         return
-    size = sum(len(value) for each in due for value in each.values.values())
+    size = sum(map(size_of, due))
     if found.given and found.size + size > ROOM:
         found.later[key] = leased
         return
@@ -153,8 +193,13 @@ def _sort(found: _Sorted, leased: Leased, due: tuple[Credential, ...] | Missing)
     found.size += size
 
 
+def size_of(credential: Credential) -> int:
+    """Characters of what is secret in it."""
+    return sum(map(len, credential.values.values()))
+
+
 def _barred(leased: Leased) -> Missing:
-    return Missing(leased.spec.credentials[0], "is not given to a pilot with an alarm")
+    return Missing(leased.spec.credentials[0], BARRED)
 
 
 def _lines(
@@ -178,15 +223,18 @@ def _lines(
 
 
 async def _withhold(central: Central, pilot: PilotRow, leased: Leased, why: Missing) -> None:
-    """Take a lease back that was not told of yet. The job is held, unless it is the pilot that is wrong."""
+    """Take a lease back that was not told of yet. The job is held, unless the pilot is to blame, or nobody."""
     sentence = f"its credential {why.name} {why.why}"
+    if why.passing:
+        sentence = f"{sentence}; it is offered again when that is over"
+        outages.begin(central, leased, why.name, why.why)  # before: nobody else is to get it at once
     try:
         back = await central.store.release(pilot.stamp, [(leased.job, leased.attempt)], sentence)
     except Refusal as refusal:
         if refusal.type != "conflict":  # it has started: its pilot got an earlier answer with all that it needs
             raise
         return
-    if pilot.alarm:
+    if pilot.alarm or why.passing:
         central.dispatcher.jobs_requeued(back)
         central.hub.publish((leased.community,), JobChanged(leased.job, JobState.WAITING, leased.attempt))
         return

@@ -83,6 +83,15 @@ def _beside(row: CredentialRow) -> bytes:
     return msgspec.json.encode((row.community, row.owner, row.name, row.kind, row.urls, row.expires))
 
 
+def version_of(row: CredentialRow, more: str = "") -> str:
+    """What tells one setting of a credential from another: made of when and whose it was, not of what it holds.
+
+    `more`: what is made of it changes while it stays.
+    """
+    said = "\0".join((row.community, row.owner, row.name, repr(row.changed), more))
+    return hashlib.sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
 async def reseal_old(store: Store, vault: Vault, lost: set[bytes]) -> int:
     """Put every secret under the newest key that is under an older one; returns how many.
 
@@ -97,7 +106,7 @@ async def reseal_old(store: Store, vault: Vault, lost: set[bytes]) -> int:
             try:
                 new = vault.seal(row, vault.open(row))
             except Unopened as error:
-                log.error("%s: restore private/keys.json from a backup, or have its owner set it anew", error)
+                log.error("%s: put that key back into the ring, or have its owner set it anew", error)
                 lost.add(row.sealed)
                 continue
             changed += await store.reseal_credential(row, new.key_id, new.sealed)

@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Callable, Optional
 
 from commands.context import Central, Sandboxes
@@ -19,11 +18,11 @@ from pilot.attempts.carrier import Carrier
 from pilot.attempts.checkpoints import Checkpoint
 from pilot.attempts.containers import Contained, Containers, NoContainer, prepare, seen_by, start
 from pilot.attempts.containment import Containment
-from pilot.attempts.credentials import lay_out, wipe
 from pilot.attempts.delivery import Delivery
 from pilot.attempts.directory import AttemptDirectory, last_lines, remove
 from pilot.attempts.grant import grant_text
 from pilot.attempts.inputs import INPUT_PATIENCE, StageIn
+from pilot.attempts.keys import Keys
 from pilot.attempts.launching import bounds_of, launch_of
 from pilot.attempts.patience import TriedAgain
 from pilot.attempts.prints import Prints
@@ -46,6 +45,8 @@ from pilot.states import Cause, Outcome, Phase
 KILL_PATIENCE = 10.0
 #: Seconds by which the word that all must end may reach the payload before it reaches us.
 LATE = 1.0
+#: Seconds after which files of credentials are tried again that could not be replaced.
+LATER = 60.0
 _POLL = 0.05
 
 
@@ -91,6 +92,7 @@ class Attempt:
         self.place = place
         self.prepared = prepared
         self.services = services
+        self.keys = Keys(lease, place, lambda act: services.watchdog.at(time.monotonic() + LATER, act), services.say)
         self.freed: Callable[[], None] = lambda: None
         self.ended: Callable[[], None] = lambda: None
         self.phase = Phase.MATCHED
@@ -171,8 +173,7 @@ class Attempt:
             report = self._node_fault(f"a fault of the pilot or its node: {type(fault).__name__}: {fault}")
         self.outcome, self.told = report.outcome, report.message
         try:
-            forget = partial(wipe, self.place)
-            for last in (self._stop_payload, forget, lambda: self._tell_end(report), self._leave_nothing):
+            for last in (self._stop_payload, self.keys.wipe, lambda: self._tell_end(report), self._leave_nothing):
                 self._try(last)
         finally:
             self.ended()
@@ -180,7 +181,7 @@ class Attempt:
     def _carry_out(self) -> AttemptReport:
         lease = self.lease
         self.place.create(lease.job_token)
-        lay_out(self.place, lease.credentials)
+        self.keys.lay_out()
         problem = self._stage_in()
         if problem:
             return AttemptReport(Phase.ENDED, Outcome.INPUT_ERROR, message=problem, code=self.code)
@@ -293,7 +294,7 @@ class Attempt:
         services = self.services
         seen = seen_by(services.containers, self.lease.spec)
         return Carrier(
-            self.lease,
+            self.keys.lease,
             self.place.job,
             services.sandboxes,
             services.random,
@@ -301,6 +302,7 @@ class Attempt:
             services.storages,
             seen,
             self.place.root,
+            lambda: self.keys.lease,
         )
 
     # -- small parts --------------------------------------------------------------------------------------------------
@@ -387,7 +389,7 @@ class Attempt:
         """The report with its last lines, and how much was printed."""
         place = self.place
         text = last_lines(place.stderr) or last_lines(place.stdout)
-        secrets = [secret.encode() for secret in self.lease.secrets]
+        secrets = [secret.encode() for secret in self.keys.secrets]
         tail = mask(text.encode("utf-8", "replace"), [secret for secret in secrets if secret])[-MAX_TAIL:]
         return replace(
             report,

@@ -35,6 +35,7 @@ class Carrier:
     storages: Storages = field(default_factory=lambda: Storages({}))
     seen: Optional[tuple[Bind, ...]] = None  # what the payload's container sees of the node; None: it had none
     aside: Path = Path()  # a folder of the attempt's
+    newest: Optional[Callable[[], Lease]] = None  # the lease, with credentials that were set anew since
 
     def find(self, rules: Sequence[OutputRule]) -> Collected:
         """What the rules name. Raises `TooDeep`."""
@@ -78,4 +79,5 @@ class Carrier:
             raise Rejected(str(problem)) from problem
 
     def errand(self, pause: Pause) -> Errand:
-        return Errand(self.lease, pause, self.owner, self.seen, self.aside)
+        lease = self.lease if self.newest is None else self.newest()
+        return Errand(lease, pause, self.owner, self.seen, self.aside)

@@ -35,6 +35,7 @@ from pilot.protocol import (
     ResumeRequest,
     StepReport,
 )
+from pilot.renewals import CredentialsReply, CredentialsRequest
 from pilot.transport import Response, Transport
 
 #: Seconds for an answer that the central need not think about.
@@ -101,6 +102,9 @@ class CentralClient:
         if reply.token:
             self.standing.renewed(reply.token)
         return reply
+
+    def credentials(self, request: CredentialsRequest) -> CredentialsReply:
+        return self._post(self._path("credentials"), request, CredentialsReply)
 
     def report(self, job: int, attempt: int, report: AttemptReport) -> None:
         self._post(f"/v1/attempts/{job}/{attempt}/report", report, Accepted)

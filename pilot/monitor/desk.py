@@ -13,6 +13,7 @@ from pilot.monitor.books import Books
 from pilot.monitor.holdings import Holdings
 from pilot.monitor.matching import Matching
 from pilot.monitor.obedience import Obedience
+from pilot.monitor.renewing import Renewing
 from pilot.monitor.shipper import Shipper
 from pilot.monitor.spool import Spool
 from pilot.protocol import Lease
@@ -34,6 +35,7 @@ class Desk:
         shipper: Shipper,
         secrets: Secrets,
         books: Books,
+        renewing: Renewing,
         steps_before: int = 0,
     ) -> None:
         self.agent = agent
@@ -45,6 +47,7 @@ class Desk:
         self.shipper = shipper
         self.secrets = secrets
         self.books = books
+        self.renewing = renewing
         self.steps_before = steps_before  # numbers that steps of earlier monitors' agents have
         self.finished: Optional[messages.Finished] = None
 
@@ -73,12 +76,14 @@ class Desk:
         """Before the agent has them: what is secret about them is known."""
         for lease in leases:
             self.secrets.add(owner(lease.job, lease.attempt), lease.secrets)
+            self.renewing.leased(lease)
             if lease.credentials:
                 self.shipper.credentials_in(lease.job, lease.attempt)
 
     def over(self, job: int, attempt: int) -> None:
         """The lease is no longer ours to speak of."""
         self.holdings.drop(job, attempt)
+        self.renewing.over(job, attempt)
         self.shipper.forget(job, attempt)
 
     def _take_report(self, message: messages.Report) -> None:

@@ -12,6 +12,7 @@ from typing import Callable, Optional
 
 from pilot.protocol import (
     Acknowledgement,
+    CredentialVersions,
     Fact,
     HeartbeatReply,
     HeartbeatRequest,
@@ -34,6 +35,7 @@ class Heard:
     orders: tuple[Order, ...]
     followed: tuple[str, ...]
     next_beat: float
+    credentials: tuple[CredentialVersions, ...] = ()  # set anew lately
 
 
 class Numbers:
@@ -164,6 +166,11 @@ class Holdings:
                 if lease.phase is not Phase.ENDED and agent in (None, self._holders.get(attempt))
             )
 
+    def holder(self, job: int, attempt: int) -> Optional[int]:
+        """The agent that has the lease; None when none has."""
+        with self._lock:
+            return self._holders.get((job, attempt))
+
     def busy(self) -> frozenset[int]:
         """The agents that have leases whose end is not being reported yet."""
         with self._lock:
@@ -247,4 +254,4 @@ class Holdings:
                         del self._leases[attempt]
                         self._holders.pop(attempt, None)
                         gone.append(attempt)
-        return Heard(tuple(gone), reply.orders, reply.followed, reply.next_beat)
+        return Heard(tuple(gone), reply.orders, reply.followed, reply.next_beat, reply.credentials)

@@ -38,6 +38,7 @@ from pilot.monitor.machine_facts import MachineFacts
 from pilot.monitor.matching import Matching
 from pilot.monitor.obedience import Obedience
 from pilot.monitor.pilot_log import PilotLog
+from pilot.monitor.renewing import Renewing
 from pilot.monitor.shipper import Shipper
 from pilot.monitor.spool import Item, Spool
 from pilot.monitor.waking import Waking
@@ -93,6 +94,9 @@ class Monitor:
         )
         self.courier = Courier(self.spool, client, settled=self._settled, refused=self._refused, **timed)
         self.crew = Crew()
+        self.renewing = Renewing(
+            client, secrets, tell=lambda told: waking.post(lambda: self._renewed(told)), refused=self._refused, **timed
+        )
         self.control = Control(
             self.crew.tell, self.holdings, self.crew.take_no_more, self.shipper, self.beat, log.say, self.steady,
             settings.margin,
@@ -109,7 +113,7 @@ class Monitor:
         )  # fmt: skip
         member.desk = Desk(
             number, member.tell, self.holdings, member.matching, self.obedience, self.spool, self.shipper, self.secrets,
-            self.books, STEPS * self.config.agents * (self.life - 1),
+            self.books, self.renewing, STEPS * self.config.agents * (self.life - 1),
         )  # fmt: skip
         return member
 
@@ -132,7 +136,8 @@ class Monitor:
         beats = threading.Thread(target=self.beat.run, args=(beating,), name="beat", daemon=True)
         reports = threading.Thread(target=self.courier.run, args=(working,), name="reports", daemon=True)
         logs = threading.Thread(target=self.shipper.run, args=(working,), name="logs", daemon=True)
-        for thread in (beats, reports, logs, *self._about_the_machine(working)):
+        renewals = threading.Thread(target=self.renewing.run, args=(working,), name="renewals", daemon=True)
+        for thread in (beats, reports, logs, renewals, *self._about_the_machine(working)):
             thread.start()
         try:
             ending = self._watch()
@@ -153,7 +158,8 @@ class Monitor:
         working.set()
         self.spool.changed.set()
         self.shipper.wake()
-        for thread in (reports, logs):
+        self.renewing.wake()
+        for thread in (reports, logs, renewals):
             thread.join(JOIN_PATIENCE)
         self.spool.close()
         self._clean_up()
@@ -269,6 +275,7 @@ class Monitor:
         self.shipper.follow(heard.followed)
         self.books.pace = heard.next_beat
         self.secrets.add(None, [self.client.standing.token])
+        self.renewing.hear(heard.credentials)
         if heard.gone or heard.orders:
             self.waking.post(lambda: self._obey(heard))
 
@@ -280,6 +287,13 @@ class Monitor:
             self.crew.over(job, attempt)
         for order in heard.orders:
             self.obedience.take(order)
+
+    def _renewed(self, told: messages.Renewed) -> None:
+        """Secrets are for the agent alone that has the attempt."""
+        holder = self.holdings.holder(told.job, told.attempt)
+        for member in self.crew.living():
+            if member.number == holder:
+                member.tell(told)
 
     def _noticed(self, notice: Notice) -> None:
         self.waking.post(lambda: self.control.notice(notice))

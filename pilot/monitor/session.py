@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
@@ -31,10 +31,10 @@ class Session:
     """A pilot's place at the central. `epoch` is 0 until it was enrolled."""
 
     stamp: str
-    key: str  # base64
+    key: str = field(repr=False)  # base64
     instance: str  # the machine, as `instance_of` names it
     epoch: int = 0
-    token: str = ""
+    token: str = field(default="", repr=False)
     ahead: float = 0.0  # seconds by which this machine's clock was ahead of the central's
     log_bound: int = 0  # bytes of a log stream, as the central said
     life: int = 1  # how often a monitor has had it

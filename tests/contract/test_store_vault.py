@@ -9,11 +9,13 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from central.records import CredentialRow, Note
+from central.records import CredentialRow, Note, Pick
 from central.store.port import Store
+from central.store.port_vault import Entitled
 from central.store.postgres import PostgresStore
 from central.store.sqlite import SqliteStore
-from tests.contract.stores import ADA, WIDE, Clock, ids, queue_of, refused, submit
+from pilot.states import JobState
+from tests.contract.stores import ADA, WIDE, Clock, enrol, ids, queue_of, refused, state_of, submit
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +109,65 @@ async def test_jobs_that_wait_for_a_credential(store: Store) -> None:
     assert await store.waiting_for(queue, "absent", 10) == ()
     await store.change(ADA, "atlas", "hold", ids(both[1]))
     assert await store.waiting_for(queue, "grid", 10) == (both[0], both[2])
+
+
+async def test_a_claim_passes_over_jobs_that_name_a_credential(store: Store) -> None:
+    """In their order those that name none of them, of each queue as it is asked for; the others wait still."""
+    grid = await submit(store, 2, credentials=("grid", "lake"))
+    bare = await submit(store, 2)
+    lake = await submit(store, 2, credentials=("lake",))
+    wide = (await submit(store, 1, needs=WIDE, credentials=("grid",)))[0]
+    narrow, other = await queue_of(store, grid[0]), await queue_of(store, wide)
+    worker = await enrol(store)
+
+    async def claim(count: int, *without: str) -> list[int]:
+        claim = await worker.ask(Pick(narrow, count, 1, (), without), Pick(other, 1, 8))
+        return [leased.job for leased in claim.leases]
+
+    assert await claim(1, "absent") == [grid[0], wide]
+    assert await claim(2, "grid") == bare
+    assert await claim(3, "lake", "grid") == []
+    assert await claim(5, "grid") == lake
+    assert await state_of(store, grid[1]) is JobState.WAITING
+    assert await claim(5) == [grid[1]]
+
+
+async def test_attempts_that_have_credentials(store: Store) -> None:
+    """Of a pilot those that it holds, of jobs that name some and are not over; nobody else's, and none that ended."""
+    first, second = await submit(store, 2, credentials=("lake", "grid"))
+    bare = (await submit(store))[0]
+    third = (await submit(store, credentials=("grid",), needs=WIDE))[0]
+    worker, other = await enrol(store, 1), await enrol(store, 2)
+    leased = await worker.take(first)
+    assert await store.entitled(worker.stamp) == (Entitled(first, 1, "atlas", "ada", ("lake", "grid")),)
+    await worker.take(second)
+    await other.take(third)
+    await worker.take(bare)
+    await worker.running(leased)
+    assert [one.job for one in await store.entitled(worker.stamp)] == [first, second]
+    assert [one.names for one in await store.entitled(other.stamp)] == [("grid",)]
+    await store.change(ADA, "atlas", "kill", ids(second))
+    assert [one.job for one in await store.entitled(worker.stamp)] == [first]
+    await worker.ended(leased)
+    assert await store.entitled(worker.stamp) == ()
+    assert await store.entitled("f" * 32) == ()
+
+
+async def test_jobs_that_run_with_a_credential(store: Store) -> None:
+    """Those of the owner that are out on pilots and name it, up to the limit; not those that wait or have ended."""
+    jobs = await submit(store, 3, credentials=("grid", "lake"))
+    other = (await submit(store, credentials=("lake",), needs=WIDE))[0]
+    worker = await enrol(store)
+    assert await store.running_with("atlas", "ada", "grid", 10) == 0
+    leased = [await worker.take(job) for job in (*jobs[:2], other)]
+    await worker.running(leased[0])
+    assert await store.running_with("atlas", "ada", "grid", 10) == 2
+    assert await store.running_with("atlas", "ada", "lake", 10) == 3
+    assert await store.running_with("atlas", "ada", "lake", 2) == 2
+    assert await store.running_with("atlas", "bob", "grid", 10) == 0
+    assert await store.running_with("lhcb", "ada", "grid", 10) == 0
+    await worker.ended(leased[0])
+    assert await store.running_with("atlas", "ada", "grid", 10) == 1
 
 
 async def test_what_is_done_is_written_down(store: Store, clock: Clock) -> None:

@@ -38,6 +38,9 @@ class Agent:
         self.wanted_dead.add((job, attempt))
         self.end_payload()
 
+    def renew(self, job: int, attempt: int, credentials: tuple) -> None:
+        print("renewed:", job, attempt, [one.name for one in credentials], flush=True)
+
     def gone(self, job: int, attempt: int) -> None:
         self.gone_attempts.add((job, attempt))
         self.end_payload()

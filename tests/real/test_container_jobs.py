@@ -153,6 +153,33 @@ bind = ["{tmp_path}/data:/data"]
         assert "container:apptainer" in client.explain_job(own).failures[0].asked
 
 
+#: Says what it has, waits until its file is another one, and says what it has then.
+WAITS = """
+first=$(cat "$PILOTAGE_CREDENTIALS/licence")
+echo "had $first"
+touch running
+while [ "$(cat "$PILOTAGE_CREDENTIALS/licence")" = "$first" ]; do sleep 0.1; done
+echo "has $(cat "$PILOTAGE_CREDENTIALS/licence")"
+stat -c %a "$PILOTAGE_CREDENTIALS/licence"
+cat /etc/image
+"""
+
+
+def test_a_credential_that_is_set_anew(tmp_path: Path) -> None:
+    """A job in a container waits for its owner to set its credential anew, reads it in the same file, and ends well;
+    neither the old nor the new one is in its log."""
+    old, new = "correct-horse-battery-staple", "another-horse-with-a-battery"
+    with running_system(tmp_path / "central", Plan(path=path(), queue=TAGS)) as system, system.client() as client:
+        client.keep_credential("licence", "text", {"text": old})
+        document = {"command": ["sh", "-c", WAITS], "container": str(DIRECTORY), "credentials": ["licence"]}
+        [job] = client.submit(document).ids
+        wait_for(lambda: system.attempt(job, 1, "running"), 90, "the payload to run", system.log)
+        assert client.keep_credential("licence", "text", {"text": new}).running == 1
+        client.wait([job], timeout=90)
+        assert client.job(job).job.state is JobState.DONE, client.attempts(job)
+        check_log(client, job, f"had {'*' * len(old)}\nhas {'*' * len(new)}\n600\nthe image\n".encode())
+
+
 def test_a_container_that_fails(tmp_path: Path) -> None:
     """A job whose container a node cannot start is tried again, uncharged: it is not stuck, and not failed for good."""
     settings = '[queues.settings]\nbind = ["/no/such/place"]\n'

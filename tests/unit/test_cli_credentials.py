@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,39 @@ def test_the_client_asks_as_the_wire_says() -> None:
         assert one.remove_credential("eos", owner="ben") == 3
         assert one.credential_history("eos") == ()
         assert all("sesame" not in str(call.request.url) for call in central.calls)
+
+
+def test_who_sets_it_anew_hears_how_many_get_it() -> None:
+    """Jobs that run with the one before; where there are none, nothing is said."""
+    for running, told in ((0, ""), (1, "1 running job gets it at its pilot's"), (3, "3 running jobs get it at their")):
+        fake = FakeClient(keep_credential=replace(VIEW, running=running))
+        said = run(fake, "credential", "set", "eos", "--kind", "bearer", input="open-sesame\n").stderr
+        assert told in said
+        assert ("heartbeat" in said) is bool(running)
+
+
+def test_the_parts_of_a_refresh_token(tmp_path: Path) -> None:
+    """What is no secret is an option; the client's secret comes from a file; what is wrong with it is told."""
+    secret = tmp_path / "client"
+    secret.write_text("client-secret\n")
+    bad = replace(VIEW, kind="refresh-token", problem="it could not be refreshed: no answer (SSLError)")
+    fake = FakeClient(keep_credential=bad)
+    words = ("--kind", "refresh-token", "--token-url", "https://login.example/token", "--client-id", "ada")
+    more = ("--scope", "storage.read", "--audience", "all", "--client-secret-file", str(secret))
+    result = run(fake, "credential", "set", "eos", *words, *more, input="refresh-me\n")
+    assert result.exit_code == 0
+    assert asked(fake)[1:3] == (
+        "refresh-token",
+        {
+            "token_url": "https://login.example/token",
+            "client_id": "ada",
+            "scope": "storage.read",
+            "audience": "all",
+            "client_secret": "client-secret",
+            "refresh_token": "refresh-me",
+        },
+    )
+    assert "of no use as it is: it could not be refreshed: no answer" in result.stderr
+    assert "refresh-me" not in result.output
+    with pytest.raises(InvalidJob, match="--client-id: .*--token-url: expected"):
+        run(FakeClient(), "credential", "set", "eos", *words[:2], "--token-url", "http://login.example/", input="x")

@@ -52,7 +52,7 @@ class Scene:
         self.member.matching = self.stub  # type: ignore[assignment]
         self.member.desk = Desk(
             number, self.member.tell, self.holdings, self.stub, self.stub, self.stub, self.stub, self.stub,  # type: ignore[arg-type]
-            Books(0.0, 1, lambda: 0.0, 10.0),
+            Books(0.0, 1, lambda: 0.0, 10.0), self.stub,  # type: ignore[arg-type]
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pilot import link, messages
 from pilot.errors import InvalidInput, TransportError
 from pilot.link import Lines, Link, LinkedCentral
-from pilot.protocol import AttemptReport, JobSpec, Lease, MatchReply, Offer
+from pilot.protocol import AttemptReport, Credential, JobSpec, Lease, MatchReply, Offer
 from pilot.states import Phase, PilotReason
 
 OFFER = Offer("site", "queue")
@@ -71,6 +71,9 @@ class Receiver:
 
     def kill(self, job: int, attempt: int, reason: str) -> None:
         self._note("kill", job, attempt, reason)
+
+    def renew(self, job: int, attempt: int, credentials: Sequence[Credential]) -> None:
+        self._note("renew", job, attempt, [one.name for one in credentials])
 
     def gone(self, job: int, attempt: int) -> None:
         self._note("gone", job, attempt)
@@ -176,6 +179,10 @@ def test_orders_reach_the_receiver(ends: tuple[Monitor, LinkedCentral]) -> None:
     call.outcome()
     central.orders(receiver)
     assert receiver.orders == [("kill", 1, 2, "because"), ("gone", 3, 4)]
+    receiver.came.clear()
+    monitor.link.send(messages.Renewed(1, 2, (Credential("eos", "bearer", {"token": "abcdef"}),)))
+    assert receiver.came.wait(10)
+    assert receiver.orders[-1] == ("renew", 1, 2, ["eos"])
     receiver.came.clear()
     monitor.link.send(messages.Drain(PilotReason.DRAINED, "maintenance"))
     assert receiver.came.wait(10)

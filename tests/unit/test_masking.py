@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pilot.masking import Secrets, mask, unfinished
+from pilot.masking import RENEWALS, Secrets, mask, unfinished
 
 SECRETS = (b"correct-horse-battery", b"horse-b")
 
@@ -38,3 +38,20 @@ def test_owners() -> None:
     secrets.add("1-1", ["another-of-1"])
     secrets.forget("2-1")
     assert set(secrets.of(None)) == {b"session-key", b"token-of-1", b"another-of-1"}
+
+
+def test_what_came_in_the_place_of_a_secret() -> None:
+    """Old and new are secret until the attempt is over; of very many renewals the oldest are let go of."""
+    secrets = Secrets()
+    secrets.add("1-1", ["token-of-1", "first-of-1"])
+    secrets.renew("1-1", ["second-of-1-which-is-longer", "short"])
+    assert secrets.of("1-1") == (b"second-of-1-which-is-longer", *sorted(secrets.of("1-1")[1:], key=len, reverse=True))
+    assert set(secrets.of("1-1")) == {b"token-of-1", b"first-of-1", b"second-of-1-which-is-longer"}
+    assert set(secrets.of(None)) == set(secrets.of("1-1"))
+    for number in range(RENEWALS):
+        secrets.renew("1-1", [f"later-{number}"])
+    assert b"second-of-1-which-is-longer" not in secrets.of("1-1")
+    assert {b"token-of-1", b"first-of-1", b"later-0"} <= set(secrets.of("1-1"))
+    secrets.forget("1-1")
+    assert not secrets.of("1-1")
+    assert not secrets.of(None)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from central.records import CredentialRow, Note
 from central.store import codec
 from central.store.decide import too_many_credentials, unknown_credential
+from central.store.port_vault import Entitled
 from central.store.postgres.audit import note
-from central.store.rows import credential_row
+from central.store.rows import credential_row, entitled_row
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
@@ -37,6 +38,26 @@ WAITING = """
         WHERE spec::jsonb -> 'credentials' ? $2
           AND id IN (SELECT document FROM jobs WHERE queue = $1 AND stage = 'waiting'))
     ORDER BY id LIMIT $3
+"""
+# As far as the limit: an owner who runs very much is not counted to the end.
+RUNNING = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE community = $1 AND owner = $2 AND stage = 'out' AND document IN (
+            SELECT id FROM documents
+            WHERE spec::jsonb -> 'credentials' ? $3
+              AND id IN (SELECT document FROM jobs WHERE community = $1 AND owner = $2 AND stage = 'out'))
+        LIMIT $4) AS found
+"""
+ENTITLED = """
+    SELECT attempts.job, attempts.attempt, jobs.community, jobs.owner,
+           (documents.spec::jsonb -> 'credentials')::text AS names
+    FROM pilots
+    JOIN attempts ON attempts.pilot = pilots.id AND attempts.ended IS NULL
+    JOIN jobs ON jobs.id = attempts.job AND jobs.attempt = attempts.attempt AND jobs.stage = 'out'
+    JOIN documents ON documents.id = jobs.document
+    WHERE pilots.stamp = $1 AND jsonb_array_length(documents.spec::jsonb -> 'credentials') > 0
+    ORDER BY attempts.job
 """
 REMOVE = "DELETE FROM credentials WHERE community = $1 AND owner = $2 AND name = $3 RETURNING name"
 UNDER_OTHERS = "SELECT * FROM credentials WHERE key_id <> ALL ($1::text[]) LIMIT $2"
@@ -67,6 +88,14 @@ async def credentials(
 
 async def waiting_for(db: Database, queue: int, credential: str, limit: int) -> tuple[int, ...]:
     return tuple(row["id"] for row in await db.fetch(WAITING, queue, credential, limit))
+
+
+async def running_with(db: Database, community: str, owner: str, credential: str, limit: int) -> int:
+    return int(await db.fetchval(RUNNING, community, owner, credential, limit))
+
+
+async def entitled(db: Database, stamp: str) -> tuple[Entitled, ...]:
+    return tuple(entitled_row(row) for row in await db.fetch(ENTITLED, stamp))
 
 
 async def remove(db: Database, now: float, community: str, owner: str, name: str, line: Note) -> None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from central.records import CredentialRow, Note
 from central.store import codec
 from central.store.decide import too_many_credentials, unknown_credential
-from central.store.rows import credential_row
+from central.store.port_vault import Entitled
+from central.store.rows import credential_row, entitled_row
 from central.store.sqlite.audit import note
 
 KEEP = """
@@ -32,6 +33,31 @@ WAITING = """
         WHERE name.value = :credential
           AND documents.id IN (SELECT document FROM jobs WHERE queue = :queue AND state = 'waiting'))
     ORDER BY id LIMIT :limit
+"""
+# As far as the limit. `+`: of all that its owner ever had, fewer are out on pilots in all the community.
+RUNNING = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM jobs
+        WHERE community = :community AND state IN ('matched', 'running', 'completing') AND +owner = :owner
+          AND document IN (
+              SELECT documents.id FROM documents, json_each(documents.spec, '$.credentials') AS name
+              WHERE name.value = :credential
+                AND documents.id IN (
+                    SELECT document FROM jobs
+                    WHERE community = :community AND state IN ('matched', 'running', 'completing')
+                      AND +owner = :owner))
+        LIMIT :limit)
+"""
+ENTITLED = """
+    SELECT attempts.job, attempts.attempt, jobs.community, jobs.owner,
+           json_extract(documents.spec, '$.credentials') AS names
+    FROM pilots
+    JOIN attempts ON attempts.pilot = pilots.id AND attempts.phase <> 'ended'
+    JOIN jobs ON jobs.id = attempts.job AND jobs.attempt = attempts.attempt
+    JOIN documents ON documents.id = jobs.document
+    WHERE pilots.stamp = ? AND jobs.state IN ('matched', 'running', 'completing')
+      AND json_array_length(documents.spec, '$.credentials') > 0
+    ORDER BY attempts.job
 """
 REMOVE = "DELETE FROM credentials WHERE community = ? AND owner = ? AND name = ?"
 UNDER_OTHERS = "SELECT * FROM credentials WHERE key_id NOT IN (SELECT value FROM json_each(?)) LIMIT ?"
@@ -62,6 +88,15 @@ def credentials(
 def waiting_for(db: sqlite3.Connection, queue: int, credential: str, limit: int) -> tuple[int, ...]:
     rows = db.execute(WAITING, {"queue": queue, "credential": credential, "limit": limit})
     return tuple(row[0] for row in rows)
+
+
+def running_with(db: sqlite3.Connection, community: str, owner: str, credential: str, limit: int) -> int:
+    named = {"community": community, "owner": owner, "credential": credential, "limit": limit}
+    return int(db.execute(RUNNING, named).fetchone()[0])
+
+
+def entitled(db: sqlite3.Connection, stamp: str) -> tuple[Entitled, ...]:
+    return tuple(entitled_row(row) for row in db.execute(ENTITLED, (stamp,)))
 
 
 def remove(db: sqlite3.Connection, now: float, community: str, owner: str, name: str, line: Note) -> None:
