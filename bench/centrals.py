@@ -41,6 +41,7 @@ name = "ce"
 site = "{site}"
 kind = "external"
 communities = {communities}
+settings = {{ isolation = "none" }}
 """
 
 

@@ -80,7 +80,10 @@ class Engine:
         """Enrol the pilots, and read what waits, as a central does. The store is open and filled."""
         clock = SystemClock()
         standings = Standings(self.load.communities())
-        self.dispatcher = Dispatcher(self.store, Presence(clock.now), clock, 1000, standings=standings)
+        presence = Presence(clock.now)
+        self.dispatcher = Dispatcher(
+            self.store, presence, clock, 1000, standings=standings, together=lambda queue: True
+        )
         await self.store.set_limits(self.load.limits())
         await self.dispatcher.start()
         await self.dispatcher.refresh_use()

@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from central.clock import Clock, Timer
+from central.dispatching.binding import Binding
 from central.dispatching.doubting import Doubts
 from central.dispatching.held import Answer, Held, HeldRequests
 from central.dispatching.intake import Intake
@@ -28,7 +29,7 @@ from central.matching.task_queues import Choice, TaskQueues
 from central.records import Claim, PilotRow, Requeued, Waiting
 from central.store.port import Store
 from pilot.errors import Refusal
-from pilot.protocol import MatchRequest, NoMatch, Offer
+from pilot.protocol import MatchRequest, NoMatch
 from pilot.states import PilotState
 
 #: Seconds that a request is held at most, whatever it asks for; half a lease is the other bound.
@@ -70,7 +71,7 @@ class _Seat:
 class Dispatcher:
     """Answers match requests. `jitter` gives numbers from 0 to 1, so that pilots do not all ask again at once.
 
-    Without `standings` all shares are equal. Limits are those that the store has, see `refresh_use`.
+    Without `standings` all shares are equal. Limits are the store's, see `refresh_use`; `together`: see `Binding`.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Dispatcher:
         max_held: int,
         jitter: Callable[[], float] = random.random,
         standings: Standings | None = None,
+        together: Callable[[str], bool] = lambda queue: False,
     ) -> None:
         self.standings = standings or Standings()
         self.limits = Limits()
@@ -93,6 +95,7 @@ class Dispatcher:
         self._jitter = jitter
         self._chooser = Chooser(self.queues, self.reservations, clock)
         self._held = HeldRequests(self.queues, self._chooser, clock)
+        self._binding = Binding(store, self.queues, self._held, presence, together)
         self._doubts = Doubts(store, self._held, clock, jitter, self._later)
         self._seats: dict[tuple[str, int], _Seat] = {}
         self._intake = Intake(store, self.queues, self._held)
@@ -126,6 +129,7 @@ class Dispatcher:
             if now - seat.used > UNUSED_FOR and not seat.lock.locked():
                 del self._seats[stamp, agent]
                 self.reservations.forget(stamp, (agent,))
+        self._binding.tidy({stamp for stamp, _ in self._seats})
 
     def close(self) -> None:
         """Answer everybody who waits; hold nobody from now on."""
@@ -231,11 +235,11 @@ class Dispatcher:
 
     async def _serve(self, seat: _Seat, pilot: PilotRow, request: MatchRequest, asked: bool) -> Answer:
         """Claim what fits, or wait for it. `asked`: the store was asked whether it knows the number."""
-        offer = _placed(request.offer, pilot)
+        offer = self._binding.placed(request.offer, pilot)
         self._presence.offered(pilot.stamp, request.agent, offer)
-        wait = max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
-        deadline = self._clock.now() + wait
-        held = seat.held = Held(pilot.stamp, request.agent, offer, request.most, deadline, pilot.host)
+        deadline = self._clock.now() + max(0.0, min(request.wait, MAX_WAIT, pilot.lease / 2))
+        due = self._binding.is_due(offer, pilot)
+        held = seat.held = Held(pilot.stamp, request.agent, offer, request.most, deadline, pilot.host, due)
         self.reservations.offered(pilot.stamp, request.agent, pilot.epoch, held.free)
         try:
             if pilot.suspect and (answer := await self._settled(seat, pilot, request, held)):
@@ -308,6 +312,8 @@ class Dispatcher:
 
     async def _claimed(self, epoch: int, request: MatchRequest, held: Held, choice: Choice) -> Answer | None:
         try:
+            if held.due and not (choice := await self._binding.bind(held, choice)).picks:
+                return None
             claim = await self._store.claim(held.stamp, request.agent, request.number, choice.picks, epoch)
         except BaseException:  # also when it is cancelled: what was reserved waits still
             self.queues.settle(choice, None)
@@ -315,9 +321,8 @@ class Dispatcher:
             self._clock.later(RECOVERY, self._held.serve_all)
             raise
         if claim.reason is not None and not claim.leases:
-            held.barred = claim.reason == "suspect"
             self._held.give_back(choice)
-            return None if held.barred else self._refused(claim)
+            return await self._refused(held, claim)
         picked = {pick.queue for pick in choice.picks}
         if any(lease.queue not in picked for lease in claim.leases):
             self._held.give_back(choice)  # another central had answered this number
@@ -332,6 +337,8 @@ class Dispatcher:
         for lease in claim.leases:
             free.take(lease.spec.needs, lease.cores, 1)
         self._presence.granted(held.stamp, request.agent, held.offer, free)
+        if held.due:
+            self._binding.keep(held, claim.leases[0].community)
         return Answer(claim.leases)
 
     # -- empty answers ----------------------------------------------------------------------------------------------
@@ -353,7 +360,13 @@ class Dispatcher:
                 return names
         return ("a limit on what runs",)
 
-    def _refused(self, claim: Claim) -> Answer:
+    async def _refused(self, held: Held, claim: Claim) -> Answer | None:
+        """The answer; None where it may get jobs yet: others, or later."""
+        held.barred = claim.reason == "suspect"
+        if claim.reason == "bound":
+            await self._binding.look(held)
+        if claim.reason in ("suspect", "bound"):
+            return None
         if claim.reason == "superseded":
             return self._barred("superseded")
         return self._barred("draining" if claim.reason == "draining" else "banned")
@@ -385,16 +398,3 @@ class Dispatcher:
         self._held.serve_all()
         if self.limits.next_due() is not None and len(self._held):
             self._retry = self._clock.later(RETRY, self._try_limits)
-
-
-def _placed(offer: Offer, pilot: PilotRow) -> Offer:
-    """The offer with what is known of the pilot; it nearly always says the same, and a copy costs a claim's share."""
-    communities = _narrowed(pilot.communities, offer.communities)
-    if (offer.site, offer.queue, offer.communities) == (pilot.site, pilot.queue, communities):
-        return offer
-    return replace(offer, site=pilot.site, queue=pilot.queue, communities=communities)
-
-
-def _narrowed(communities: tuple[str, ...], offered: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the pilot's communities those that it has offered to serve; who offers none in particular, serves all."""
-    return tuple(name for name in communities if name in offered) if offered else communities

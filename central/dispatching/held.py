@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from central.clock import Clock
 from central.matching.choosing import Chooser
-from central.matching.matcher import Free, room
+from central.matching.matcher import Free, alone, room
 from central.matching.task_queues import Choice, TaskQueues
 from central.records import Leased, TaskQueue
 from pilot.protocol import NoMatch, Offer
@@ -34,7 +34,8 @@ class Answer(NamedTuple):
 class Held:
     """One request that may wait until `deadline`, by the clock. It waits while `turn` is there and open.
 
-    `barred`: not for jobs, but until its machine, which is suspect, may have one.
+    `barred`: not for jobs, but until its machine, which is suspect, may have one. `due`: its pilot is bound to the
+    community of its next jobs before they are claimed.
     """
 
     stamp: str
@@ -43,6 +44,7 @@ class Held:
     most: int
     deadline: float
     host: str = ""  # the machine that the pilot is on, at the offer's site
+    due: bool = False
     barred: bool = False
     stirred: bool = False  # an attempt has ended on its machine
     passed: Choice | None = None  # the last choice for it, which found nothing
@@ -51,6 +53,11 @@ class Held:
 
     def __post_init__(self) -> None:
         self.free = Free.of(self.offer)
+
+    def bind(self, community: str) -> None:
+        """Its pilot serves that community alone from now on. What was chosen for it before is looked at once more."""
+        self.offer = alone(self.offer, community)
+        self.__dict__.pop("kind", None)
 
     @cached_property
     def kind(self) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from central.explanations.bound import serves, told_alone
 from central.explanations.paused import Pauses, Stuck, whose_pilots
 from central.explanations.policed import Policed, told
 from central.explanations.unproved import Unproved, because
@@ -66,11 +67,16 @@ class Candidate:
     kept: Kept | None = None  # room is kept there
     cuts: Policed = ()  # what the site's policy makes less
     unproved: Unproved = ()  # why it runs no containers
+    left_out: tuple[str, ...] = ()  # communities that it was sent for, before it was bound to another
 
     @classmethod
     def pilot(cls, free: FreePilot, barred: str = "", kept: Kept | None = None, cuts: Policed = ()) -> Candidate:
         name = f"pilot {free.stamp[:8]} at {free.offer.site}"
         return cls(name, free.offer, True, barred=barred, kept=kept, cuts=cuts)
+
+    def is_known_to(self, community: str) -> bool:
+        """Whether the community may hear of it."""
+        return community in self.offer.communities or community in self.left_out
 
     @classmethod
     def queue(cls, offer: Offer) -> Candidate:
@@ -160,7 +166,7 @@ def explain_looked(job: JobView, looked: Sequence[Looked], now: Circumstances, s
     fitting_pilots = _count_of(fitting, pilots=True)
     queues_said = whose_pilots(fitting_queues, now.paused, now.stuck) if fitting_queues else ""
     found = _failures(looked, job.community)
-    visible = [one for one in looked if one.misses and job.community in one.candidate.offer.communities]
+    visible = [one for one in looked if one.misses and one.candidate.is_known_to(job.community)]
     nearest = min(visible, key=lambda one: distance(one.misses), default=None)
     decisions = {**now.decisions, **now.paused}
     undecided = "its director has not looked yet"
@@ -190,7 +196,7 @@ def look(queue: TaskQueue, now: Circumstances) -> list[Looked]:
     looked: list[Looked] = []
     for one, number in zip(now.candidates, numbers, strict=True):
         missing = _missing(queue, one, (*wrong[number], *amount_misses(queue.needs, one.offer)))
-        missing = because(told(missing, one.cuts), one.unproved)
+        missing = because(told(told_alone(missing, queue.community, one.left_out), one.cuts), one.unproved)
         looked.append(Looked(one, (*missing, *_barring(one), *_full(queue, one.offer, mine))))
     return looked
 
@@ -253,7 +259,7 @@ def _failures(looked: Sequence[Looked], community: str) -> tuple[NeedFailure, ..
             asked=found[0][1].asked,
             pilots=_count_of([one for one, _ in found], pilots=True),
             queues=_count_of([one for one, _ in found], pilots=False),
-            example=_example([pair for pair in found if community in pair[0].candidate.offer.communities]),
+            example=_example([pair for pair in found if pair[0].candidate.is_known_to(community)]),
         )
         for (need, _), found in missed.items()
     )
@@ -281,6 +287,10 @@ def _summary(
         many = _count(sum(one.candidate.count for one in doubted), "live pilot")
         first = doubted[0].candidate
         return f"It would fit {many}, and waits: the machine of {first.name} is {first.barred}"
+    if bound := [one for one in looked if one.misses and all(miss.need == "bound" for miss in one.misses)]:
+        many = _count(sum(one.candidate.count for one in bound), "live pilot")
+        said = f"No live pilot has room for it now, but for {many} at work for another community alone"
+        return f"{said}; {queues}" if queues else said
     if queues:
         return f"No live pilot has room for it now{_by_policy(looked)}; {queues}"
     every = sum(one.candidate.count for one in looked)
@@ -375,7 +385,8 @@ def _not_matching(pilot: PilotRow, agents: Sequence[Candidate], barred: str) -> 
 
 def _pilot_summary(pilot: PilotRow, total: int, fitting: int, nearest: Sequence[Miss]) -> str:
     if not total:
-        return f"No job of {' or '.join(pilot.communities)} waits"
+        alone = ", which it serves alone," if pilot.bound else ""
+        return f"No job of {' or '.join(serves(pilot))}{alone} waits"
     if fitting:
         return f"{_count(fitting, 'waiting job')} would fit: it gets some when it asks the next time"
     return f"None of {_count(total, 'waiting job')} fits; the nearest {_sentence(nearest)}"

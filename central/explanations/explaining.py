@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from central.configuration.expected import expected
+from central.explanations import outages
+from central.explanations.bound import left_out, serves
 from central.explanations.explain import (
     WORKING,
     Candidate,
@@ -28,7 +30,7 @@ from central.explanations.paused import SENDS_NONE, Pauses
 from central.explanations.policed import policed
 from central.explanations.unproved import unproved
 from central.fleet.presence import FreePilot
-from central.matching.matcher import Free, fits, kind_fits, room
+from central.matching.matcher import Free, alone, fits, kind_fits, room
 from central.matching.share_views import standing
 from central.records import PilotRow
 from pilot.codes import of_pilot
@@ -69,7 +71,8 @@ async def job(central: Central, detail: JobDetail) -> JobExplanation:
     now = await _circumstances(central)
     looked = look(task_queue(detail.job, detail.needs), now)
     place = await _standing(central, detail.job, looked, await _shares(central))
-    return explain_looked(detail.job, looked, now, place)
+    explained = explain_looked(detail.job, looked, now, place)
+    return outages.told(central, explained, detail.job.task_queue, detail.credentials)
 
 
 async def jobs(central: Central, community: str | None, request: ExplainRequest) -> ExplainReply:
@@ -97,7 +100,7 @@ async def pilot(central: Central, row: PilotRow) -> PilotExplanation:
     """Explain a pilot as things stand now."""
     now = await central.store.now() if row.suspect else 0.0
     circumstances = Circumstances(_agents(central, row, now), {}, await central.store.limits())
-    waiting = central.dispatcher.queues.queues(row.communities)
+    waiting = central.dispatcher.queues.queues(serves(row))
     code = of_pilot(row.reason, row.message)
     explained = explain_agents(row, circumstances, waiting, suspected(row.suspect, now))
     said = central.decisions.get(row.queue)
@@ -109,8 +112,8 @@ async def pilot(central: Central, row: PilotRow) -> PilotExplanation:
 
 def left_of(central: Central, row: PilotRow) -> Sequence[FreePilot]:
     """What a pilot has left: as heard here, else as it last offered."""
-    free = central.presence.free(row.stamp)
-    return free or ((FreePilot(row.stamp, 1, row.offer),) if row.offer else ())
+    free = central.presence.free(row.stamp) or ((FreePilot(row.stamp, 1, row.offer),) if row.offer else ())
+    return [replace(one, offer=alone(one.offer, row.bound)) for one in free] if row.bound else free
 
 
 async def _circumstances(central: Central) -> Circumstances:
@@ -142,8 +145,9 @@ def _agents(central: Central, row: PilotRow, now: float) -> list[Candidate]:
     denied = unproved(row.facts)
     return [
         replace(
-            Candidate.pilot(free, barred, _kept(central, free), policed(row.facts, free.offer, row.communities)),
+            Candidate.pilot(free, barred, _kept(central, free), policed(row.facts, free.offer, serves(row))),
             unproved=denied,
+            left_out=left_out(row),
         )
         for free in left_of(central, row)
     ]
@@ -176,8 +180,12 @@ async def _working(central: Central) -> list[PilotRow]:
 async def _waiting(central: Central, waiting: Mapping[int, list[JobView]]) -> list[ExplainedJobs]:
     now, shares = await _circumstances(central), await _shares(central)
     found: list[ExplainedJobs] = []
-    for number, views in waiting.items():
-        views.sort(key=lambda view: (-view.priority, view.id))
+    for number, unsorted in waiting.items():
+        ordered = sorted(unsorted, key=lambda view: (-view.priority, view.id))
+        away, views = await outages.resting(central, number, ordered)
+        found += away
+        if not views:
+            continue
         needs = await _needs(central, number, views[0])
         if needs is None:  # it does not wait any more
             continue

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from central.matching.matcher import Free
+from central.matching.matcher import Free, alone
 from central.records import Beat
 from central.store.port import Store
 from pilot.errors import Refusal
@@ -112,6 +112,14 @@ class Presence:
             heard.free[agent] = (offer, left)
             if self._tell is not None:
                 self._tell(stamp, agent, left.left_of(offer))
+
+    def bound(self, stamp: str, community: str) -> None:
+        """The pilot serves that community alone: what its agents have left is for no other."""
+        for free in self.free(stamp):
+            offer, left = self._heard[stamp].free[free.agent]
+            self._heard[stamp].free[free.agent] = (alone(offer, community), left)
+            if self._tell is not None:
+                self._tell(stamp, free.agent, alone(free.offer, community))
 
     def elsewhere(self, stamp: str, agent: int, left: Offer) -> None:
         """Another central has heard the pilot, writes down that it did, and says what the agent has left."""

@@ -64,7 +64,7 @@ class Chooser:
         """What the place is kept for, now or from now on."""
         free, where = asking.free, (asking.stamp, asking.agent)
         kept = self._reservations.at(*where, now)
-        if kept is not None and self._queues.waits(kept.queue.id):
+        if kept is not None and self._queues.waits(kept.queue.id) and kept.queue.community in asking.offer.communities:
             self._reservations.seen(kept, free)
             return kept
         if kept is not None:

@@ -28,6 +28,7 @@ NeedName = Literal[
     "platform",
     "isolation",
     "community",
+    "bound",
     "owner",
     "required_tags",
     "whole_node",
@@ -79,6 +80,11 @@ def kind_fits(queue: TaskQueue, offer: Offer) -> bool:
         and tags.holds(expression, offer.tags, offer.unknown_tags)
         and next(_platform_misses(needs, offer), None) is None
     )
+
+
+def alone(offer: Offer, community: str) -> Offer:
+    """The offer of a pilot that serves one community alone."""
+    return replace(offer, communities=tuple(name for name in offer.communities if name == community))
 
 
 def distance(misses: Sequence[Miss]) -> tuple[int, float]:

@@ -15,6 +15,7 @@ from central.matching.limits import Limits
 from central.matching.looks import Look, Mentions
 from central.matching.matcher import Free, granted, room
 from central.matching.queued import PRIORITIES, Queue
+from central.matching.resting import Resting
 from central.matching.shares import Standings
 from central.matching.views import View
 from central.records import Requeued, TaskQueue, Waiting
@@ -33,6 +34,7 @@ class QueueIndex:
     def __init__(self, standings: Standings | None = None, limits: Limits | None = None) -> None:
         self.standings = standings or Standings()
         self.limits = limits or Limits()
+        self.resting = Resting()
         self._queues: dict[int, Queue] = {}
         self._kinds = Kinds()
         self._views: OrderedDict[Look, View] = OrderedDict()

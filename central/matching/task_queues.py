@@ -7,7 +7,7 @@ low would leave a job waiting, so doubt counts upwards.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from central.matching.grouping import Wanted
 from central.matching.matcher import Free, granted, room
@@ -41,6 +41,19 @@ class Choice:
     use_load: int = 0  # and of the use
     limited: bool = False  # something was passed over for a limit that is full
     kept: bool = False  # something was passed over for a reservation
+
+
+def parted(choice: Choice, queues: Collection[int]) -> tuple[Choice, Choice]:
+    """What of a choice is of these queues, and the rest; each is to be settled."""
+    ours, others = (
+        replace(
+            choice,
+            picks=tuple(pick for pick in choice.picks if (pick.queue in queues) is mine),
+            taken=tuple(taken for taken in choice.taken if (taken.queue in queues) is mine),
+        )
+        for mine in (True, False)
+    )
+    return ours, others
 
 
 @dataclass
@@ -79,7 +92,7 @@ class TaskQueues(QueueIndex):
             picks[taken.queue, taken.cores] = picks.get((taken.queue, taken.cores), 0) + taken.count
         return Choice(
             tuple(
-                Pick(number, count, cores, self.limits.names(packing.limits[number]))
+                Pick(number, count, cores, self.limits.names(packing.limits[number]), self.resting.names(number))
                 for (number, cores), count in picks.items()
             ),
             packing.free,

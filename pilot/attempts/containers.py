@@ -12,6 +12,7 @@ from typing import Callable, Optional, Union
 from commands.context import Capacity, Sandboxes
 from pilot import imagename
 from pilot.attempts.directory import AttemptDirectory
+from pilot.attempts.own_places import belongs, own_places
 from pilot.attempts.slots import Slot
 from pilot.binds import Bind, parse_bind
 from pilot.codes import AttemptCode
@@ -134,12 +135,21 @@ class Containers:
             raise NoContainer(f"the image {name.text!r} cannot be had: {problem}", Outcome.INPUT_ERROR) from problem
         except (PilotageError, OSError) as problem:
             raise NoContainer(f"the image {name.text} cannot be had here: {problem}") from problem
-        image = Path(name.text) if name.kind == "path" else place.job / name.text
+        image = Path(os.path.realpath(name.text)) if name.kind == "path" else place.job / name.text
         if not image.exists():
             raise NoContainer(f"the image {name.text} is not on this node", blame(name.text, lease.spec))
+        if name.kind == "path" and self._opens_the_account(image, lease, place):
+            why = "holds what is the pilot's account's, or is among it, and payloads are kept from each other here"
+            raise NoContainer(f"the image {name.text} {why}", Outcome.INPUT_ERROR, _NOT_HERE)
         if name.kind == "input" and image.is_dir():
             make_mount_points(image)
         return image, None
+
+    def _opens_the_account(self, image: Path, lease: Lease, place: AttemptDirectory) -> bool:
+        """Whether a job would see more by this image of the node than a container is to show it."""
+        if self.settings.containers != "required" or lease.spec.container in (None, self.settings.image):
+            return False
+        return belongs(image, own_places(place.root.parent.parent, self.element.host), os.getuid())
 
     def _pulled(self, uri: str, runtime: Runtime, place: AttemptDirectory, pause: Pause) -> Held:
         puller = Puller(runtime, place.root / "pull", self.element.host, self.images.bound)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Optional
@@ -23,7 +23,7 @@ from pilot.attempts.watchdog import Limits
 from pilot.errors import PilotageError
 from pilot.health import Health
 from pilot.payloads.slot_users import SlotUser
-from pilot.protocol import Amount, Lease, Offer, Settings
+from pilot.protocol import Amount, Credential, Lease, Offer, Settings
 from pilot.states import Outcome, PilotReason
 
 #: Attempts whose payload has ended and whose files are still on their way; with more, no new job is asked for.
@@ -179,6 +179,12 @@ class Pool:
             found = self._attempts.get((job, attempt))
         if found is not None:
             self._shows.show(found.place, job, attempt, order, argument)
+
+    def renew(self, job: int, attempt: int, credentials: Sequence[Credential]) -> None:
+        with self._changed:
+            found = self._attempts.get((job, attempt))
+        if found is not None:
+            found.keys.renew(credentials)
 
     def gone(self, job: int, attempt: int) -> None:
         with self._changed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from central.records import (
@@ -35,6 +35,7 @@ class MatchingStore:
         self.barred: dict[str, str] = {}  # stamp → reason
         self.suspects: set[str] = set()  # stamps of pilots that get one job at a time
         self.doubts: dict[str, Suspicion] = {}  # stamp → what is held against its machine
+        self.bound: dict[str, str] = {}  # stamp → the community that it serves alone
         self.claims: list[tuple[str, Sequence[Pick]]] = []
         self.error: Exception | None = None  # raised by the next call
         self.door = asyncio.Event()  # claims wait for it
@@ -83,7 +84,8 @@ class MatchingStore:
 
     async def pilot(self, stamp: str) -> PilotRow:
         self._raise("pilot")
-        return pilot(stamp, suspect=self.doubts.get(stamp))
+        bound = self.bound.get(stamp, "") if any(self._served(stamp)) else ""
+        return pilot(stamp, suspect=self.doubts.get(stamp), bound=bound)
 
     async def waiting(self) -> tuple[Waiting, ...]:
         self._raise("waiting")
@@ -115,6 +117,10 @@ class MatchingStore:
             picks = [replace(picks[0], count=1)]
         if key not in self.given:
             full: set[str] = set()
+            alone = self.bound.get(stamp) or None
+            if picks and alone not in (None, *(self.queues[pick.queue].community for pick in picks)):
+                return Claim((), "bound")
+            picks = [pick for pick in picks if alone in (None, self.queues[pick.queue].community)]
             won = [lease for pick in picks for lease in self._take(replace(pick, count=self._room(pick, full)))]
             if not won:
                 return Claim((), limited=tuple(sorted(full)))
@@ -147,6 +153,17 @@ class MatchingStore:
             spec = JobSpec(("true",), task.needs)
             won.append(Leased(job, 1, task.id, -less, pick.cores, spec, task.community, task.group, task.owner))
         return won
+
+    async def bind(self, stamp: str, community: str) -> str:
+        await self.door.wait()
+        self._raise("bind")
+        if stamp not in self.bound or not any(self._served(stamp)):
+            self.bound[stamp] = next(self._served(stamp), community)
+        return self.bound[stamp]
+
+    def _served(self, stamp: str) -> Iterator[str]:
+        """The communities whose jobs the pilot was given."""
+        return (lease.community for key, won in self.given.items() if key[0] == stamp for lease in won)
 
     async def answered(self, stamp: str, agent: int, request: int) -> tuple[Leased, ...] | None:
         self._raise("answered")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from central.configuration.settings_file import InvalidSettings, read
-from central.dispatching.dispatch import _narrowed
+from central.dispatching.binding import _narrowed
 from central.explanations.explain import Candidate, Circumstances, explain, explain_pilot
 from central.explanations.policed import policed
 from central.fleet.presence import FreePilot

@@ -45,6 +45,20 @@ def test_several_jobs_are_packed_into_one_offer() -> None:
     assert picks(made, offer(cores=8, memory=14 * GB)) == [(1, 2, 3), (2, 2, 1)]
 
 
+def test_jobs_whose_credential_is_away_are_not_picked() -> None:
+    """A pick says which to pass over, of its own queue; once they are there again it says nothing."""
+    made = index(waiting(task(1, cores=4), 1), waiting(task(2, cores=3), 1))
+    assert made.resting.begin(1, "iam", "is away")
+    assert not made.resting.begin(1, "iam", "is away still")
+    assert made.resting.begin(1, "eos", "is away too")
+    assert dict(made.resting.of(1)) == {"iam": "is away still", "eos": "is away too"}
+    assert {pick.queue: pick.without for pick in made.choose(offer(), 9).picks} == {1: ("eos", "iam"), 2: ()}
+    for name in ("iam", "eos", "eos"):
+        made.resting.end(1, name)
+    made.load([waiting(task(1), 1)])
+    assert [pick.without for pick in made.choose(offer(), 9).picks] == [()]
+
+
 def test_no_more_jobs_than_wanted() -> None:
     """`most` bounds the choice, across queues."""
     made = index(waiting(task(1), 2), waiting(task(2), 5))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from central.records import Claim, Leased, LiveAttempt, Pick, TaskQueue
 from central.store import codec
 from central.store.decide import stale
-from central.store.postgres import checkpoints, hosts, limits
+from central.store.postgres import checkpoints, hosts, limits, passing_over
 from central.store.suspicion import at_most, may_claim
 from pilot.protocol import InputFile
 from pilot.states import LEASED, JobState, Phase, PilotState
@@ -37,7 +37,7 @@ SHORT = 0.005
 # Pilots that ask, and whether their machine is suspect.
 PILOTS = """
     SELECT pilots.id, pilots.stamp, pilots.state, pilots.draining, pilots.alarm, pilots.epoch, pilots.site, pilots.host,
-           pilots.communities, hosts.suspected
+           pilots.communities, pilots.bound, hosts.suspected
     FROM pilots
     LEFT JOIN hosts ON hosts.site = pilots.site AND hosts.host = pilots.host
     WHERE pilots.stamp = ANY($1::text[])
@@ -194,8 +194,11 @@ def _barred(pilot: Row | None) -> str | None:
 async def _narrow(db: Database, now: float, known: Mapping[int, TaskQueue], asking: Sequence[Asking]) -> None:
     """Leave of the picks what each pilot may have: of its communities, as its machine and the limits allow."""
     for one in asking:
-        communities = codec.texts(one.pilot["communities"])
-        one.picks = [pick for pick in one.picks if pick.queue in known and known[pick.queue].community in communities]
+        bound = one.pilot["bound"]
+        communities = (bound,) if bound else codec.texts(one.pilot["communities"])
+        there = [pick for pick in one.picks if pick.queue in known]
+        one.picks = [pick for pick in there if known[pick.queue].community in communities]
+        one.reason = "bound" if bound and len(one.picks) < len(there) else None
     if any(one.pilot["suspected"] is not None for one in asking):
         await _try_machines(db, now, asking)
     names = {name for one in asking for pick in one.picks for name in pick.limits}
@@ -222,14 +225,14 @@ async def _try_machines(db: Database, now: float, asking: Sequence[Asking]) -> N
         trials[place] = trials.get(place, 0) + most
         one.picks = [replace(pick, count=1) for pick in one.picks[:1]] if most else []
         one.trial = most > 0
-        one.reason = "suspect" if most < wanted else None
+        one.reason = one.reason or ("suspect" if most < wanted else None)
 
 
 async def _take_trials(db: Database, now: float, asking: Sequence[Asking]) -> None:
     """A machine that is suspect is tried with a job that has not failed there, where one waits."""
     for one in asking:
         pick = one.allowed[0].pick if one.trial and one.allowed else None
-        if pick is None or not pick.count:
+        if pick is None or not pick.count or pick.without:
             continue
         if row := await hosts.trial(db, now, pick.queue, (one.pilot["site"], one.pilot["host"])):
             one.won.append(Lease(row, pick.cores, pick.limits))
@@ -238,12 +241,13 @@ async def _take_trials(db: Database, now: float, asking: Sequence[Asking]) -> No
 
 async def _take(db: Database, now: float, asking: Sequence[Asking]) -> dict[int, list[Row]]:
     """Jobs of each queue, in its order, as many as are asked for and there are."""
+    picks = [allowed.pick for one in asking for allowed in one.allowed if allowed.pick.count]
     wanted: dict[int, int] = defaultdict(int)
-    for one in asking:
-        for allowed in one.allowed:
-            if allowed.pick.count:
-                wanted[allowed.pick.queue] += allowed.pick.count
+    for pick in picks:
+        wanted[pick.queue] += pick.count
     taken: dict[int, list[Row]] = {queue: [] for queue in wanted}
+    for row in await passing_over.take(db, now, picks, wanted):
+        taken[row["queue"]].append(row)
     for pause in (SHORT, 0.0):
         if not wanted:
             break

@@ -54,7 +54,7 @@ async def take(db: Database, clock: float | None, documents: Documents, queues: 
     plain = {
         call.number: number
         for number, call in reversed(list(enumerate(calls)))
-        if all(pick.queue in known for pick in call.picks)
+        if all(pick.queue in known and not pick.without for pick in call.picks)
     }
     left = set(range(len(calls))) - set(plain.values())
     while numbers := sorted(set(range(len(calls))) - left):

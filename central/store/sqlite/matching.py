@@ -21,7 +21,7 @@ _MAY_CLAIM = frozenset({PilotState.RUNNING.value, PilotState.SILENT.value})
 
 # Who asks, and whether this request of its present epoch, or a later one of the agent, was given jobs before.
 PILOT = """
-    SELECT id, state, draining, alarm, epoch, pilots.site, pilots.host, communities, hosts.suspected,
+    SELECT id, state, draining, alarm, epoch, pilots.site, pilots.host, communities, bound, hosts.suspected,
            EXISTS (SELECT 1 FROM attempts
                    WHERE attempts.pilot = pilots.id AND attempts.epoch = pilots.epoch AND agent = ? AND request >= ?)
     FROM pilots
@@ -37,6 +37,14 @@ _WAIT = """
 FIRST = f"{_WAIT} ORDER BY priority DESC, id LIMIT ?"
 # Those with which a machine that is suspect may be tried: that have not failed on it.
 NEW = f"{_WAIT} AND {hosts.NEW_THERE} ORDER BY priority DESC, id LIMIT ?"
+# Those that name none of some credentials: seldom asked for, and as slow as the queue is long.
+WITHOUT = f"""
+    {_WAIT} AND document NOT IN (
+        SELECT documents.id FROM documents, json_each(documents.spec, '$.credentials') AS name
+        WHERE name.value IN (SELECT value FROM json_each(?))
+          AND documents.id IN (SELECT document FROM jobs WHERE queue = ? AND state = 'waiting'))
+    ORDER BY priority DESC, id LIMIT ?
+"""  # noqa: S608 - a constant
 TAKE = "UPDATE jobs SET state = 'matched', attempt = attempt + 1, changed = ?, reason = '' WHERE id = ?"
 TAKE_ALL = """
     UPDATE jobs SET state = 'matched', attempt = attempt + 1, changed = ?, reason = ''
@@ -94,6 +102,7 @@ class _Pilot(NamedTuple):
     site: str
     host: str
     communities: str  # JSON
+    bound: str
     suspected: float | None
     answered: int
 
@@ -151,35 +160,50 @@ def claim(
         most = hosts.allowed(db, now, pilot.site, pilot.host, wanted)
     counting = limits.counting(db, picks) if any(pick.limits for pick in picks) else None
     won: list[_Won] = []
+    bound = False  # to another community than that of some pick
     for pick in picks:
         count = min(counting.allowed(pick) if counting else pick.count, most - len(won))
         names = limits.names_text(counting.known(pick.limits)) if counting else None
         taken = _take(db, now, pilot, pick, count, names)
+        bound = bound or taken is None
         if counting:
-            counting.took(pick, count, len(taken))
-        won += taken
+            counting.took(pick, count, len(taken or ()))
+        won += taken or ()
     if counting:
         limits.keep(db, counting)
     _lease(db, now, pilot, agent, request, won)
-    return _given(db, templates, won, "suspect" if most < wanted else None, counting.limited if counting else ())
+    reason = "bound" if bound else "suspect" if most < wanted else None
+    return _given(db, templates, won, reason, counting.limited if counting else ())
 
 
-def _take(db: sqlite3.Connection, now: float, pilot: _Pilot, pick: Pick, count: int, names: str | None) -> list[_Won]:
-    """Take up to so many jobs out of a queue, in their order; only of a community that the pilot is for."""
+def _take(
+    db: sqlite3.Connection, now: float, pilot: _Pilot, pick: Pick, count: int, names: str | None
+) -> list[_Won] | None:
+    """Take up to so many jobs out of a queue, in their order; only of a community that the pilot is for. None: they are
+    of another than the one that it serves alone."""
     if count <= 0:
         return []
-    communities = codec.texts(pilot.communities)
-    found = (
-        db.execute(NEW, (pick.queue, pilot.site, pilot.host, count)).fetchall() if pilot.suspected is not None else ()
-    )
-    found = found or db.execute(FIRST, (pick.queue, count)).fetchall()
-    rows = [_Won._make((*row, pick.cores, names)) for row in found]
+    communities = (pilot.bound,) if pilot.bound else codec.texts(pilot.communities)
+    rows = [_Won._make((*row, pick.cores, names)) for row in _first(db, pilot, pick, count)]
     won = [one for one in rows if one.community in communities]
+    if rows and not won and pilot.bound:
+        return None
     if len(won) == 1:
         db.execute(TAKE, (now, won[0].job))
     elif won:
         db.execute(TAKE_ALL, (now, codec.text([one.job for one in won])))
     return won
+
+
+def _first(db: sqlite3.Connection, pilot: _Pilot, pick: Pick, count: int) -> list[sqlite3.Row]:
+    """The first jobs of a queue that may be taken."""
+    if pick.without:
+        return db.execute(WITHOUT, (pick.queue, codec.text(pick.without), pick.queue, count)).fetchall()
+    if pilot.suspected is not None:
+        found = db.execute(NEW, (pick.queue, pilot.site, pilot.host, count)).fetchall()
+        if found:
+            return found
+    return db.execute(FIRST, (pick.queue, count)).fetchall()
 
 
 def _barred(pilot: _Pilot) -> str | None:
