@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
+
+#: Who gives and takes back memberships at logins: no user can be called so.
+GIVER = "(login)"
+#: The same at logins with certificates, which know nothing of what others give.
+CERTIFICATE_GIVER = "(certificate)"
+
+
+class Placed(Protocol):
+    """Whatever belongs to a group, or to a site."""
+
+    @property
+    def group(self) -> str: ...
+
+    @property
+    def site(self) -> str: ...
 
 
 @dataclass(frozen=True)
 class NewMember:
-    """Somebody who is let into a group, or whose role in it is another from now on."""
+    """Somebody who is let into a group, or whose role in it is another from now on; or who is a site's admin."""
 
     user: str
     community: str
     group: str
     role: str
     who: str  # gives it
+    site: str = ""  # else community and group are empty
 
 
 @dataclass(frozen=True)
 class MemberRow:
-    """A membership as stored. One that was taken back stays, with who did that and why."""
+    """A membership as stored, or that somebody is a site's admin. One that was taken back stays, with who did that and
+    why."""
 
     id: int
     user: str
@@ -30,6 +48,7 @@ class MemberRow:
     revoked: float | None = None
     revoked_by: str = ""
     reason: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class NewToken:
     seconds: float  # for which it is good
     who: str  # makes it
     parent: int | None = None  # the token that it was made with: it goes when that one goes
+    site: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +87,7 @@ class TokenRow:
     used: float | None = None  # roughly; None: never
     revoked: float | None = None
     revoked_by: str = ""
+    site: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,10 +97,17 @@ class Whose:
     community: str | None = None
     group: str | None = None
     user: str | None = None
+    site: str | None = None
 
-    def covers(self, community: str, group: str, user: str) -> bool:
-        """Whether what somebody has in a group is meant."""
-        return self.community in (None, community) and self.group in (None, group) and self.user in (None, user)
+    def covers(self, community: str, group: str, user: str, site: str = "") -> bool:
+        """Whether what somebody has in a group, or at a site, is meant."""
+        place = self.community in (None, community) and self.group in (None, group) and self.site in (None, site)
+        return place and self.user in (None, user)
+
+
+def place_of(whose: Placed) -> str:
+    """Where somebody belongs, as the audit says it."""
+    return f"site {whose.site}" if whose.site else f"group {whose.group}"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pilotage.words import clock, plural
 
 @click.group()
 def enrolment() -> None:
-    """Pilots that nobody submits: a site starts them, and they enrol with a token. For operators.
+    """Pilots that nobody submits: a site starts them, and they enrol with a token. For operators; site admins list.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`pilotage member`: who may work in which group, and as what."""
+"""`pilotage member`: who may work in which group, and as what, and who is the admin of a site."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pilotage.shell import Shell, common
 from pilotage.words import clock, plural
 
 _ROLES = click.Choice(("member", "group-admin", "community-admin", "operator"))
+_site = click.option("--site", default="", help="As an admin of this site, which is no group's. For operators.")
 _group = click.option("--group", default="", help="Of your community.  [default: your own group]")
 _community = click.option("--community", default="", help="For operators.  [default: your own]")
 
@@ -21,11 +22,12 @@ def member() -> None:
     """Members of groups: list, add, role, revoke. For group-admins and community-admins.
 
     A group-admin lets members into the own group, a community-admin gives roles in all groups of the own community. Who
-    is declared by a token in central.toml is changed there.
+    is declared by a token in central.toml is changed there. Operators say who is the admin of a site.
 
     \b
     Examples:
       pilotage member add ben --group muons
+      pilotage member add kim --site desy
       pilotage member list
       pilotage member revoke ben --reason "has left"
     """
@@ -35,9 +37,10 @@ def member() -> None:
 @click.option("--group", default="", help="Of this group alone.")
 @click.option("--user", default="", help="This user alone.")
 @click.option("--community", default="", help="Of this community, for operators.")
+@click.option("--site", default="", help="The admins of this site, for operators.")
 @click.option("--all", "everybody", is_flag=True, help="Also those who may not work there any more, and why.")
 @common
-def list_members(shell: Shell, group: str, user: str, community: str, everybody: bool) -> None:
+def list_members(shell: Shell, group: str, user: str, community: str, site: str, everybody: bool) -> None:
     """List who may work where, of those whom you may see.
 
     \b
@@ -45,7 +48,7 @@ def list_members(shell: Shell, group: str, user: str, community: str, everybody:
       pilotage member list --all
     """
     with shell.client() as client:
-        found = client.members(community, group, user, all=everybody)
+        found = client.members(community, group, user, site=site, all=everybody)
     if shell.screen.json:
         shell.screen.data({"members": found})
     else:
@@ -55,18 +58,22 @@ def list_members(shell: Shell, group: str, user: str, community: str, everybody:
 @member.command("add")
 @click.argument("user")
 @_group
-@click.option("--role", type=_ROLES, default="member", show_default=True, help="Not above your own.")
+@click.option("--role", type=_ROLES, default=None, help="Not above your own.  [default: member]")
 @_community
+@_site
 @common
-def add_member(shell: Shell, user: str, group: str, role: str, community: str) -> None:
+def add_member(shell: Shell, user: str, group: str, role: str | None, community: str, site: str) -> None:
     """Let somebody into a group. `pilotage token create --user` makes the first token.
 
     \b
-    Example:
+    Examples:
       pilotage member add ben --group muons
+      pilotage member add kim --site desy
     """
+    if site and (group or role or community):
+        raise click.UsageError("an admin of a --site is in no group there: say neither --group, --role nor --community")
     with shell.client() as client:
-        _tell(shell, client.add_member(user, group, role, community), "is")
+        _tell(shell, client.add_member(user, group, role or "", community, site=site), "is")
 
 
 @member.command("role")
@@ -92,8 +99,9 @@ def change_role(shell: Shell, user: str, role: str, group: str, community: str) 
 @click.option("--kill", is_flag=True, help="End all jobs of this user there that are not over.")
 @click.option("--reason", default="", help="Told with the jobs, and in the list of members.")
 @_community
+@_site
 @common
-def revoke_member(shell: Shell, user: str, group: str, kill: bool, reason: str, community: str) -> None:
+def revoke_member(shell: Shell, user: str, group: str, kill: bool, reason: str, community: str, site: str) -> None:
     """Let go of somebody. Tokens end within seconds.
 
     Jobs that wait are held: `pilotage release` and `pilotage kill` decide on these. What runs goes on.
@@ -102,9 +110,12 @@ def revoke_member(shell: Shell, user: str, group: str, kill: bool, reason: str, 
     Examples:
       pilotage member revoke ben --reason "has left"
       pilotage member revoke ben --group muons --kill
+      pilotage member revoke kim --site desy
     """
+    if site and (group or kill or community):
+        raise click.UsageError("an admin of a --site has no jobs there: say neither --group, --kill nor --community")
     with shell.client() as client:
-        reply = client.revoke_member(user, group, community, kill=kill, reason=reason)
+        reply = client.revoke_member(user, group, community, site=site, kill=kill, reason=reason)
     if shell.screen.json:
         shell.screen.data(reply)
         return
@@ -112,14 +123,19 @@ def revoke_member(shell: Shell, user: str, group: str, kill: bool, reason: str, 
         shell.screen.line(line)
     for one in reply.still:
         shell.screen.note(
-            f"central.toml still declares {one.user} as {one.role} of {one.group}: take that out there, and start the"
-            " central anew"
+            f"central.toml still declares {one.user} as {one.role} of {one.site or one.group}: take that out there, and"
+            " start the central anew"
         )
 
 
 def told(reply: RevokeReply) -> list[str]:
     """What became of it, in sentences."""
-    lines = [f"{one.user} is no member of {one.group} any more" for one in reply.members]
+    lines = [
+        f"{one.user} is no {f'admin of {one.site}' if one.site else f'member of {one.group}'} any more"
+        for one in reply.members
+    ]
+    if reply.members and all(one.site for one in reply.members):
+        return [*lines, f"{plural(reply.tokens, 'token')} ended"]
     jobs = f"{plural(reply.killed, 'job')} killed" if reply.killed else f"{plural(reply.held, 'waiting job')} held"
     return [*lines, f"{plural(reply.tokens, 'token')} ended, {jobs}"]
 
@@ -128,7 +144,8 @@ def _tell(shell: Shell, found: MemberView, verb: str) -> None:
     if shell.screen.json:
         shell.screen.data(found)
     else:
-        shell.screen.line(f"{found.user} {verb} {found.role} of {found.group} in {found.community}")
+        where = found.site or f"{found.group} in {found.community}"
+        shell.screen.line(f"{found.user} {verb} {found.role} of {where}")
 
 
 def members_table(found: Sequence[MemberView]) -> Table:
@@ -136,7 +153,7 @@ def members_table(found: Sequence[MemberView]) -> Table:
     rows = [
         (
             one.user,
-            one.group,
+            f"site {one.site}" if one.site else one.group,
             one.community,
             one.role,
             "central.toml" if one.declared else one.who,

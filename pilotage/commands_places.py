@@ -72,7 +72,7 @@ def remove_site(shell: Shell, name: str) -> None:
 
 @click.group()
 def queue() -> None:
-    """Queues, which pilots come from: add, show, test, remove. For operators.
+    """Queues, which pilots come from: add, show, test, remove. For operators; site admins show and test theirs.
 
     Those of central.toml are changed there. `pilotage queues` lists all, and pauses them.
 

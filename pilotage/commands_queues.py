@@ -35,7 +35,7 @@ def queues(shell: Shell) -> None:
 @click.option("--for", "lasts", metavar="TIME", help="As 2h or 30m; without it until `queues resume`.")
 @common
 def pause(shell: Shell, name: str, reason: str, lasts: str | None) -> None:
-    """Send no new pilots to a queue, for a time or until it is resumed. For operators.
+    """Send no new pilots to a queue, for a time or until it is resumed. For operators and the admins of its site.
 
     Pilots that are there go on, and take jobs; `pilotage drain` sends them home.
 
@@ -53,7 +53,7 @@ def pause(shell: Shell, name: str, reason: str, lasts: str | None) -> None:
 @click.argument("name")
 @common
 def resume(shell: Shell, name: str) -> None:
-    """Send pilots to a queue again that was paused. For operators.
+    """Send pilots to a queue again that was paused. For operators and the admins of its site.
 
     \b
     Example:

@@ -39,7 +39,7 @@ def show_sites(shell: Shell) -> None:
 @click.option("--for", "lasts", metavar="TIME", help="As 2h or 30m; without it until `sites unban`.")
 @common
 def ban(shell: Shell, name: str, reason: str, lasts: str | None) -> None:
-    """Send no new pilots to any queue of a site, for a time or until it is unbanned. For operators.
+    """Send no new pilots to any queue of a site, for a time or until it is unbanned. For operators and its admins.
 
     Pilots that are there go on, and take jobs; `pilotage drain` sends them home.
 
@@ -56,7 +56,7 @@ def ban(shell: Shell, name: str, reason: str, lasts: str | None) -> None:
 @click.argument("name")
 @common
 def unban(shell: Shell, name: str) -> None:
-    """Send pilots to a site again that was banned. For operators.
+    """Send pilots to a site again that was banned. For operators and its admins.
 
     \b
     Example:

@@ -52,6 +52,7 @@ def token() -> None:
 @click.option("--group", default="", help="In this group.  [default: your own]")
 @click.option("--role", default="", help="The most that it may do.  [default: the user's role, not above yours]")
 @click.option("--community", default="", help="For operators.  [default: your own]")
+@click.option("--site", default="", help="For an admin of this site. For operators.  [default: your own]")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="A new file for it, mode 0600.")
 @common
 def create_token(
@@ -63,6 +64,7 @@ def create_token(
     group: str,
     role: str,
     community: str,
+    site: str,
     output: Path | None,
 ) -> None:
     """Make a token. It is shown this once: the central keeps its SHA-256 alone. NAME says what it is for.
@@ -73,12 +75,13 @@ def create_token(
     Examples:
       pilotage token create laptop --output token
       pilotage token create --user ben --group muons --output ben.token
+      pilotage token create --user kim --site desy --scope read --scope manage --output kim.token
     """
     seconds = duration("--for", life)
     wanted = SCOPES if _ALL in scopes else scopes or USUAL_SCOPES
     with secret_file(output) as file, shell.client() as client:
         made = client.make_token(
-            name, scopes=wanted, seconds=seconds, user=user, group=group, role=role, community=community
+            name, scopes=wanted, seconds=seconds, user=user, group=group, role=role, community=community, site=site
         )
         if file:
             file.write(f"{made.token}\n".encode())
@@ -89,7 +92,8 @@ def create_token(
         sys.stdout.write(made.token + "\n")
         sys.stdout.flush()
     found = made.made
-    whose = f"{found.user}, {found.role} of {found.group} in {found.community}"
+    where = found.site or f"{found.group} in {found.community}"
+    whose = f"{found.user}, {found.role} of {where}"
     shell.screen.note(
         f"token {found.number} is for {whose}: {', '.join(found.scopes)}, until {clock(found.expires)}; whoever has it"
         " can do that"
@@ -100,9 +104,10 @@ def create_token(
 @click.option("--user", default="", help="Of this user alone.")
 @click.option("--group", default="", help="Of this group alone.")
 @click.option("--community", default="", help="Of this community, for operators.")
+@click.option("--site", default="", help="Of admins of this site, for operators.")
 @click.option("--all", "everything", is_flag=True, help="Also those that are not good any more.")
 @common
-def list_tokens(shell: Shell, user: str, group: str, community: str, everything: bool) -> None:
+def list_tokens(shell: Shell, user: str, group: str, community: str, site: str, everything: bool) -> None:
     """List tokens, without what is secret: your own, and those of whom you administer. LAST USED is rough, to the hour.
 
     \b
@@ -110,7 +115,7 @@ def list_tokens(shell: Shell, user: str, group: str, community: str, everything:
       pilotage token list
     """
     with shell.client() as client:
-        found = client.tokens(community, group, user, all=everything)
+        found = client.tokens(community, group, user, site=site, all=everything)
     if shell.screen.json:
         shell.screen.data({"tokens": found})
         return
@@ -144,7 +149,7 @@ def tokens_table(found: Sequence[TokenView], now: float) -> Table:
             str(one.number),
             one.name,
             one.user,
-            one.group,
+            f"site {one.site}" if one.site else one.group,
             one.role,
             ", ".join(one.scopes),
             clock(one.expires),

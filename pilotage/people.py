@@ -1,8 +1,8 @@
-"""The part of the client that is about who may work here: communities, groups, members and API tokens."""
+"""The part of the client that is about who may work here: communities, groups, members, site admins and API tokens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class PeoplePart(Asking):
-    """Where no community or group is named, one's own is meant."""
+    """Where no community, group or site is named, one's own is meant."""
 
     # -- communities and groups -------------------------------------------------------------------------------------
     def communities(self) -> tuple[CommunityView, ...]:
@@ -70,15 +70,17 @@ class PeoplePart(Asking):
 
     # -- members ----------------------------------------------------------------------------------------------------
     def members(
-        self, community: str = "", group: str = "", user: str = "", *, all: bool = False
+        self, community: str = "", group: str = "", user: str = "", *, site: str = "", all: bool = False
     ) -> tuple[MemberView, ...]:
         """Who may work where, of those whom one may see. `all`: also who may not any more."""
-        query = {"community": community, "group": group, "user": user, "all": "true" if all else ""}
-        return self._get(MemberPage, "/v1/members", query).members
+        return self._get(MemberPage, "/v1/members", _whose(community, group, user, site, all)).members
 
-    def add_member(self, user: str, group: str = "", role: str = "member", community: str = "") -> MemberView:
-        """Let somebody into a group. For its admins."""
-        request = MemberRequest(user, group, role, community)
+    def add_member(
+        self, user: str, group: str = "", role: str = "", community: str = "", *, site: str = ""
+    ) -> MemberView:
+        """Let somebody into a group, as a member or in a higher role. For its admins. `site`: make them an admin of
+        that site instead. For operators."""
+        request = MemberRequest(user, group, role, community, site)
         return self._asked(MemberView, "/v1/members", request, repeatable=False)
 
     def change_role(self, user: str, role: str, group: str = "", community: str = "") -> MemberView:
@@ -86,22 +88,21 @@ class PeoplePart(Asking):
         return self._asked(MemberView, "/v1/members/role", MemberRequest(user, group, role, community))
 
     def revoke_member(
-        self, user: str, group: str = "", community: str = "", *, kill: bool = False, reason: str = ""
+        self, user: str, group: str = "", community: str = "", *, site: str = "", kill: bool = False, reason: str = ""
     ) -> RevokeReply:
         """Let go of somebody, in one group or in all that one may: tokens end, and jobs that wait are held.
 
-        `kill`: end all jobs that are not over.
+        `kill`: end all jobs that are not over. `site`: they are no admin of that site any more, and that is all.
         """
-        request = RevokeRequest(user, group, community, kill, reason)
+        request = RevokeRequest(user, group, community, kill, reason, site)
         return self._asked(RevokeReply, "/v1/members/revoke", request, repeatable=False)
 
     # -- tokens -----------------------------------------------------------------------------------------------------
     def tokens(
-        self, community: str = "", group: str = "", user: str = "", *, all: bool = False
+        self, community: str = "", group: str = "", user: str = "", *, site: str = "", all: bool = False
     ) -> tuple[TokenView, ...]:
         """API tokens, without the tokens, of those whom one may see. `all`: also those that are not good any more."""
-        query = {"community": community, "group": group, "user": user, "all": "true" if all else ""}
-        return self._get(TokenPage, "/v1/tokens", query).tokens
+        return self._get(TokenPage, "/v1/tokens", _whose(community, group, user, site, all)).tokens
 
     def make_token(
         self,
@@ -113,9 +114,10 @@ class PeoplePart(Asking):
         group: str = "",
         role: str = "",
         community: str = "",
+        site: str = "",
     ) -> MadeToken:
-        """Make a token for oneself, or for a member whom one may let in. It is told this once."""
-        request = TokenRequest(name, tuple(scopes), seconds, user, community, group, role)
+        """Make a token for oneself, or for somebody whom one may let in. It is told this once."""
+        request = TokenRequest(name, tuple(scopes), seconds, user, community, group, role, site)
         return self._asked(MadeToken, "/v1/tokens", request, repeatable=False)
 
     def revoke_token(self, number: int) -> TokenView:
@@ -125,6 +127,10 @@ class PeoplePart(Asking):
     def _asked(self, kind: type[T], path: str, message: object, *, repeatable: bool = True) -> T:
         body = msgspec.json.encode(message)
         return self._transport.ask(kind, Request("POST", path, body=body, repeatable=repeatable))
+
+
+def _whose(community: str, group: str, user: str, site: str, all: bool) -> Mapping[str, str]:
+    return {"community": community, "group": group, "user": user, "site": site, "all": "true" if all else ""}
 
 
 def _community(name: str, rest: str = "") -> str:

@@ -1,4 +1,4 @@
-"""One pilot that an operator has sent to a queue to see what becomes of it; it takes no jobs."""
+"""One pilot that somebody has sent to a queue to see what becomes of it; it takes no jobs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import logging
 from central.configuration.settings import EXTERNAL, Queue
 from central.directors import asking, canary
 from central.elements.kinds import interval
+from central.routes.existing import queue_for
 from central.serving.audited import About
 from central.serving.http import Call, Route
-from central.trust.rules import Who
+from central.store.decide import unknown_pilot
+from central.trust.rules import Who, may_see_place
 from pilot.errors import PilotageError, Refusal
 from pilot.places import CanaryView, TestQueueRequest
 
@@ -31,8 +33,8 @@ async def how(call: Call[None]) -> CanaryView:
     """How such a pilot stands at the computing element, which is asked for it."""
     central, queue, stamp = call.central, _led(call), call.text("stamp")
     row = await central.store.pilot(stamp)
-    if row.queue != queue.name:
-        raise Refusal("not-found", f"there is no pilot {stamp} of the queue {queue.name}")
+    if row.queue != queue.name or not may_see_place(call.person, row.site, row.communities):
+        raise unknown_pilot(stamp)
     try:
         listed = await asking.listing(central, queue, PATIENCE)
     except PilotageError as error:
@@ -47,10 +49,7 @@ async def how(call: Call[None]) -> CanaryView:
 
 def _led(call: Call[None] | Call[TestQueueRequest]) -> Queue:
     """The queue in the path. Raises ``not-found``, and ``conflict`` for one that has no director."""
-    queue = call.central.settings.queue(call.text("name"))
-    if queue is None:
-        known = ", ".join(one.name for one in call.central.settings.queues) or "none"
-        raise Refusal("not-found", f"there is no queue {call.text('name')}; there are: {known}")
+    queue = queue_for(call, call.text("name"))
     if queue.kind == EXTERNAL:
         raise Refusal(
             "conflict", f"the queue {queue.name} is external: others start its pilots, and the central can send none"
@@ -59,12 +58,13 @@ def _led(call: Call[None] | Call[TestQueueRequest]) -> Queue:
 
 
 _QUEUE = "/v1/queues/{name:name}"
+_CALLERS = (Who.OPERATOR, Who.SITE_ADMIN)
 ROUTES = (
     Route(
         "POST",
         f"{_QUEUE}/test",
         test,
-        (Who.OPERATOR,),
+        _CALLERS,
         "Send a pilot that takes no jobs",
         message=TestQueueRequest,
         reply=CanaryView,
@@ -75,7 +75,7 @@ ROUTES = (
         "GET",
         f"{_QUEUE}/tests/{{stamp:stamp}}",
         how,
-        (Who.OPERATOR,),
+        _CALLERS,
         "How a pilot stands at the computing element",
         reply=CanaryView,
     ),

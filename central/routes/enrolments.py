@@ -14,7 +14,7 @@ from central.configuration.settings import EXTERNAL, Queue
 from central.directors.starting import origin, unsent
 from central.serving.audited import About
 from central.serving.http import Call, Route
-from central.trust.rules import Who
+from central.trust.rules import Who, site_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.places import BootstrapView, EnrolmentPage, EnrolmentView, OpenedEnrolment, OpenEnrolmentRequest
 from wrappers.unsent import render
@@ -61,8 +61,11 @@ async def begin(call: Call[OpenEnrolmentRequest]) -> OpenedEnrolment:
 
 
 async def page(call: Call[None]) -> EnrolmentPage:
-    """All such tokens, without the tokens: whom they let in, and who came when they were not good any more."""
-    return EnrolmentPage(tuple(map(_view, await call.central.store.enrolments())))
+    """All such tokens, without the tokens: whom they let in, and who came when they were not good any more. Site admins
+    see those of the site."""
+    site = site_of(call.person)
+    rows = await call.central.store.enrolments()
+    return EnrolmentPage(tuple(_view(row) for row in rows if site in (None, row.site)))
 
 
 async def revoke(call: Call[None]) -> EnrolmentView:
@@ -129,6 +132,7 @@ def _view(row: EnrolmentRow) -> EnrolmentView:
     )
 
 
+_READERS = (Who.OPERATOR, Who.SITE_ADMIN)
 ROUTES = (
     Route(
         "POST",
@@ -141,7 +145,7 @@ ROUTES = (
         status=201,
         audit="enrolment.open",
     ),
-    Route("GET", "/v1/enrolments", page, (Who.OPERATOR,), "List enrolment tokens", reply=EnrolmentPage),
+    Route("GET", "/v1/enrolments", page, _READERS, "List enrolment tokens", reply=EnrolmentPage),
     Route(
         "DELETE",
         "/v1/enrolments/{number:number}",

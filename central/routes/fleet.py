@@ -10,19 +10,20 @@ from dataclasses import dataclass
 from central import aftermath
 from central.configuration.settings import Queue
 from central.explanations import explaining
-from central.records import LiveAttempt, PilotRow
+from central.records import Identity, LiveAttempt, PilotRow
 from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.serving.journal import in_a_line
 from central.store.decide import unknown_pilot
 from central.store.loads import is_number
 from central.trust.noting import of_communities
-from central.trust.rules import Who, community_of, may_see_pilot
+from central.trust.rules import Who, community_of, may_order, may_read_stream, may_see_place, site_of
 from pilot.codes import of_pilot
-from pilot.errors import InvalidInput
+from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import Fact
-from pilot.states import ENROLLED, OrderVerb, PilotReason, PilotState
+from pilot.states import ENROLLED, LIVE_PILOT, OrderVerb, PilotReason, PilotState
 from pilot.views import (
+    ANOTHER,
     AttemptView,
     MachineView,
     OrderReply,
@@ -36,6 +37,8 @@ from pilot.views import (
 log = logging.getLogger(__name__)
 
 MAX_PAGE = 1000
+#: Characters of what a machine is called; clouds' names have up to 255.
+MAX_NAME = 300
 #: Orders that a person may give to a pilot; a payload is killed by way of its job.
 _GIVEN = frozenset({OrderVerb.DRAIN, OrderVerb.HALT, OrderVerb.FLUSH, OrderVerb.SET})
 #: Those that end a pilot; their argument says within how many seconds.
@@ -45,12 +48,13 @@ _SECONDS = re.compile(r"[0-9]{1,8}")  # as many as a duration has at most
 
 @dataclass(frozen=True)
 class PilotsQuery:
-    """Which pilots."""
+    """Which pilots; `name` alone: those that their computing element or machine calls so, or whose stamp begins so."""
 
     states: tuple[PilotState, ...] = ()
     queue: str | None = None
     cursor: str | None = None
     limit: int = 100
+    name: str | None = None
 
 
 async def page(call: Call[None]) -> PilotPage:
@@ -58,10 +62,30 @@ async def page(call: Call[None]) -> PilotPage:
     query = call.query(PilotsQuery)
     if not 1 <= query.limit <= MAX_PAGE:
         raise InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
+    site = site_of(call.person)
+    if query.name is not None:
+        return await _called(call, query, site)
     rows, cursor = await call.central.store.pilots(
-        community_of(call.person), states=query.states, queue=query.queue, cursor=query.cursor, limit=query.limit
+        community_of(call.person) if site is None else None,
+        states=query.states,
+        queue=query.queue,
+        site=site,
+        cursor=query.cursor,
+        limit=query.limit,
     )
     return PilotPage(tuple([await _view(call, row) for row in rows]), cursor)
+
+
+async def _called(call: Call[None], query: PilotsQuery, site: str | None) -> PilotPage:
+    """Pilots by name: those that live first, then the newest; whoever has more than a page of them says more."""
+    name = query.name or ""
+    if not name.isprintable() or not 1 <= len(name) <= MAX_NAME:
+        raise InvalidInput("name", f"expected 1 to {MAX_NAME} printable characters")
+    if query.states or query.queue or query.cursor:
+        raise InvalidInput("name", "expected it alone, without states, queue and cursor")
+    community = community_of(call.person) if site is None else None
+    rows = await call.central.store.called_pilots(name, community, site=site, limit=query.limit)
+    return PilotPage(tuple([await _view(call, row) for row in rows]), None)
 
 
 async def one(call: Call[None]) -> PilotDetail:
@@ -73,15 +97,18 @@ async def one(call: Call[None]) -> PilotDetail:
         await _view(call, row, held),
         await central.store.steps(row.stamp),
         {fact.name: _shown(fact) for fact in row.facts},
-        tuple([view for live in held for view in await _attempt(call, live)]),
+        tuple([view for live in held for view in await _attempt(call, row, live)]),
         await _streams(call, row.stamp),
         await central.store.machine_loads(row.stamp),
     )
 
 
 async def why(call: Call[None]) -> PilotExplanation:
-    """Why a pilot got nothing."""
-    return await explaining.pilot(call.central, await _visible(call))
+    """Why a pilot got nothing. What waits for one that serves others alone is theirs to know."""
+    row = await _visible(call)
+    if row.state in LIVE_PILOT and _bound(call.person, row) == ANOTHER:
+        return PilotExplanation(row.stamp, row.state, "It serves another community alone")
+    return await explaining.pilot(call.central, row)
 
 
 async def order(call: Call[OrderRequest]) -> OrderReply:
@@ -92,6 +119,8 @@ async def order(call: Call[OrderRequest]) -> OrderReply:
     if request.verb not in _GIVEN:
         known = ", ".join(sorted(verb.value for verb in _GIVEN))
         raise InvalidInput("verb", f"expected one of {known}, got {request.verb.value}")
+    if not may_order(person, request.verb):
+        raise Refusal("forbidden", f"a {person.role} drains and halts pilots; {request.verb.value} is for operators")
     if request.verb in _ENDING and request.argument and not _SECONDS.fullmatch(request.argument):
         raise InvalidInput("argument", f"expected seconds until it must be over, got {request.argument[:80]!r}")
     number = await central.orders.give(
@@ -121,7 +150,7 @@ async def _visible(call: Call[None] | Call[OrderRequest]) -> PilotRow:
     """The pilot in the path. Raises ``not-found`` when the caller may not see it."""
     stamp = call.text("stamp")
     row = await call.central.roster.row(stamp, fresh=True)
-    if not may_see_pilot(call.person, row.communities):
+    if not may_see_place(call.person, row.site, row.communities):
         raise unknown_pilot(stamp)
     return row
 
@@ -154,7 +183,14 @@ async def _view(call: Call[None], row: PilotRow, held: tuple[LiveAttempt, ...] |
         alarm=row.alarm,
         code=code.value if code else "",
         machine=machine(call.central.settings.queue(row.queue), facts),
+        bound=_bound(call.person, row),
     )
+
+
+def _bound(person: Identity, row: PilotRow) -> str:
+    """Whom the pilot serves alone, where that is for this person to know: of a site its admin knows who works there."""
+    known = site_of(person) is not None or community_of(person) in (None, row.bound)
+    return row.bound if known or not row.bound else ANOTHER
 
 
 def machine(queue: Queue | None, facts: Mapping[str, Fact]) -> MachineView | None:
@@ -187,8 +223,11 @@ def _shown(fact: Fact) -> str:
     return f"{'unknown' if fact.value is None else fact.value} ({fact.source})"
 
 
-async def _attempt(call: Call[None], live: LiveAttempt) -> list[AttemptView]:
-    """The attempt as the caller may see it: those of other communities stay hidden."""
+async def _attempt(call: Call[None], row: PilotRow, live: LiveAttempt) -> list[AttemptView]:
+    """The attempt as the caller may see it: those of other communities stay hidden, and site admins learn no more than
+    that it is there."""
+    if site_of(call.person) is not None:
+        return [AttemptView(live.job, live.attempt, live.stamp, row.site, live.phase, live.cores, 0.0)]
     community = community_of(call.person)
     if community not in (None, live.community):
         return []
@@ -198,20 +237,20 @@ async def _attempt(call: Call[None], live: LiveAttempt) -> list[AttemptView]:
 
 async def _streams(call: Call[None], stamp: str) -> dict[str, int]:
     streams = await call.central.logs.streams(stamp)
-    everything = community_of(call.person) is None
-    return {name: size for name, size in streams.items() if everything or not name.startswith("job-")}
+    return {name: size for name, size in streams.items() if may_read_stream(call.person, name)}
 
 
 _STAMP = "/v1/pilots/{stamp:stamp}"
+_READERS = (Who.MEMBER, Who.SITE_ADMIN)
 ROUTES = (
-    Route("GET", "/v1/pilots", page, (Who.MEMBER,), "List pilots", reply=PilotPage, query=PilotsQuery),
-    Route("GET", _STAMP, one, (Who.MEMBER,), "One pilot", reply=PilotDetail),
+    Route("GET", "/v1/pilots", page, _READERS, "List pilots", reply=PilotPage, query=PilotsQuery),
+    Route("GET", _STAMP, one, _READERS, "One pilot", reply=PilotDetail),
     Route("GET", f"{_STAMP}/explain", why, (Who.MEMBER,), "Why it got nothing", reply=PilotExplanation),
     Route(
         "POST",
         f"{_STAMP}/orders",
         order,
-        (Who.OPERATOR,),
+        (Who.OPERATOR, Who.SITE_ADMIN),
         "Give an order: drain, halt, flush, set",
         message=OrderRequest,
         reply=OrderReply,

@@ -94,7 +94,7 @@ ROUTES = (
         "GET",
         "/v1/pilots/{stamp:stamp}/logs/{stream}/search",
         search_pilot,
-        (Who.MEMBER,),
+        (Who.MEMBER, Who.SITE_ADMIN),
         "Look for lines in a log of a pilot",
         reply=LogMatches,
         query=SearchQuery,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 import msgspec
@@ -15,9 +17,11 @@ from central.configuration.settings import Queue
 from central.configuration.settings_clouds import account
 from central.configuration.settings_file import InvalidSettings
 from central.directors import asking
+from central.people import Whose
+from central.routes.existing import queue_for
 from central.serving.audited import About
 from central.serving.http import Call, Route
-from central.trust.rules import Who
+from central.trust.rules import Who, site_of
 from pilot.errors import InvalidInput, PilotageError, Refusal
 from pilot.places import (
     MAX_TEXT,
@@ -101,17 +105,38 @@ async def remove(call: Call[None]) -> PlaceVersion:
 
 
 async def history(call: Call[None]) -> PlaceHistory:
-    """Every version of a queue that was added, the newest first."""
-    return PlaceHistory(tuple(map(_view, await _history(call, QUEUE, call.text("name")))))
+    """Every version of a queue that was added, the newest first. Site admins see those of their site."""
+    name = call.text("name")
+    if site_of(call.person) is None:
+        return PlaceHistory(tuple(map(_view, await _history(call, QUEUE, name))))
+    queue_for(call, name)
+    rows = at_site(await _history(call, QUEUE, name), call.person.site)
+    return PlaceHistory(tuple(map(_view, rows)))
+
+
+def at_site(rows: Sequence[PlaceRow], site: str) -> tuple[PlaceRow, ...]:
+    """The newest versions of a queue, back to where it was another site's, or was not there."""
+    return tuple(takewhile(lambda row: _site_in(row.text) == site, rows))
+
+
+def _site_in(text: str) -> str:
+    """The site that a queue names, as it was written."""
+    document = tomllib.loads(text)  # it was read before it was kept
+    table = document.get("queues", document)
+    return str((table[0] if isinstance(table, list) else table).get("site", ""))
 
 
 async def show(call: Call[None]) -> QueueDetail:
     """The settings in force of a queue, and where they come from."""
     name, places = call.text("name"), call.central.places
+    if (own := site_of(call.person)) is not None:
+        queue_for(call, name)
     problem = places.problems.get((QUEUE, name), "")
     row = places.added(QUEUE, name)
     if problem:
         row = next((one for one in await call.central.store.places() if (one.kind, one.name) == (QUEUE, name)), None)
+    if own is not None and row is not None and _site_in(row.text) != own:  # what counts under this name is the file's
+        row, problem = None, ""
     queue = places.settings.queue(name)
     if queue is None and row is None:
         known = ", ".join(one.name for one in places.settings.queues) or "none"
@@ -123,9 +148,7 @@ async def show(call: Call[None]) -> QueueDetail:
 
 async def check(call: Call[None]) -> CheckReply:
     """Ask the computing element of a queue something that changes nothing."""
-    queue = call.central.settings.queue(call.text("name"))
-    if queue is None:
-        raise Refusal("not-found", f"there is no queue {call.text('name')}")
+    queue = queue_for(call, call.text("name"))
     try:
         return CheckReply(await asking.check(call.central, queue))
     except PilotageError as error:
@@ -154,6 +177,8 @@ async def remove_site(call: Call[None]) -> PlaceVersion:
     _expect_added(call, SITE, name)
     if queues := [queue.name for queue in call.central.settings.queues if queue.site == name]:
         raise Refusal("conflict", f"the site {name} has queues: {', '.join(queues)}; remove them first")
+    if admins := sorted(one.user for one in call.central.people.roles(Whose(site=name))):
+        raise Refusal("conflict", f"the site {name} has admins: {', '.join(admins)}; revoke them first")
     row = await call.central.store.remove_place(SITE, name, call.person.user)
     await _taken_up(call, row)
     return _view(row)
@@ -209,6 +234,7 @@ def _plain(queue: Queue) -> Mapping[str, Any]:
 
 _QUEUE = "/v1/queues/{name:name}"
 _OPERATORS = (Who.OPERATOR,)
+_AT_SITES_TOO = (Who.OPERATOR, Who.SITE_ADMIN)
 ROUTES = (
     Route(
         "POST",
@@ -222,7 +248,7 @@ ROUTES = (
         status=201,
         audit="queue.add",
     ),
-    Route("GET", _QUEUE, show, _OPERATORS, "One queue's settings", reply=QueueDetail),
+    Route("GET", _QUEUE, show, _AT_SITES_TOO, "One queue's settings", reply=QueueDetail),
     Route(
         "DELETE",
         _QUEUE,
@@ -232,7 +258,7 @@ ROUTES = (
         reply=PlaceVersion,
         audit="queue.remove",
     ),
-    Route("GET", f"{_QUEUE}/history", history, _OPERATORS, "Versions of a queue", reply=PlaceHistory),
+    Route("GET", f"{_QUEUE}/history", history, _AT_SITES_TOO, "Versions of a queue", reply=PlaceHistory),
     Route(
         "POST",
         f"{_QUEUE}/restore",
@@ -243,7 +269,7 @@ ROUTES = (
         reply=PlaceVersion,
         audit="queue.restore",
     ),
-    Route("POST", f"{_QUEUE}/check", check, _OPERATORS, "Ask a queue's computing element", reply=CheckReply),
+    Route("POST", f"{_QUEUE}/check", check, _AT_SITES_TOO, "Ask a queue's computing element", reply=CheckReply),
     Route(
         "POST",
         "/v1/sites",

@@ -9,9 +9,10 @@ from dataclasses import replace
 from central.configuration.in_force import QUEUE
 from central.configuration.settings import EXTERNAL, Queue
 from central.records import Pause
+from central.routes.existing import queue_for, queues_for, site_for, sites_for
 from central.serving.http import Call, Route
 from central.serving.journal import in_a_line
-from central.trust.rules import Who, community_of
+from central.trust.rules import Who, community_of, site_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.queues import (
     BanSiteRequest,
@@ -41,9 +42,8 @@ _Call = Call[None] | _Order
 async def queues(call: Call[None]) -> QueuePage:
     """The configured queues that serve the caller: what each offers and has, and what its director decided; for
     operators also those that were added and are not used."""
-    community = community_of(call.person)
-    shown = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
-    unused = _unused(call) if community is None else {}
+    shown = queues_for(call)
+    unused = _unused(call)
     names = {*(queue.name for queue in shown), *unused}
     pauses, counts = await _paused(call), await call.central.store.pilot_counts(sorted(names))
     views = [_view_of(call, queue, pauses, counts.get(queue.name, {})) for queue in shown]
@@ -57,7 +57,9 @@ async def queues(call: Call[None]) -> QueuePage:
 
 
 def _unused(call: _Call) -> dict[str, str]:
-    """The queues that operators have added and that do not count, and why."""
+    """The queues that operators have added and that do not count, and why: for operators."""
+    if community_of(call.person) is not None:
+        return {}
     return {name: problem for (kind, name), problem in call.central.places.problems.items() if kind == QUEUE}
 
 
@@ -79,17 +81,11 @@ async def why(call: Call[None]) -> QueueExplanation:
 async def sites(call: Call[None]) -> SitePage:
     """The sites and their queues, and which of them are banned."""
     banned = await _banned(call)
-    return SitePage(tuple(_site(call, site.name, banned) for site in call.central.settings.sites))
+    return SitePage(tuple(_site(call, site, banned) for site in sites_for(call)))
 
 
 def _site(call: _Call, name: str, banned: Mapping[str, PauseView]) -> SiteView:
-    community = community_of(call.person)
-    shown = [
-        queue.name
-        for queue in call.central.settings.queues
-        if queue.site == name and (community is None or community in queue.communities)
-    ]
-    return SiteView(name, tuple(shown), banned.get(name))
+    return SiteView(name, tuple(queue.name for queue in queues_for(call) if queue.site == name), banned.get(name))
 
 
 async def _banned(call: _Call) -> dict[str, PauseView]:
@@ -138,6 +134,7 @@ async def pause(call: Call[PauseQueueRequest]) -> QueueView:
     reason, seconds = _reason(call.message.reason), _seconds(call.message.seconds)
     queue = _led(call)
     before = (await _paused(call)).get(queue.name)
+    await _expect_own_pause(call, queue)
     await call.central.store.pause_queue(queue.name, call.person.user, reason, seconds)
     await _stopped(call, queue)
     log.info(
@@ -150,6 +147,7 @@ async def pause(call: Call[PauseQueueRequest]) -> QueueView:
 async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
     """Send pilots to a queue again."""
     queue = _led(call)
+    await _expect_own_pause(call, queue)
     if not await call.central.store.resume_queue(queue.name, call.person.user):
         raise Refusal("conflict", f"the queue {queue.name} is not paused")
     call.central.decided(queue.name, f"resumed by {call.person.user}; its director has not looked since")
@@ -160,7 +158,8 @@ async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
 async def ban(call: Call[BanSiteRequest]) -> SiteView:
     """Send no pilots to any queue of a site, for a time or until the ban is lifted. Those that are there go on."""
     reason, seconds = _reason(call.message.reason), _seconds(call.message.seconds)
-    site, who = _named_site(call), call.person.user
+    site, who = site_for(call, call.text("name")), call.person.user
+    _expect_own(call, (await _banned(call)).get(site), f"the site {site} is banned")
     await call.central.store.ban_site(site, who, reason, seconds)
     for queue in call.central.settings.queues:
         if queue.site == site and queue.kind != EXTERNAL:
@@ -171,7 +170,8 @@ async def ban(call: Call[BanSiteRequest]) -> SiteView:
 
 async def unban(call: Call[UnbanSiteRequest]) -> SiteView:
     """Send pilots to a site again."""
-    site, who = _named_site(call), call.person.user
+    site, who = site_for(call, call.text("name")), call.person.user
+    _expect_own(call, (await _banned(call)).get(site), f"the site {site} is banned")
     if not await call.central.store.lift_ban(site, who):
         raise Refusal("conflict", f"the site {site} is not banned")
     for queue in call.central.settings.queues:
@@ -179,6 +179,19 @@ async def unban(call: Call[UnbanSiteRequest]) -> SiteView:
             call.central.decided(queue.name, f"its site was unbanned by {who}; its director has not looked since")
     log.info("A site is banned no more", extra={"fields": {"site": site, "who": who}})
     return _site(call, site, await _banned(call))
+
+
+async def _expect_own_pause(call: _Order, queue: Queue) -> None:
+    """Raises ``forbidden``."""
+    pauses = [one for one in await call.central.store.pauses() if one.queue == queue.name and not one.site]
+    _expect_own(call, _view(pauses[0]) if pauses else None, f"the queue {queue.name} is paused")
+
+
+def _expect_own(call: _Order, stop: PauseView | None, what: str) -> None:
+    """What an operator has stopped no site admin starts again, nor puts another end to. Raises ``forbidden``."""
+    site = site_of(call.person)
+    if site is not None and stop is not None and call.central.people.role(stop.who, "", "", site) is None:
+        raise Refusal("forbidden", f"{what} by {stop.who}, who is no admin of {site}: ask the operators")
 
 
 def _reason(text: str) -> str:
@@ -214,33 +227,21 @@ def _led(call: _Order) -> Queue:
 
 def _named(call: _Call) -> Queue:
     """The queue in the path. Raises ``not-found``, which names only such as the caller may see."""
-    name, community = call.text("name"), community_of(call.person)
-    queues = [queue for queue in call.central.settings.queues if community is None or community in queue.communities]
-    queue = next((queue for queue in queues if queue.name == name), None)
-    if queue is None and community is None and (problem := _unused(call).get(name)):
+    name = call.text("name")
+    if call.central.settings.queue(name) is None and (problem := _unused(call).get(name)):
         raise Refusal("not-found", f"the queue {name} was added and is not used: {problem}")
-    if queue is None:
-        known = ", ".join(queue.name for queue in queues) or "none"
-        raise Refusal("not-found", f"there is no queue {name}; there are: {known}")
-    return queue
+    return queue_for(call, name)
 
 
-def _named_site(call: _Call) -> str:
-    """The site in the path. Raises ``not-found``."""
-    name, sites = call.text("name"), call.central.settings.sites
-    if all(site.name != name for site in sites):
-        known = ", ".join(site.name for site in sites) or "none"
-        raise Refusal("not-found", f"there is no site {name}; there are: {known}")
-    return name
-
-
+_READERS = (Who.MEMBER, Who.SITE_ADMIN)
+_STOPPERS = (Who.OPERATOR, Who.SITE_ADMIN)
 ROUTES = (
-    Route("GET", "/v1/queues", queues, (Who.MEMBER,), "The configured queues", reply=QueuePage),
+    Route("GET", "/v1/queues", queues, _READERS, "The configured queues", reply=QueuePage),
     Route(
         "GET",
         "/v1/queues/{name:name}/explain",
         why,
-        (Who.MEMBER,),
+        _READERS,
         "Why its director sends pilots, or none",
         reply=QueueExplanation,
     ),
@@ -248,7 +249,7 @@ ROUTES = (
         "POST",
         "/v1/queues/{name:name}/pause",
         pause,
-        (Who.OPERATOR,),
+        _STOPPERS,
         "Send no pilots to a queue",
         message=PauseQueueRequest,
         reply=QueueView,
@@ -258,18 +259,18 @@ ROUTES = (
         "POST",
         "/v1/queues/{name:name}/resume",
         resume,
-        (Who.OPERATOR,),
+        _STOPPERS,
         "Send pilots to a queue again",
         message=ResumeQueueRequest,
         reply=QueueView,
         audit="queue.resume",
     ),
-    Route("GET", "/v1/sites", sites, (Who.MEMBER,), "The configured sites", reply=SitePage),
+    Route("GET", "/v1/sites", sites, _READERS, "The configured sites", reply=SitePage),
     Route(
         "POST",
         "/v1/sites/{name:name}/ban",
         ban,
-        (Who.OPERATOR,),
+        _STOPPERS,
         "Send no pilots to a site",
         message=BanSiteRequest,
         reply=SiteView,
@@ -279,7 +280,7 @@ ROUTES = (
         "POST",
         "/v1/sites/{name:name}/unban",
         unban,
-        (Who.OPERATOR,),
+        _STOPPERS,
         "Send pilots to a site again",
         message=UnbanSiteRequest,
         reply=SiteView,

@@ -12,7 +12,7 @@ from central.costs import costs
 from central.matching import share_views
 from central.records import COST_KEYS, USAGE_KEYS, WASTE_KEYS
 from central.serving.http import Call, Route
-from central.trust.rules import Who, community_of
+from central.trust.rules import Who, community_of, site_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.use import CostPage, LimitPage, LimitView, SharePage, UsagePage, WastePage
 
@@ -67,7 +67,8 @@ async def used(call: Call[None]) -> UsagePage:
 
 
 async def wasted(call: Call[None]) -> WastePage:
-    """Where the time of pilots' cores went. People see what was of their own community, operators all."""
+    """Where the time of pilots' cores went. People see what was of their own community, site admins what was at the
+    site, operators all."""
     query, store = call.query(WasteQuery), call.central.store
     now = await store.now()
     until = now if query.until is None else query.until
@@ -75,13 +76,15 @@ async def wasted(call: Call[None]) -> WastePage:
     by = tuple(dict.fromkeys(query.by))
     _check_keys(by, WASTE_KEYS)
     _check_time(since, until)
-    rows = await store.waste(_community(call, query.community), by=by, since=since, until=query.until)
+    site = site_of(call.person)
+    rows = await store.waste(_community(call, query.community), by=by, since=since, until=query.until, site=site)
     _check_rows(len(rows))
     return WastePage(since, query.until, by, rows)
 
 
 async def cost(call: Call[None]) -> CostPage:
-    """What machines cost. People see what was of their own community, operators all."""
+    """What machines cost. People see what was of their own community, site admins what was at the site, operators
+    all."""
     query, store = call.query(CostQuery), call.central.store
     now = await store.now()
     until = now if query.until is None else query.until
@@ -91,10 +94,12 @@ async def cost(call: Call[None]) -> CostPage:
     _check_time(since, until)
     bought = await store.bought(since=since, until=until, limit=MAX_ROWS + 1)
     _check_rows(len(bought))
-    community = _community(call, query.community)
+    community, site = _community(call, query.community), site_of(call.person)
+    bought = bought if site is None else tuple(one for one in bought if one.site == site)
     rows = await asyncio.to_thread(costs, bought, by, since, until, now, community)  # a second where there are many
     _check_rows(len(rows))
-    unpriced = await store.unpriced(since=since, until=until) if community is None else 0
+    everything = community is None and site is None
+    unpriced = await store.unpriced(since=since, until=until) if everything else 0
     return CostPage(since, until, by, rows, unpriced)
 
 
@@ -125,8 +130,10 @@ async def limits(call: Call[None]) -> LimitPage:
 
 
 def _community(call: Call[None], asked: str | None) -> str | None:
-    """The community that is looked at: an operator may name one."""
+    """The community that is looked at: an operator may name one. Site admins look at all, at their site."""
     own = community_of(call.person)
+    if asked is None and site_of(call.person) is not None:
+        return None
     if asked is None:
         return own
     known = {community.name for community in call.central.settings.communities}
@@ -164,18 +171,19 @@ def _check_time(since: float, until: float) -> None:
         raise InvalidInput("since", f"expected a time before `until`, got {since:.0f} and {until:.0f}")
 
 
+_AT_SITES_TOO = (Who.MEMBER, Who.SITE_ADMIN)
 ROUTES = (
     Route("GET", "/v1/usage", used, (Who.MEMBER,), "What was used", reply=UsagePage, query=UsageQuery),
     Route(
         "GET",
         "/v1/waste",
         wasted,
-        (Who.MEMBER,),
+        _AT_SITES_TOO,
         "Where the time of pilots' cores went",
         reply=WastePage,
         query=WasteQuery,
     ),
-    Route("GET", "/v1/cost", cost, (Who.MEMBER,), "What machines cost", reply=CostPage, query=CostQuery),
+    Route("GET", "/v1/cost", cost, _AT_SITES_TOO, "What machines cost", reply=CostPage, query=CostQuery),
     Route("GET", "/v1/shares", shares, (Who.MEMBER,), "How the shares stand", reply=SharePage),
     Route("GET", "/v1/limits", limits, (Who.MEMBER,), "How full the limits are", reply=LimitPage),
 )

@@ -1,4 +1,5 @@
-"""Who may work here now: those whom the settings declare, and those whom admins have let in, with their tokens.
+"""Who may work here now: those whom the settings declare, and those whom admins have let in, with their tokens; in
+groups, and as admins of sites.
 
 Every central has all of it in memory, so that nobody waits for the store to be known; what another central changes is
 heard, and read again.
@@ -10,16 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from central.configuration.settings import ROLES, ApiToken, Community
+from central.configuration.settings import ROLES, SITE_ADMIN, ApiToken, Community, Site
 from central.people import MemberRow, TokenRow, Whose
 from central.records import Identity
-from central.trust.rules import Scope, TokenCaller, at_most
+from central.trust.rules import Scope, TokenCaller, at_most, least
 from pilot.errors import Refusal
 
 #: Seconds between two notes of when a token was used: what people are shown is as rough as that.
 ROUGHLY = 3600.0
-#: user, community, group.
-Place = tuple[str, str, str]
+#: user, community, group, site: either the two in the middle are said, or the last.
+Place = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,17 @@ class People:
         self._sizes = _sizes(self._roles)
         self._used: dict[int, float] = {}  # what is not written down yet
 
-    def take(self, communities: Sequence[Community], members: Sequence[MemberRow], tokens: Sequence[TokenRow]) -> None:
-        """Make these who was let in. What is for a community or a group that is not there counts for nothing."""
-        there = {(community.name, group.name) for community in communities for group in community.groups}
-        current = {_place(row): row for row in members if (row.community, row.group) in there}
+    def take(
+        self,
+        communities: Sequence[Community],
+        sites: Sequence[Site],
+        members: Sequence[MemberRow],
+        tokens: Sequence[TokenRow],
+    ) -> None:
+        """Make these who was let in. What is for a group or a site that is not there counts for nothing."""
+        there = {(community.name, group.name, "") for community in communities for group in community.groups}
+        there |= {("", "", site.name) for site in sites}
+        current = {_place(row): row for row in members if (row.community, row.group, row.site) in there}
         self._roles = _roles((*self._declared.values(), *map(_identity, current.values())))
         self._sizes = _sizes(self._roles)
         kept: dict[str, _Kept] = {}
@@ -53,7 +61,7 @@ class People:
             member = current.get(_place(row))
             role = self._roles.get(_place(row))
             before = member is not None and row.created < member.created
-            if role is not None and row.role in ROLES and (not before or _place(row) in self._of_file):
+            if role is not None and _is_role(row) and (not before or _place(row) in self._of_file):
                 kept[row.sha256] = _Kept(_caller(row, role), row.used or 0.0)
         self._kept = kept
         self._good = {one.caller.token: one.caller for one in kept.values()}
@@ -78,9 +86,9 @@ class People:
             return True
         return self._good.get(caller.token) == caller and caller.expires >= now
 
-    def role(self, user: str, community: str, group: str) -> str | None:
-        """The highest role that somebody has in a group; None: no member of it."""
-        return self._roles.get((user, community, group))
+    def role(self, user: str, community: str, group: str, site: str = "") -> str | None:
+        """The highest role that somebody has in a group, or at a site; None: no member of it."""
+        return self._roles.get((user, community, group, site))
 
     def size(self, community: str, group: str) -> int:
         """How many members a group has."""
@@ -110,36 +118,50 @@ class People:
 
 def _of(roles: Mapping[Place, str], whose: Whose) -> tuple[Identity, ...]:
     return tuple(
-        Identity(user, community, group, role)
-        for (user, community, group), role in roles.items()
-        if whose.covers(community, group, user)
+        Identity(user, community, group, role, site)
+        for (user, community, group, site), role in roles.items()
+        if whose.covers(community, group, user, site)
     )
 
 
 def _place(row: MemberRow | TokenRow | Identity) -> Place:
-    return row.user, row.community, row.group
+    return row.user, row.community, row.group, row.site
+
+
+def _is_role(row: MemberRow | TokenRow | Identity) -> bool:
+    """Whether that is a role in a group, or the one role at a site."""
+    return row.role == SITE_ADMIN if row.site else row.role in ROLES
 
 
 def _identity(row: MemberRow) -> Identity:
-    return Identity(row.user, row.community, row.group, row.role)
+    return Identity(row.user, row.community, row.group, row.role, row.site)
 
 
 def _roles(people: Iterable[Identity]) -> dict[Place, str]:
-    """The highest role of everybody in every group."""
+    """The highest role of everybody in every group, and the admins of sites. What is neither is nobody's."""
     found: dict[Place, str] = {}
     for one in people:
-        if one.role in ROLES and at_most(found.get(_place(one), ROLES[0]), one.role):
-            found[_place(one)] = one.role
+        if _is_role(one):
+            before = found.get(_place(one), one.role)
+            found[_place(one)] = one.role if at_most(before, one.role) else before
     return found
 
 
 def _sizes(roles: Iterable[Place]) -> Counter[tuple[str, str]]:
-    return Counter((community, group) for _, community, group in roles)
+    return Counter((community, group) for _, community, group, site in roles if not site)
 
 
 def _caller(row: TokenRow, role: str) -> TokenCaller:
     """A token never does more than the membership of its owner lets it do now."""
     known = {scope.value: scope for scope in Scope}
     scopes = frozenset(known[name] for name in row.scopes if name in known)
-    least = row.role if at_most(row.role, role) else role
-    return TokenCaller(row.user, row.community, row.group, least, row.id, scopes, row.expires)
+    return TokenCaller(
+        user=row.user,
+        community=row.community,
+        group=row.group,
+        role=least(row.role, role),
+        site=row.site,
+        token=row.id,
+        scopes=scopes,
+        expires=row.expires,
+    )

@@ -3,7 +3,8 @@
 A route names the callers that it admits; whoever is not named is refused. What a person may not see does not exist for
 them. Roles, each with everything before it: a *member* reads the jobs of the own community and changes the own ones, a
 *group-admin* changes those of the group and lets members into it, a *community-admin* does both in all the community
-and says what its groups are due, an *operator* sees and changes everything and gives orders to pilots.
+and says what its groups are due, an *operator* sees and changes everything and gives orders to pilots. Beside these a
+*site-admin*, who has a site and no community, sees the queues and pilots there and stops them; never people's jobs.
 
 A token that was made while the central runs is for some *scopes* alone; each route needs one, see `scope_of`.
 """
@@ -15,11 +16,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from central.configuration.settings import ROLES
+from central.configuration.settings import ROLES, SITE_ADMIN
 from central.people import Whose
 from central.records import Identity
 from central.trust.seal import JobToken, PilotToken, Ticket
 from pilot.errors import Refusal
+from pilot.states import OrderVerb
 
 
 class Who(Enum):
@@ -34,6 +36,7 @@ class Who(Enum):
     GROUP_ADMIN = "group-admin"
     COMMUNITY_ADMIN = "community-admin"
     OPERATOR = "operator"
+    SITE_ADMIN = "site-admin"  #: the admin of a site, or an operator
 
 
 PEOPLE = tuple(Who(role) for role in ROLES)
@@ -49,6 +52,9 @@ class Scope(Enum):
     MANAGE = "manage"  #: whatever else its owner may: people and tokens, queues and sites, orders to pilots, bundles
 
 
+#: The log streams of a pilot that are not of a step or of a payload: what the wrapper, the pilot and, at its end, the
+#: computing element say.
+PILOTS_STREAMS = frozenset({"boot", "pilot", "ce"})
 #: The scopes of routes that are no plain reading and do not need `Scope.MANAGE`, which all others do.
 SCOPES: Mapping[tuple[str, str], Scope] = {
     ("POST", "/v1/jobs/explain"): Scope.READ,
@@ -84,7 +90,7 @@ class TicketCaller:
     token: Ticket
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TokenCaller(Identity):
     """A person, or a program of theirs, by an API token that was made while the central runs."""
 
@@ -103,8 +109,7 @@ def admit(admitted: Collection[Who], caller: Caller, scope: Scope | None = None)
     if caller is None:
         raise Refusal("unauthorized", f"this needs the credentials of one of: {_names(admitted)}; none were sent")
     if isinstance(caller, Identity):
-        rank = ROLES.index(caller.role)
-        if any(who in admitted for who in PEOPLE[: rank + 1]):
+        if any(who in admitted for who in _passes(caller)):
             _expect_scope(caller, scope)
             return
     elif isinstance(caller, PilotCaller):
@@ -116,7 +121,22 @@ def admit(admitted: Collection[Who], caller: Caller, scope: Scope | None = None)
             return
     elif (Who.PAYLOAD if isinstance(caller, PayloadCaller) else Who.TICKET) in admitted:
         return
-    raise Refusal("forbidden", f"this is for: {_names(admitted)}")
+    raise Refusal("forbidden", f"this is for: {_names(admitted)}{_beside(caller)}")
+
+
+def _beside(caller: Caller) -> str:
+    """What a site's admin is told beside whom something is for, since none of these roles is a step up."""
+    if not isinstance(caller, Identity) or caller.role != SITE_ADMIN:
+        return ""
+    return f"; an admin of the site {caller.site} sees its queues and pilots, and stops them"
+
+
+def _passes(person: Identity) -> tuple[Who, ...]:
+    """The names on a route that let a person in."""
+    if person.role == SITE_ADMIN:
+        return (Who.SITE_ADMIN,)
+    ladder = PEOPLE[: ROLES.index(person.role) + 1]
+    return (*ladder, Who.SITE_ADMIN) if person.role == "operator" else ladder
 
 
 def _expect_scope(person: Identity, scope: Scope | None) -> None:
@@ -131,21 +151,42 @@ def _names(admitted: Collection[Who]) -> str:
 
 
 def community_of(person: Identity) -> str | None:
-    """The community that everything a person reads is filtered by; None: an operator, who sees all."""
+    """The community that everything a person reads is filtered by; None: an operator, who sees all. A site's admin has
+    none, and sees nothing that is filtered so."""
     return None if person.role == "operator" else person.community
 
 
-def may_see_pilot(person: Identity, communities: Collection[str]) -> bool:
-    """Whether a pilot that serves these communities exists for this person."""
+def site_of(person: Identity) -> str | None:
+    """The one site that a person is there for; None: no site's admin."""
+    return person.site if person.role == SITE_ADMIN else None
+
+
+def may_see_place(person: Identity, site: str, communities: Collection[str]) -> bool:
+    """Whether a queue or a pilot of this site that serves these communities exists for this person."""
+    if person.role == SITE_ADMIN:
+        return site == person.site
     community = community_of(person)
     return community is None or community in communities
+
+
+def may_read_stream(person: Identity, stream: str) -> bool:
+    """Whether a log stream of a pilot that a person may see exists for them. What payloads printed is read by way of
+    their jobs: a pilot may serve several communities."""
+    if person.role == SITE_ADMIN:
+        return stream in PILOTS_STREAMS or stream.startswith("step-")
+    return community_of(person) is None or not stream.startswith("job-")
+
+
+def may_order(person: Identity, verb: OrderVerb) -> bool:
+    """Whether a person who may give orders to a pilot may give this one: a site's admin ends it, and that is all."""
+    return person.role == "operator" or verb in (OrderVerb.DRAIN, OrderVerb.HALT)
 
 
 def may_change_job(person: Identity, community: str, group: str, owner: str) -> bool:
     """Whether a person may kill, hold, release, reschedule or re-prioritise such a job."""
     if person.role == "operator":
         return True
-    if person.community != community:
+    if person.role == SITE_ADMIN or person.community != community:
         return False
     if person.role == "community-admin":
         return True
@@ -154,26 +195,36 @@ def may_change_job(person: Identity, community: str, group: str, owner: str) -> 
 
 # -- people ---------------------------------------------------------------------------------------------------------
 def at_most(role: str, most: str) -> bool:
-    """Whether a role is not above another."""
+    """Whether a role is not above another. That of a site's admin is below an operator's, and beside all others."""
+    if SITE_ADMIN in (role, most):
+        return most in (role, "operator")
     return ROLES.index(role) <= ROLES.index(most)
 
 
+def least(role: str, other: str) -> str:
+    """What remains of a role under a bound."""
+    return role if at_most(role, other) else other
+
+
 def sees(person: Identity) -> Whose:
-    """Whose memberships and tokens a person may see: all, the community's, the group's, or the own."""
+    """Whose memberships and tokens a person may see: all, the community's, the group's, or the own (at the site)."""
     if person.role == "operator":
         return Whose()
     if person.role == "community-admin":
         return Whose(person.community)
     if person.role == "group-admin":
         return Whose(person.community, person.group)
+    if person.role == SITE_ADMIN:
+        return Whose("", "", person.user, person.site)
     return Whose(person.community, user=person.user)
 
 
 def may_give(person: Identity, community: str, group: str, role: str) -> bool:
-    """Whether a person may give somebody that role in a group, and take it back."""
+    """Whether a person may give somebody that role in a group, and take it back. Who is a site's admin is for operators
+    to say."""
     if person.role == "operator":
         return True
-    if person.community != community:
+    if SITE_ADMIN in (role, person.role) or person.community != community:
         return False
     if person.role == "community-admin":
         return at_most(role, person.role)

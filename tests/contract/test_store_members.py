@@ -111,6 +111,28 @@ async def test_who_leaves_takes_the_tokens_along(store: Store, clock: Clock) -> 
     assert await refused(store.revoke_member(999, "cam", "", line())) == "not-found"
 
 
+async def test_an_admin_of_a_site_is_one_there(store: Store) -> None:
+    """Somebody may be that of several sites, and a member too: each is a row by itself, found by the site, and ends
+    with its own tokens."""
+    admin = NewMember("ben", "", "", "site-admin", "oli", "cern")
+    ben, cern = await member(store), await store.keep_member(admin, line())
+    assert await store.keep_member(admin, line()) == cern
+    fnal = await store.keep_member(replace(admin, site="fnal"), line())
+    assert (cern.site, cern.community, cern.group, cern.role, ben.site) == ("cern", "", "", "site-admin", "")
+    assert await store.members(Whose(site="cern")) == (cern,)
+    assert await store.members(Whose("", "", "ben")) == (cern, fnal)
+    assert await store.members(Whose(user="ben")) == (cern, fnal, ben)
+    own = await token(store)
+    there = [
+        await token(store, site, community="", group="", role="site-admin", site=site) for site in ("cern", "fnal")
+    ]
+    assert [one.site for one in there] == ["cern", "fnal"]
+    assert await store.tokens(Whose(site="cern")) == (there[0],)
+    await store.revoke_member(cern.id, "oli", "has left", line())
+    assert await store.people() == ((ben, fnal), (own, there[1]))
+    assert (await store.token(there[0].id)).revoked_by == "oli"
+
+
 async def test_who_comes_back_is_a_member_anew(store: Store, clock: Clock) -> None:
     """A membership that was taken back can be given again; the tokens of before stay what they are."""
     ben = await member(store)

@@ -18,9 +18,10 @@ from central.routes import TABLE
 from central.serving import sse
 from central.serving.http import Route
 from central.serving.router import PART
+from central.trust import keys
 from central.trust.rules import Scope, Who
-from central.trust.seal import KeyRing, PilotToken, Ticket, load_ring
-from pilot.people import MadeToken
+from central.trust.seal import KeyRing, PilotToken, Ticket
+from pilot.people import MadeToken, MemberView
 from pilot.protocol import JOB_SCHEME, PILOT_SCHEME, TICKET_SCHEME, Lease
 from tests.integration.running_central import Person, RunningCentral
 from tests.integration.wire_pilot import SignedPilot
@@ -78,16 +79,33 @@ class Cast:
             Part("ticket", (Who.TICKET,), {"Authorization": f"{TICKET_SCHEME} {ticket}"}),
         ]
         for rank, (name, who) in enumerate(people.items()):
-            found.append(Part(who.value, tuple(people.values())[: rank + 1], as_person(self.central, name)))
+            passes = (*tuple(people.values())[: rank + 1], *((Who.SITE_ADMIN,) if who is Who.OPERATOR else ()))
+            found.append(Part(who.value, passes, as_person(self.central, name)))
         found += [self._scoped(scope) for scope in Scope]
+        self.let_in_kim()
+        found.append(Part("site-admin", (Who.SITE_ADMIN,), self.as_kim()))
+        found += [
+            Part(f"site-admin's token to {scope.value}", (Who.SITE_ADMIN,), self.as_kim(scope), scope)
+            for scope in Scope
+        ]
         return found
 
     def _scoped(self, scope: Scope) -> Part:
         """An operator's token that was made for one thing alone."""
         oli = self.central.person("oli")
         made = oli.say("/v1/tokens", {"scopes": [scope.value]}, MadeToken)
-        people = (Who.MEMBER, Who.GROUP_ADMIN, Who.COMMUNITY_ADMIN, Who.OPERATOR)
+        people = (Who.MEMBER, Who.GROUP_ADMIN, Who.COMMUNITY_ADMIN, Who.OPERATOR, Who.SITE_ADMIN)
         return Part(f"token to {scope.value}", people, {"Authorization": f"Bearer {made.token}"}, scope)
+
+    def let_in_kim(self, site: str = "here") -> None:
+        """Make kim the admin of a site."""
+        self.central.person("oli").say("/v1/members", {"user": "kim", "site": site}, MemberView)
+
+    def as_kim(self, *scopes: Scope, site: str = "here") -> dict[str, str]:
+        """A token of kim's, for everything when nothing is said."""
+        asked = {"user": "kim", "site": site, "scopes": [scope.value for scope in scopes or Scope]}
+        made = self.central.person("oli").say("/v1/tokens", asked, MadeToken)
+        return {"Authorization": f"Bearer {made.token}"}
 
     def ask(self, part: Part, method: str, path: str, body: bytes = b"{}") -> requests.Response:
         """Send a request. Of an answer without an end, the beginning is all that is read."""
@@ -104,7 +122,8 @@ class Cast:
 
 def ring_of(central: RunningCentral) -> KeyRing:
     """The keys of a central: what whoever attacks it does not have."""
-    return load_ring(central.folder / "private" / "keys.json", 0.0)
+    path = central.folder / "private" / "keys.json"
+    return keys.ring_of(keys.read(path.read_bytes(), str(path)))
 
 
 def as_person(central: RunningCentral, name: str) -> dict[str, str]:

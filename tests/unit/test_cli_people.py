@@ -21,6 +21,7 @@ from pilot.people import (
 )
 from pilot.views import WhoAmI
 from pilotage.commands_tokens import tokens_table
+from pilotage.connection import Connection
 from tests.unit.test_cli import FakeClient, run
 
 CAM = WhoAmI("cam", "physics", "tau", "community-admin")
@@ -85,9 +86,9 @@ def test_members_are_let_in_and_get_roles() -> None:
     table = run(client, "member", "list", "--all").stdout.splitlines()
     assert ["cam" in line or "central.toml" in line for line in table[1:]] == [True, True]
     assert client.asked == [
-        ("add_member", ("ben", "muons", "member", ""), {}),
+        ("add_member", ("ben", "muons", "", ""), {"site": ""}),
         ("change_role", ("ben", "group-admin", "muons", ""), {}),
-        ("members", ("", "", ""), {"all": True}),
+        ("members", ("", "", ""), {"site": "", "all": True}),
     ]
 
 
@@ -99,7 +100,7 @@ def test_what_becomes_of_whom_was_let_go_of_is_told() -> None:
     done = run(client, "member", "revoke", "ben", "--reason", "has left")
     assert done.stdout == "ben is no member of muons any more\n2 tokens ended, 5 waiting jobs held\n"
     assert "central.toml still declares ben as member of tau" in done.stderr.replace("\n", " ")
-    assert client.asked == [("revoke_member", ("ben", "", ""), {"kill": False, "reason": "has left"})]
+    assert client.asked == [("revoke_member", ("ben", "", ""), {"site": "", "kill": False, "reason": "has left"})]
     killed = run(FakeClient(revoke_member=replace(reply, held=0, killed=1)), "member", "revoke", "ben", "--kill")
     assert killed.stdout.endswith("2 tokens ended, 1 job killed\n")
 
@@ -110,7 +111,8 @@ def test_a_token_is_shown_once_alone_on_standard_output() -> None:
     done = run(client, "token", "create", "laptop")
     assert done.stdout == "pilotage_x\n"
     assert "token 7 is for ben, member of muons in physics: read, submit, until" in done.stderr.replace("\n", " ")
-    asked = {"scopes": USUAL_SCOPES, "seconds": 90 * 86400, "user": "", "group": "", "role": "", "community": ""}
+    nobody_else = {"user": "", "group": "", "role": "", "community": "", "site": ""}
+    asked = {"scopes": USUAL_SCOPES, "seconds": 90 * 86400, **nobody_else}
     assert client.asked == [("make_token", ("laptop",), asked)]
 
 
@@ -156,3 +158,47 @@ def test_tokens_are_listed_with_how_they_stand() -> None:
     client = FakeClient(tokens=(), revoke_token=replace(TOKEN, revoked=1.0))
     assert "there are none" in run(client, "token", "list").stderr
     assert run(client, "token", "revoke", "7").stdout == "token 7 of ben is revoked\n"
+
+
+class Connected(FakeClient):
+    """A client that says which central it asks."""
+
+    connection = Connection("https://central.example.org", "")
+
+
+KIM = MemberView("kim", "", "", "site-admin", who="oli", created=0.0, site="desy")
+
+
+def test_an_admin_of_a_site_is_made_and_let_go_of() -> None:
+    """A site is said instead of a group, and told instead of one."""
+    client = FakeClient(add_member=KIM, revoke_member=RevokeReply((KIM,), 1, 0, 0), members=(KIM, BEN))
+    assert run(client, "member", "add", "kim", "--site", "desy").stdout == "kim is site-admin of desy\n"
+    told = run(client, "member", "revoke", "kim", "--site", "desy").stdout
+    assert told == "kim is no admin of desy any more\n1 token ended\n"
+    table = run(client, "member", "list", "--site", "desy").stdout.splitlines()
+    assert table[1].split()[:3] == ["kim", "site", "desy"]
+    assert client.asked == [
+        ("add_member", ("kim", "", "", ""), {"site": "desy"}),
+        ("revoke_member", ("kim", "", ""), {"site": "desy", "kill": False, "reason": ""}),
+        ("members", ("", "", ""), {"site": "desy", "all": False}),
+    ]
+    for more in (("--group", "muons"), ("--community", "physics")):
+        assert run(client, "member", "add", "kim", "--site", "desy", *more).exit_code == 2
+        assert run(client, "member", "revoke", "kim", "--site", "desy", *more).exit_code == 2
+    assert run(client, "member", "add", "kim", "--site", "desy", "--role", "operator").exit_code == 2
+    assert run(client, "member", "revoke", "kim", "--site", "desy", "--kill").exit_code == 2
+
+
+def test_a_token_of_an_admin_of_a_site_says_the_site() -> None:
+    """When it is made, in the list, and to whoever asks whom it speaks for."""
+    made = replace(TOKEN, user="kim", community="", group="", role="site-admin", site="desy")
+    client = FakeClient(make_token=MadeToken("pilotage_x", made), tokens=(made,))
+    done = run(client, "token", "create", "--user", "kim", "--site", "desy", "--scope", "read")
+    assert "token 7 is for kim, site-admin of desy: read, submit" in done.stderr.replace("\n", " ")
+    assert client.asked[0][2]["site"] == "desy"
+    assert "site-admin" in run(client, "token", "list", "--site", "desy").stdout
+    me = WhoAmI("kim", "", "", "site-admin", "1.0", 7, ("read",), 9e9, "desy")
+    told = run(Connected(whoami=me), "whoami").stdout
+    assert "site-admin" in told
+    assert "desy" in told
+    assert "group" not in told

@@ -57,7 +57,7 @@ def row(number: int = 1, **changes: object) -> TokenRow:
 
 def people(members: tuple[MemberRow, ...] = (BEN,), *tokens: TokenRow) -> People:
     known = People((ApiToken("ann", digest("ann"), ANN),))
-    known.take(PHYSICS, members, tokens)
+    known.take(PHYSICS, (), members, tokens)
     return known
 
 
@@ -92,7 +92,7 @@ def test_the_words_for_scopes_are_those_of_the_wire() -> None:
 @pytest.mark.parametrize("scope", list(Scope))
 def test_a_token_passes_what_it_is_for_alone(scope: Scope) -> None:
     """No scope contains another, and a role that passes the route is needed beside it."""
-    caller = TokenCaller("ben", "physics", "muons", "group-admin", 1, frozenset({scope}), 1000.0)
+    caller = TokenCaller("ben", "physics", "muons", "group-admin", token=1, scopes=frozenset({scope}), expires=1000.0)
     for asked in Scope:
         if asked is scope:
             admit((Who.MEMBER,), caller, asked)
@@ -156,7 +156,9 @@ def test_a_good_token_is_its_owner() -> None:
     """By its digest, with its scopes, until it ends; nobody else is known."""
     known = people((BEN,), row(7))
     caller = known.known(digest("7"), 500.0)
-    assert caller == TokenCaller("ben", "physics", "muons", "group-admin", 7, frozenset({Scope.READ}), 1000.0)
+    assert caller == TokenCaller(
+        "ben", "physics", "muons", "group-admin", token=7, scopes=frozenset({Scope.READ}), expires=1000.0
+    )
     assert known.known(digest("ann"), 500.0) == ANN
     assert refused(known.known, digest("8"), 500.0) == "unauthorized"
     assert refused(known.known, digest("7"), 1000.1) == "unauthorized"
@@ -208,9 +210,9 @@ def test_who_was_admitted_is_so_still_or_not() -> None:
     assert known.still(caller, 500.0)
     assert known.still(ANN, 500.0)
     assert not known.still(caller, 1001.0)
-    known.take(PHYSICS, (replace(BEN, role="member"),), (row(),))
+    known.take(PHYSICS, (), (replace(BEN, role="member"),), (row(),))
     assert not known.still(caller, 500.0)
-    known.take(PHYSICS, (BEN,), ())
+    known.take(PHYSICS, (), (BEN,), ())
     assert not known.still(caller, 500.0)
 
 

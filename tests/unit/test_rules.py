@@ -18,7 +18,7 @@ from central.trust.rules import (
     admit,
     community_of,
     may_change_job,
-    may_see_pilot,
+    may_see_place,
 )
 from central.trust.seal import JobToken, Key, KeyRing, PilotToken, Ticket
 from pilot import signatures
@@ -105,11 +105,11 @@ def test_roles_change_the_jobs_that_they_are_for(
 def test_what_is_seen_is_of_the_own_community() -> None:
     """Everybody but an operator is kept to the own community, also with pilots."""
     assert community_of(MEMBER) == "physics"
-    assert may_see_pilot(MEMBER, ("biology", "physics"))
-    assert not may_see_pilot(MEMBER, ("biology",))
+    assert may_see_place(MEMBER, "cern", ("biology", "physics"))
+    assert not may_see_place(MEMBER, "cern", ("biology",))
     operator = Identity("oli", "physics", "muons", "operator")
     assert community_of(operator) is None
-    assert may_see_pilot(operator, ("biology",))
+    assert may_see_place(operator, "cern", ("biology",))
 
 
 def callers(now: float) -> Callers:
@@ -187,3 +187,12 @@ def test_nonces_are_remembered_for_the_window_and_no_longer() -> None:
     assert refused(nonces.take, "second", 1131.0) == "replayed"
     nonces.take("third", 1300.0)
     nonces.take("first", 1300.0)
+
+
+def test_what_may_have_been_heard_before_a_restart_is_signed_anew() -> None:
+    """A signature that is older than what remembers the nonces is refused with the time, whatever the clocks say."""
+    nonces = Nonces(lambda: 10.0)
+    nonces.reach(990.0, 1000.0)
+    nonces.reach(1059.0, 1000.0)
+    assert refused(nonces.reach, 987.0, 1000.0) == "clock-skew"
+    Nonces().reach(0.0, 1000.0)

@@ -18,20 +18,22 @@ if TYPE_CHECKING:
 
 # Somebody who comes back is a member anew: by whom and since when is another, who left before is in the audit.
 KEEP = """
-    INSERT INTO members (owner, community, "group", role, who, created) VALUES ($1, $2, $3, $4, $5, $6)
-    ON CONFLICT (community, "group", owner) DO UPDATE
+    INSERT INTO members (owner, community, "group", role, who, created, site) VALUES ($1, $2, $3, $4, $5, $6, $7)
+    ON CONFLICT (community, "group", owner, site) DO UPDATE
     SET role = excluded.role, who = excluded.who, revoked = NULL, revoked_by = '', reason = '',
         created = CASE WHEN members.revoked IS NULL THEN members.created ELSE excluded.created END
     WHERE members.role <> excluded.role OR members.revoked IS NOT NULL
     RETURNING id
 """
-MEMBER = 'SELECT * FROM members WHERE community = $1 AND "group" = $2 AND owner = $3'
+MEMBER = 'SELECT * FROM members WHERE community = $1 AND "group" = $2 AND owner = $3 AND site = $4'
 _WHOSE = """
     ($1::text IS NULL OR community = $1) AND ($2::text IS NULL OR "group" = $2) AND ($3::text IS NULL OR owner = $3)
+      AND ($4::text IS NULL OR site = $4)
 """
 # The same order in every store, whatever the collation of this database.
 MEMBERS = f"""
-    SELECT * FROM members WHERE {_WHOSE} ORDER BY community COLLATE "C", "group" COLLATE "C", owner COLLATE "C"
+    SELECT * FROM members WHERE {_WHOSE}
+    ORDER BY community COLLATE "C", "group" COLLATE "C", site COLLATE "C", owner COLLATE "C"
 """  # noqa: S608 - constants
 TOKENS = f"SELECT * FROM api_tokens WHERE {_WHOSE} ORDER BY id DESC"  # noqa: S608 - constants
 MEMBERS_NOW = "SELECT * FROM members WHERE revoked IS NULL ORDER BY id"
@@ -45,13 +47,13 @@ REVOKE_MEMBER = """
 """
 MEMBER_BY_ID = "SELECT * FROM members WHERE id = $1"
 OF_MEMBER = """
-    SELECT id FROM api_tokens WHERE community = $1 AND "group" = $2 AND owner = $3 AND revoked IS NULL
+    SELECT id FROM api_tokens WHERE community = $1 AND "group" = $2 AND owner = $3 AND site = $4 AND revoked IS NULL
 """
 COUNT = "SELECT count(*) FROM api_tokens WHERE community = $1 AND owner = $2 AND revoked IS NULL AND expires > $3"
 OPEN = """
     INSERT INTO api_tokens
-        (sha256, name, owner, community, "group", role, scopes, who, parent, created, expires)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *
+        (sha256, name, owner, community, "group", role, scopes, who, parent, created, expires, site)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING *
 """
 TOKEN = "SELECT * FROM api_tokens WHERE id = $1"
 # With those that were made with them, and so on.
@@ -67,16 +69,16 @@ USED = "UPDATE api_tokens SET used = $1 WHERE id = $2 AND (used IS NULL OR used 
 
 
 async def keep(db: Database, now: float, new: NewMember, line: Note) -> MemberRow:
-    values = (new.user, new.community, new.group, new.role, new.who, now)
+    values = (new.user, new.community, new.group, new.role, new.who, now, new.site)
     if await db.fetchval(KEEP, *values) is not None:
         await note(db, now, (line,))
-    found = await db.fetchrow(MEMBER, new.community, new.group, new.user)
+    found = await db.fetchrow(MEMBER, new.community, new.group, new.user, new.site)
     assert found is not None  # noqa: S101 - it was written just now
     return member_row(found)
 
 
 async def members(db: Database, whose: Whose) -> tuple[MemberRow, ...]:
-    return tuple(map(member_row, await db.fetch(MEMBERS, whose.community, whose.group, whose.user)))
+    return tuple(map(member_row, await db.fetch(MEMBERS, whose.community, whose.group, whose.user, whose.site)))
 
 
 async def revoke_member(db: Database, now: float, number: int, who: str, reason: str, line: Note) -> MemberRow:
@@ -87,7 +89,7 @@ async def revoke_member(db: Database, now: float, number: int, who: str, reason:
             raise unknown_member(str(number))
         return member_row(found)
     row = member_row(found)
-    tokens = [each["id"] for each in await db.fetch(OF_MEMBER, row.community, row.group, row.user)]
+    tokens = [each["id"] for each in await db.fetch(OF_MEMBER, row.community, row.group, row.user, row.site)]
     await db.execute(REVOKE_TOKENS, tokens, now, who)
     await note(db, now, (line,))
     return row
@@ -100,7 +102,7 @@ async def open_token(db: Database, now: float, new: NewToken, most: int, line: N
     parent = None if new.parent is None else await token(db, new.parent)
     values = (
         *(new.sha256, new.name, new.user, new.community, new.group, new.role, codec.text(new.scopes), new.who),
-        *(new.parent, now, end_of_token(new, parent, now)),
+        *(new.parent, now, end_of_token(new, parent, now), new.site),
     )
     found = await db.fetchrow(OPEN, *values)
     assert found is not None  # noqa: S101 - it was written just now
@@ -109,7 +111,7 @@ async def open_token(db: Database, now: float, new: NewToken, most: int, line: N
 
 
 async def tokens(db: Database, whose: Whose) -> tuple[TokenRow, ...]:
-    return tuple(map(token_row, await db.fetch(TOKENS, whose.community, whose.group, whose.user)))
+    return tuple(map(token_row, await db.fetch(TOKENS, whose.community, whose.group, whose.user, whose.site)))
 
 
 async def token(db: Database, number: int) -> TokenRow:

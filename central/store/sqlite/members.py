@@ -14,31 +14,31 @@ from central.store.sqlite.audit import note
 
 # Somebody who comes back is a member anew: by whom and since when is another, who left before is in the audit.
 KEEP = """
-    INSERT INTO members (owner, community, "group", role, who, created) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (community, "group", owner) DO UPDATE
+    INSERT INTO members (owner, community, "group", role, who, created, site) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (community, "group", owner, site) DO UPDATE
     SET role = excluded.role, who = excluded.who, revoked = NULL, revoked_by = '', reason = '',
         created = CASE WHEN members.revoked IS NULL THEN members.created ELSE excluded.created END
     WHERE members.role <> excluded.role OR members.revoked IS NOT NULL
 """
-MEMBER = 'SELECT * FROM members WHERE community = ? AND "group" = ? AND owner = ?'
+MEMBER = 'SELECT * FROM members WHERE community = ? AND "group" = ? AND owner = ? AND site = ?'
 _WHOSE = """
     (:community IS NULL OR community = :community) AND (:group IS NULL OR "group" = :group)
-      AND (:user IS NULL OR owner = :user)
+      AND (:user IS NULL OR owner = :user) AND (:site IS NULL OR site = :site)
 """
-MEMBERS = f'SELECT * FROM members WHERE {_WHOSE} ORDER BY community, "group", owner'  # noqa: S608 - constants
+MEMBERS = f'SELECT * FROM members WHERE {_WHOSE} ORDER BY community, "group", site, owner'  # noqa: S608 - constants
 TOKENS = f"SELECT * FROM api_tokens WHERE {_WHOSE} ORDER BY id DESC"  # noqa: S608 - constants
 MEMBERS_NOW = "SELECT * FROM members WHERE revoked IS NULL ORDER BY id"
 TOKENS_NOW = "SELECT * FROM api_tokens WHERE revoked IS NULL AND expires > ? ORDER BY id"
 REVOKE_MEMBER = "UPDATE members SET revoked = ?, revoked_by = ?, reason = ? WHERE id = ? AND revoked IS NULL"
 MEMBER_BY_ID = "SELECT * FROM members WHERE id = ?"
 OF_MEMBER = """
-    SELECT id FROM api_tokens WHERE community = ? AND "group" = ? AND owner = ? AND revoked IS NULL
+    SELECT id FROM api_tokens WHERE community = ? AND "group" = ? AND owner = ? AND site = ? AND revoked IS NULL
 """
 COUNT = "SELECT count(*) FROM api_tokens WHERE community = ? AND owner = ? AND revoked IS NULL AND expires > ?"
 OPEN = """
     INSERT INTO api_tokens
-        (sha256, name, owner, community, "group", role, scopes, who, parent, created, expires)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
+        (sha256, name, owner, community, "group", role, scopes, who, parent, created, expires, site)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *
 """
 TOKEN = "SELECT * FROM api_tokens WHERE id = ?"
 # With those that were made with them, and so on.
@@ -54,10 +54,10 @@ USED = "UPDATE api_tokens SET used = ?1 WHERE id = ?2 AND (used IS NULL OR used 
 
 
 def keep(db: sqlite3.Connection, now: float, new: NewMember, line: Note) -> MemberRow:
-    values = (new.user, new.community, new.group, new.role, new.who, now)
+    values = (new.user, new.community, new.group, new.role, new.who, now, new.site)
     if db.execute(KEEP, values).rowcount:
         note(db, now, (line,))
-    return member_row(db.execute(MEMBER, (new.community, new.group, new.user)).fetchone())
+    return member_row(db.execute(MEMBER, (new.community, new.group, new.user, new.site)).fetchone())
 
 
 def members(db: sqlite3.Connection, whose: Whose) -> tuple[MemberRow, ...]:
@@ -70,7 +70,7 @@ def revoke_member(db: sqlite3.Connection, now: float, number: int, who: str, rea
         raise unknown_member(str(number))
     if db.execute(REVOKE_MEMBER, (now, who, reason, number)).rowcount:
         row = member_row(found)
-        tokens = [each[0] for each in db.execute(OF_MEMBER, (row.community, row.group, row.user))]
+        tokens = [each[0] for each in db.execute(OF_MEMBER, (row.community, row.group, row.user, row.site))]
         _revoke(db, now, tokens, who)
         note(db, now, (line,))
     return member_row(db.execute(MEMBER_BY_ID, (number,)).fetchone())
@@ -82,7 +82,7 @@ def open_token(db: sqlite3.Connection, now: float, new: NewToken, most: int, lin
     parent = None if new.parent is None else token(db, new.parent)
     values = (
         *(new.sha256, new.name, new.user, new.community, new.group, new.role, codec.text(new.scopes), new.who),
-        *(new.parent, now, end_of_token(new, parent, now)),
+        *(new.parent, now, end_of_token(new, parent, now), new.site),
     )
     (found,) = db.execute(OPEN, values).fetchall()
     note(db, now, (line,))
