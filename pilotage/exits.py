@@ -40,7 +40,8 @@ def sentences(error: PilotageError) -> str:
         return "\n".join(str(problem) for problem in error.problems)
     if isinstance(error, Refusal) and error.type in REFUSALS:
         detail = error.detail.rstrip(".")
-        detail = detail[:1].upper() + detail[1:]
+        if detail.partition(" ")[0].isalpha():  # a file, as central.toml, is called what it is called
+            detail = detail[:1].upper() + detail[1:]
         if error.type in _WHOLE:
             bound = error.expected if error.type == "too-large" else None
             more = f" (expected at most {bound})" if bound and bound not in detail else ""

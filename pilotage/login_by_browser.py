@@ -17,7 +17,7 @@ from socketserver import TCPServer
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pilot.errors import PilotageError
-from pilotage.login_by_code import id_token
+from pilotage.login_by_code import Tokens, tokens
 from pilotage.provider import Provider, checked
 
 #: Seconds for somebody to log in.
@@ -59,8 +59,8 @@ class _Answer:
         return bool(self.found)
 
 
-def log_in(provider: Provider, secrets: Secrets, show: Callable[[str], None], patience: float = PATIENCE) -> str:
-    """Returns the ID token. `show` opens a URL, or has somebody do so. Raises `PilotageError`."""
+def log_in(provider: Provider, secrets: Secrets, show: Callable[[str], None], patience: float = PATIENCE) -> Tokens:
+    """`show` opens a URL, or has somebody do so. Raises `PilotageError`."""
     offer = provider.offer
     if not offer.authorization_endpoint:
         raise PilotageError(f"{offer.issuer} does not say where people log in with a browser.")
@@ -86,7 +86,7 @@ def log_in(provider: Provider, secrets: Secrets, show: Callable[[str], None], pa
         "client_id": offer.client_id,
         "code_verifier": secrets.verifier,
     }
-    return id_token(provider.post(offer.token_endpoint, form))
+    return tokens(offer, provider.post(offer.token_endpoint, form))
 
 
 def _url(provider: Provider, secrets: Secrets, redirect: str) -> str:

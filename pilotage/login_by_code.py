@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pilot.errors import PilotageError, TransportError
-from pilot.login import DEVICE_GRANT
+from pilot.login import DEVICE_GRANT, LoginOffer
 from pilotage.provider import Provider, ProviderRefusal, checked
 from pilotage.transport import Clock
 
@@ -29,8 +29,16 @@ class Code:
     seconds: float  # for which it is good
 
 
-def log_in(provider: Provider, clock: Clock, tell: Callable[[Code], None]) -> str:
-    """Returns the ID token. Raises `PilotageError`."""
+@dataclass(frozen=True)
+class Tokens:
+    """What the provider gave for a login."""
+
+    id_token: str = field(repr=False)
+    access_token: str = field(default="", repr=False)  # where the central has asked for it
+
+
+def log_in(provider: Provider, clock: Clock, tell: Callable[[Code], None]) -> Tokens:
+    """Raises `PilotageError`."""
     offer = provider.offer
     if not offer.device_endpoint:
         raise PilotageError(f"{offer.issuer} does not let people log in with a code: use `pilotage login --browser`.")
@@ -43,7 +51,7 @@ def log_in(provider: Provider, clock: Clock, tell: Callable[[Code], None]) -> st
         clock.sleep(pause)
         form = {"grant_type": DEVICE_GRANT, "device_code": secret, "client_id": offer.client_id}
         try:
-            return id_token(provider.post(offer.token_endpoint, form))
+            return tokens(offer, provider.post(offer.token_endpoint, form))
         except ProviderRefusal as refusal:
             pause = _longer(refusal, pause)
         except TransportError:  # as the RFC has it: less often
@@ -51,12 +59,17 @@ def log_in(provider: Provider, clock: Clock, tell: Callable[[Code], None]) -> st
     raise PilotageError("Nobody has entered the code in time: `pilotage login` gives another.")
 
 
-def id_token(answer: Mapping[str, Any]) -> str:
-    """Raises `PilotageError` where there is none."""
-    token = answer.get("id_token")
+def tokens(offer: LoginOffer, answer: Mapping[str, Any]) -> Tokens:
+    """What of an answer the central gets: the access token stays here unless it asks for it. Raises `PilotageError`
+    where something is missing."""
+    token, access = answer.get("id_token"), answer.get("access_token")
     if not isinstance(token, str):
         raise PilotageError("The provider gave no ID token: has [login] in central.toml the scope openid?")
-    return token
+    if not offer.userinfo:
+        return Tokens(token)
+    if not isinstance(access, str):
+        raise PilotageError("The provider gave no access token, with which the central would ask its userinfo.")
+    return Tokens(token, access)
 
 
 def _longer(refusal: ProviderRefusal, pause: float) -> float:

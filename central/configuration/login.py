@@ -13,12 +13,13 @@ from pilot.people import SCOPES
 
 @dataclass(frozen=True)
 class LoginRule:
-    """Whoever has such a value in the claim is let into a group, in a role."""
+    """Whoever has such a value in the claim is let into a group, in a role; or is the admin of a site."""
 
     value: str  # exactly; with `*` for any characters
     community: str
     group: str
     role: str = "member"
+    site: str = ""  # else community and group are empty, and the role is that of its admins
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Login:
     scopes: tuple[str, ...] = ("openid", "profile")
     user: str = "sub"  # the claim that names the user
     claim: str = "groups"  # the claim that the rules are about
+    userinfo: bool = False  # whether the provider says more at its userinfo endpoint than in the ID token
     life: int = 12 * 3600  # seconds, of the token that is given
     token_scopes: tuple[str, ...] = SCOPES  # what it opens
     ca: str = ""  # certificates that the provider's is trusted by, as `secret_file`; empty: the system's

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from central.clouds.port import Price
+from central.configuration.certificates import CertificateLogin
 from central.configuration.elements import Arc, Batch, Cloud, Schedd, Ssh, VaultName
 from central.configuration.login import Login
 from central.configuration.pipelines import Layer
@@ -18,6 +19,9 @@ from pilot.protocol import UNLIMITED, Amount, Gpu, Offer, Platform
 
 #: What a person's token may do, from least to most; `central/trust/rules.py` says what each means.
 ROLES = ("member", "group-admin", "community-admin", "operator")
+#: Beside these: somebody who runs a site, and has no community.
+SITE_ADMIN = "site-admin"
+EVERY_ROLE = (*ROLES, SITE_ADMIN)
 #: The computing elements that there are adapters for; ``external``: no director, others start the pilots.
 LOCAL = "local"
 EXTERNAL = "external"
@@ -31,6 +35,8 @@ PLUGINS = "pilotage.elements"
 #: The same for clouds; the factory is (Cloud, str, Path) -> CloudProvider, as in `central/clouds/making.py`.
 CLOUD_PLUGINS = "pilotage.clouds"
 DEFAULT_PORT = 9618
+#: Where the key ring is from: `central/trust/ring_source.py`.
+KEY_RINGS = ("file", "environment", "credential")
 _DAY = 86400
 
 
@@ -43,6 +49,7 @@ class Service:
     url: str = ""  # as clients and pilots reach it
     database: str = "central.db"  # this and the next two: relative to the folder, or absolute; or postgresql://…
     workers: int = 1  # processes that serve side by side; several need PostgreSQL
+    key_ring: str = KEY_RINGS[0]
     objects: str = "objects"  # or a URL of fsspec
     pilot: str = "pilot.pyz"
     lease: int = 600  # seconds that a lease lasts without a word of its pilot
@@ -62,9 +69,12 @@ class Service:
     person_sandbox: Amount = UNLIMITED  # bytes of files of one person
     pilot_rate: Amount = 200  # the same of one pilot, and of one attempt
     failure_rate: Amount = 20  # failures to show good credentials a second, of one address
+    token_urls: tuple[str, ...] = ()  # token endpoints, or what they lie below, at which refresh tokens are used
+    token_ca: str = ""  # certificates that these are trusted by, relative to the folder; empty: the system's
     keep_jobs: Amount = UNLIMITED  # seconds that a job is kept after its end
     keep_logs: Amount = UNLIMITED  # seconds that a log is kept after its end
     keep_audit: Amount = UNLIMITED  # seconds that lines of the audit are kept
+    keep_people: Amount = 400 * _DAY  # seconds that tokens and memberships are shown after their end
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,8 @@ class CentralSettings:
     shares: Shares = Shares()
     limits: tuple[Limit, ...] = ()
     pipelines: tuple[Layer, ...] = ()
-    login: Login | None = None  # None: nobody logs in, API tokens alone count
+    login: Login | None = None  # with an identity provider
+    certificates: CertificateLogin | None = None  # without either nobody logs in, API tokens alone count
 
     def queue(self, name: str) -> Queue | None:
         return next((queue for queue in self.queues if queue.name == name), None)

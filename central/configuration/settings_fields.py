@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from central.configuration.settings_proxy import NO_PASSWORD
 from pilot import units
+from pilot.credential import endpoint_problem
 from pilot.errors import InvalidInput
 from pilot.fields import Fields
 from pilot.protocol import UNLIMITED, Amount
@@ -100,6 +101,13 @@ def unique(problems: list[InvalidInput], where: str, values: Sequence[str], key:
         if value and value in seen:
             problems.append(InvalidInput(f"{where}[{index}].{key}", f"expected something new, got {value!r} again"))
         seen.add(value)
+
+
+def token_url(url: str, where: str) -> str:
+    """A token endpoint, or what such lie below. Raises `InvalidInput`."""
+    if problem := endpoint_problem(url):
+        raise InvalidInput(where, problem)
+    return url
 
 
 def flag(fields: Fields, key: str, default: bool) -> bool:

@@ -12,7 +12,9 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 from central.configuration.settings import (
+    KEY_RINGS,
     ROLES,
+    SITE_ADMIN,
     ApiToken,
     CentralSettings,
     Community,
@@ -23,7 +25,8 @@ from central.configuration.settings import (
     is_postgresql,
     workers_problem,
 )
-from central.configuration.settings_fields import amount, each, name, number, rate, seconds, share, unique
+from central.configuration.settings_certificates import certificates
+from central.configuration.settings_fields import amount, each, name, number, rate, seconds, share, token_url, unique
 from central.configuration.settings_limits import limit
 from central.configuration.settings_login import login
 from central.configuration.settings_pipelines import bundle_keys, check, layer, of_queue
@@ -31,7 +34,7 @@ from central.configuration.settings_queues import queue
 from central.records import Identity
 from pilot import units
 from pilot.errors import InvalidInput, PilotageError
-from pilot.fields import Fields
+from pilot.fields import Fields, strings
 
 #: Seconds for which a job is kept after its end at least.
 LEAST_KEPT = 60
@@ -71,7 +74,7 @@ def read(text: str, file: str = "central.toml") -> CentralSettings:
     settings = CentralSettings(
         service,
         communities,
-        each(top, "tokens", lambda entry: _token(entry, communities)),
+        each(top, "tokens", lambda entry: _token(entry, communities, sites)),
         sites,
         queues,
         _shares(top.section("shares")),
@@ -79,6 +82,7 @@ def read(text: str, file: str = "central.toml") -> CentralSettings:
         tuple(own for index, queue in enumerate(queues) for own in of_queue(queue, f"queues[{index}].settings"))
         + each(top, "pipelines", lambda entry: layer(entry, names, queues)),
         login(top),
+        certificates(top, service.port),
     )
     check(settings.pipelines, queues, problems)
     top.finish()
@@ -124,9 +128,13 @@ def _service(fields: Fields) -> Service:
         pilot_rate=rate(fields, "pilot_rate", default.pilot_rate),
         failure_rate=rate(fields, "failure_rate", default.failure_rate),
         workers=fields.whole("workers", default.workers, least=1, most=256),
+        key_ring=fields.text("key_ring", default.key_ring, choices=KEY_RINGS) or "",
+        token_urls=strings(fields, "token_urls", most=50, each=token_url),
+        token_ca=fields.text("token_ca", default.token_ca, most=4096) or "",
         keep_jobs=amount(fields, "keep_jobs", default.keep_jobs, units.duration),
         keep_logs=amount(fields, "keep_logs", default.keep_logs, units.duration),
         keep_audit=amount(fields, "keep_audit", default.keep_audit, units.duration),
+        keep_people=amount(fields, "keep_people", default.keep_people, units.duration),
     )
     if isinstance(service.keep_jobs, int) and service.keep_jobs < LEAST_KEPT:
         fields.problem("keep_jobs", f"expected at least {LEAST_KEPT} s: who waits for a job must see how it ended")
@@ -134,6 +142,8 @@ def _service(fields: Fields) -> Service:
         fields.problem("keep_logs", f"expected at least {LEAST_KEPT} s: who follows a log must see its end")
     if isinstance(service.keep_audit, int) and service.keep_audit < LEAST_KEPT:
         fields.problem("keep_audit", f"expected at least {LEAST_KEPT} s: who asks what happened must find it")
+    if isinstance(service.keep_people, int) and service.keep_people < LEAST_KEPT:
+        fields.problem("keep_people", f"expected at least {LEAST_KEPT} s: who is refused must find what ended")
     if problem := workers_problem(service.workers, service.database):
         fields.problem("workers", problem)
     if service.lease < 2 * service.beat:
@@ -206,7 +216,25 @@ def _group(fields: Fields) -> Group:
     return group
 
 
-def _token(fields: Fields, communities: Sequence[Community]) -> ApiToken:
+def _token(fields: Fields, communities: Sequence[Community], sites: Sequence[Site]) -> ApiToken:
+    identity = _site_admin(fields, sites) if fields.given("site") else _member(fields, communities)
+    digest = fields.text("sha256", "") or ""
+    if not _SHA256.fullmatch(digest):
+        fields.problem("sha256", f"expected the token's SHA-256 as 64 hex digits, got {digest!r}")
+    token = ApiToken(name(fields), digest, identity)
+    fields.finish()
+    return token
+
+
+def _site_admin(fields: Fields, sites: Sequence[Site]) -> Identity:
+    role = fields.text("role", SITE_ADMIN, choices=(SITE_ADMIN,)) or ""
+    identity = Identity(name(fields, "user"), "", "", role, name(fields, "site"))
+    if identity.site and identity.site not in {site.name for site in sites}:
+        fields.problem("site", f"expected a declared site, got {identity.site!r}")
+    return identity
+
+
+def _member(fields: Fields, communities: Sequence[Community]) -> Identity:
     identity = Identity(
         user=name(fields, "user"),
         community=name(fields, "community"),
@@ -218,9 +246,4 @@ def _token(fields: Fields, communities: Sequence[Community]) -> ApiToken:
         fields.problem("community", f"expected a declared community, got {identity.community!r}")
     elif identity.group not in known[identity.community]:
         fields.problem("group", f"expected a declared group of {identity.community}, got {identity.group!r}")
-    digest = fields.text("sha256", "") or ""
-    if not _SHA256.fullmatch(digest):
-        fields.problem("sha256", f"expected the token's SHA-256 as 64 hex digits, got {digest!r}")
-    token = ApiToken(name(fields), digest, identity)
-    fields.finish()
-    return token
+    return identity

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from central.configuration.login import Login, LoginRule
-from central.configuration.settings import ROLES
+from central.configuration.settings import ROLES, SITE_ADMIN
 from central.configuration.settings_fields import each, flag, name
 from pilot.errors import InvalidInput
 from pilot.fields import Fields, strings
@@ -33,21 +34,32 @@ def login(top: Fields) -> Login | None:
         scopes=strings(fields, "scopes", most=50, each=_scope) or plain.scopes,
         user=_claim(fields, "user", plain.user),
         claim=_claim(fields, "claim", plain.claim),
+        userinfo=flag(fields, "userinfo", plain.userinfo),
         life=fields.duration("life", plain.life, least=LEAST_LIFE),
-        token_scopes=strings(fields, "token_scopes", most=len(SCOPES), each=_token_scope) or plain.token_scopes,
+        token_scopes=token_scopes(fields) or plain.token_scopes,
         ca=fields.text("ca", "", most=4096) or "",
         loopback_http=loopback,
     )
     if "openid" not in result.scopes:
         fields.problem("scopes", 'expected "openid" among them: without it the provider gives no ID token')
-    if "read" not in result.token_scopes:
-        fields.problem("token_scopes", 'expected "read" among them: without it nobody could so much as log out')
-    if result.life > MOST_LIFE:
-        fields.problem("life", f"expected at most {MOST_LIFE // 86400} d, got {result.life} s")
-    if not result.rules:
-        fields.problem("rules", "expected at least one: without any, nobody who logs in is let in anywhere")
+    check_given(fields, result.life, result.token_scopes, result.rules)
     fields.finish()
     return result
+
+
+def check_given(fields: Fields, life: int, scopes: Sequence[str], rules: Sequence[LoginRule]) -> None:
+    """What every way to log in must say of what it gives."""
+    if "read" not in scopes:
+        fields.problem("token_scopes", 'expected "read" among them: without it nobody could so much as log out')
+    if life > MOST_LIFE:
+        fields.problem("life", f"expected at most {MOST_LIFE // 86400} d, got {life} s")
+    if not rules:
+        fields.problem("rules", "expected at least one: without any, nobody who logs in is let in anywhere")
+
+
+def token_scopes(fields: Fields) -> tuple[str, ...]:
+    """What the token that is given opens; empty where nothing is said."""
+    return strings(fields, "token_scopes", most=len(SCOPES), each=_token_scope)
 
 
 def _told(fields: Fields, key: str) -> str:
@@ -93,10 +105,20 @@ def _claim(fields: Fields, key: str, default: str) -> str:
 
 
 def _rule(fields: Fields) -> LoginRule:
-    """One rule. A group may be one that is added while the central runs: until then nobody is let into it."""
     value = fields.text("value", "") or ""
     if not value.strip("*"):
         fields.problem("value", "expected a value of the claim, with `*` for any characters and something beside it")
+    return let_in(fields, value)
+
+
+def let_in(fields: Fields, value: str) -> LoginRule:
+    """Where a rule lets people in. A group or a site may be one that is added while the central runs: until then nobody
+    is let into it."""
+    if fields.given("site"):
+        role = fields.text("role", SITE_ADMIN, choices=(SITE_ADMIN,)) or SITE_ADMIN
+        rule = LoginRule(value, "", "", role, name(fields, "site"))
+        fields.finish()
+        return rule
     rule = LoginRule(
         value,
         name(fields, "community"),

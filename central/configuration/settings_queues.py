@@ -21,6 +21,8 @@ from pilot.standard import MOST
 MAX_AGENTS = 256
 #: Seconds that a virtual machine lives at most, and in which it must have called, where nothing is said.
 LIFE, BOOT = 14 * 86400, 1800
+#: Who shares an account with others: one community a pilot, several, nobody.
+ISOLATION = ("community", "none", "required")
 #: Whether payloads run in containers.
 CONTAINERS = ("allowed", "required", "refused")
 
@@ -180,7 +182,7 @@ def _pilot_settings(
         max_processes=fields.whole("max_processes", default.max_processes, least=0, most=4_194_304),
         margin=fields.duration("margin", default.margin),
         notice=fields.duration("notice", default.notice),
-        isolation=fields.text("isolation", default.isolation, choices=("none", "required")) or default.isolation,
+        isolation=fields.text("isolation", default.isolation, choices=ISOLATION) or default.isolation,
         containers=fields.text("containers", default.containers, choices=CONTAINERS) or default.containers,
         image=_image(fields),
         job_images=read.flag(fields, "job_images", default.job_images),

@@ -1,7 +1,8 @@
 """Logging in at this central: what clients are told, ID tokens that are looked at, and what is passed on for clients.
 
 Where the provider knows this client by a secret, that stays here: clients speak to the provider's two endpoints through
-the central, which adds it, and of the answer hands out the ID token alone.
+the central, which adds it, and of the answer hands out the ID token alone, or with the access token that comes back
+with it where userinfo is to be asked.
 """
 
 from __future__ import annotations
@@ -53,11 +54,14 @@ class Logins:
             device_endpoint=DEVICE_PATH if passed_on and found.device else found.device,
             authorization_endpoint=found.authorization,
             ca_pem=self._ca_pem,
+            userinfo=login.userinfo,
         )
 
-    async def claims(self, token: str, nonce: str | None, now: float) -> Mapping[str, Any]:
-        """What a good ID token says. Raises ``unauthorized`` or ``busy``."""
-        return await self._provider.claims(token, nonce, now)
+    async def claims(self, token: str, nonce: str | None, now: float, access_token: str = "") -> Mapping[str, Any]:
+        """What a good ID token says; where the settings want that, with what the provider says for the access token.
+        Raises ``unauthorized`` or ``busy``."""
+        claims = await self._provider.claims(token, nonce, now)
+        return await self._provider.more(access_token, claims) if self.login.userinfo else claims
 
     @staticmethod
     def digest(token: str) -> str:
@@ -81,7 +85,8 @@ class Logins:
         if not self._secret:
             raise Refusal("not-found", "nothing is passed on here: see GET /v1/login for where to ask")
         url = (await self._provider.endpoints()).token
-        return await self._passed_on(url, _asked_for(form), ("id_token",))
+        told = ("id_token", "access_token") if self.login.userinfo else ("id_token",)
+        return await self._passed_on(url, _asked_for(form), told)
 
     async def _passed_on(self, url: str, form: Mapping[str, str], told: Sequence[str]) -> tuple[int, bytes]:
         whole = {**form, "client_id": self.login.client_id, "client_secret": self._secret}

@@ -20,6 +20,7 @@ import requests
 
 from central.configuration.login import Login
 from central.configuration.settings_login import LOOPBACK
+from central.login import userinfo
 from central.login.id_tokens import Expected, UnknownKey, VerifyingKey, keys_of, verify
 from pilot.errors import Refusal
 
@@ -32,11 +33,11 @@ LASTS, BETWEEN = 3600.0, 60.0
 #: Seconds for which nobody asks a provider again that could not be read.
 AFTER_FAILURE = 5.0
 
-#: Forms that are passed on at the same time: anybody may ask for that, and a provider may be slow.
+#: Requests that are made for callers at the same time: anybody may ask for that, and a provider may be slow.
 AT_ONCE = 4
 
-#: Gets a URL, or sends a form to it; returns status and body.
-Ask = Callable[[str, Mapping[str, str] | None], tuple[int, bytes]]
+#: Gets a URL, or sends a form to it, with an access token unless that is empty; returns status and body.
+Ask = Callable[[str, Mapping[str, str] | None, str], tuple[int, bytes]]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Endpoints:
     keys: str
     device: str
     authorization: str
+    userinfo: str
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Provider:
         self._reading = asyncio.Lock()
         self._anew = -BETWEEN  # when keys were last read because one was not known
         self._failed: tuple[float, Refusal] | None = None
-        self._posting = 0
+        self._asking = 0
 
     async def endpoints(self) -> Endpoints:
         """Raises ``busy`` when the provider cannot be read."""
@@ -92,13 +94,29 @@ class Provider:
 
     async def post(self, url: str, form: Mapping[str, str]) -> tuple[int, bytes]:
         """Send a form to one of its endpoints. Raises ``busy``, also when others do so in too great a number."""
-        if self._posting >= AT_ONCE:
-            raise Refusal("busy", "too many are logging in at this moment", retry_after=AFTER_FAILURE)
-        self._posting += 1
+        return await self._asked_for_callers(url, form)
+
+    async def more(self, token: str, claims: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The claims of an ID token, and what the userinfo endpoint says beside them. Raises ``unauthorized``, or
+        ``busy`` as `post`."""
+        url = (await self.endpoints()).userinfo
+        if not url:
+            raise _away(self._login.issuer, "it names no userinfo_endpoint, which [login] has asked")
+        userinfo.check(token, claims)
+        status, body = await self._asked_for_callers(url, None, token)
         try:
-            return await asyncio.to_thread(self._asked, url, form)
+            return userinfo.joined(claims, status, body)
+        except ValueError as error:
+            raise _away(url, str(error)) from error
+
+    async def _asked_for_callers(self, url: str, form: Mapping[str, str] | None, token: str = "") -> tuple[int, bytes]:
+        if self._asking >= AT_ONCE:
+            raise Refusal("busy", "too many are logging in at this moment", retry_after=AFTER_FAILURE)
+        self._asking += 1
+        try:
+            return await asyncio.to_thread(self._asked, url, form, token)
         finally:
-            self._posting -= 1
+            self._asking -= 1
 
     async def _current(self) -> _Read:
         async with self._reading:
@@ -141,6 +159,7 @@ class Provider:
             keys=self._secure(document, "jwks_uri"),
             device=self._secure(document, "device_authorization_endpoint", needed=False),
             authorization=self._secure(document, "authorization_endpoint", needed=False),
+            userinfo=self._secure(document, "userinfo_endpoint", needed=self._login.userinfo),
         )
         keys = keys_of(self._document(endpoints.keys))
         if not keys:
@@ -163,7 +182,7 @@ class Provider:
         return url
 
     def _document(self, url: str) -> Mapping[str, Any]:
-        status, body = self._asked(url, None)
+        status, body = self._asked(url, None, "")
         try:
             document = json.loads(body) if status == 200 else None
         except (ValueError, RecursionError):
@@ -172,9 +191,9 @@ class Provider:
             raise _away(url, f"expected a JSON object, got status {status} and {len(body)} bytes")
         return document
 
-    def _asked(self, url: str, form: Mapping[str, str] | None) -> tuple[int, bytes]:
+    def _asked(self, url: str, form: Mapping[str, str] | None, token: str) -> tuple[int, bytes]:
         try:
-            return self._ask(url, form)
+            return self._ask(url, form, token)
         except (OSError, ValueError) as error:  # those of requests are an OSError
             raise _away(url, f"{type(error).__name__}: {' '.join(str(error).split())[-300:]}") from error
 
@@ -182,10 +201,10 @@ class Provider:
 def ask_with(session: requests.Session) -> Ask:
     """Requests in bounded time, with bounded answers, that go nowhere else."""
 
-    def ask(url: str, form: Mapping[str, str] | None) -> tuple[int, bytes]:
+    def ask(url: str, form: Mapping[str, str] | None, token: str) -> tuple[int, bytes]:
         end = time.monotonic() + PATIENCE
         method = "GET" if form is None else "POST"
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
         with session.request(
             method, url, data=form, headers=headers, timeout=PATIENCE, stream=True, allow_redirects=False
         ) as response:

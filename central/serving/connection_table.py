@@ -56,6 +56,7 @@ class Connection:
     blocked: float | None = None  # since when the reader takes less than we have to send
     waiting: int = 0  # bytes that were unsent then
     known: bool = False
+    chain: tuple[bytes, ...] = ()  # of certificates that its caller has shown, as they were verified; the own first
 
     def enter(self, phase: Phase, now: float) -> None:
         self.phase = phase
@@ -187,6 +188,13 @@ def know(scope: MutableMapping[str, Any]) -> None:
     table, connection = scope.get(HERE, (None, None))
     if connection is not None and not connection.known:
         table.know(connection)
+
+
+def chain_of(scope: MutableMapping[str, Any]) -> tuple[bytes, ...]:
+    """The certificates that this request's caller has shown, verified, as DER, the own first; none where none are asked
+    for."""
+    _, connection = scope.get(HERE, (None, None))
+    return connection.chain if connection is not None else ()
 
 
 def address_of(peer: object) -> str:

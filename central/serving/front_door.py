@@ -13,14 +13,13 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Any, cast
+from typing import cast
 
 import httptools
 import uvicorn
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-from uvicorn.server import ServerState
 
 from central.serving.connection_table import HANDSHAKE, HERE, Connection, ConnectionTable, Phase, address_of
 from central.serving.http import problem
@@ -78,20 +77,17 @@ class FrontDoor(Collector):
 
     async def _begin(self, sock: socket.socket, connection: Connection, server: uvicorn.Server) -> None:
         """Shake hands; from then on the connection is HTTP's."""
-        loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(
-                lambda: _Http(self.table, connection, server.config, server.server_state, {}),
-                sock,
-                ssl=self._context,
-                ssl_handshake_timeout=HANDSHAKE + LOOK,
-                ssl_shutdown_timeout=FAREWELL,
-            )
+            await self._shake_hands(sock, connection, server)
         except OSError:  # no handshake: nobody is there to be told
             self.table.remove(connection)
         except BaseException:  # also when it is given up: what is not open any more is not counted
             self.table.remove(connection)
             raise
+
+    async def _shake_hands(self, sock: socket.socket, connection: Connection, server: uvicorn.Server) -> None:
+        """Raises OSError when nothing comes of it."""
+        await begin_tls(sock, self._context, lambda: Http(self.table, connection, server))
 
     async def watch(self) -> None:
         """Give up those that are too slow, for as long as the central serves, and tell the log of it now and then."""
@@ -111,6 +107,17 @@ class FrontDoor(Collector):
         for why, count in self.table.told().items():
             closed.add_metric((why,), count)
         yield closed
+
+
+async def begin_tls(sock: socket.socket, context: ssl.SSLContext, protocol: Callable[[], Http]) -> None:
+    """The handshake, in bounded time. Raises OSError."""
+    await asyncio.get_running_loop().connect_accepted_socket(
+        protocol,
+        sock,
+        ssl=context,
+        ssl_handshake_timeout=HANDSHAKE + LOOK,
+        ssl_shutdown_timeout=FAREWELL,
+    )
 
 
 class Listener:
@@ -148,18 +155,11 @@ class Listener:
         """Connections are ended by others."""
 
 
-class _Http(HttpToolsProtocol):
+class Http(HttpToolsProtocol):
     """HTTP on one connection, within bounds."""
 
-    def __init__(
-        self,
-        table: ConnectionTable,
-        connection: Connection,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-    ) -> None:
-        super().__init__(config, server_state, app_state)
+    def __init__(self, table: ConnectionTable, connection: Connection, server: uvicorn.Server) -> None:
+        super().__init__(server.config, server.server_state, {})
         self._table = table
         self._connection = connection
         self._here = (table, connection)

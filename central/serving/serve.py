@@ -10,36 +10,43 @@ import contextlib
 import datetime
 import gc
 import logging
+import os
 import resource
 import signal
 import socket
 import ssl
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import msgspec
 import uvicorn
 import uvloop
+from starlette.types import ASGIApp
 
 from central.app import Central, compose, pilot_files
 from central.clock import SystemClock
 from central.configuration import settings_file
-from central.configuration.settings import CentralSettings, Service
+from central.configuration.certificates import certificates_url
+from central.configuration.settings import CentralSettings
 from central.databases import check_workers, open_database, shown
 from central.folder import Folder
 from central.lifecycle import running
-from central.routes import TABLE
+from central.routes import CERTIFICATE_TABLE, EVERY_ROUTE, TABLE
 from central.serving import http, openapi
+from central.serving.certificate_door import CertificateDoor, asking_context
 from central.serving.connection_table import KEEP_ALIVE, ConnectionTable
 from central.serving.front_door import FrontDoor
 from central.serving.gathered import Neighbours
 from central.serving.journal import Sentences
+from central.serving.listening import listening, ports, reserved
 from central.serving.workers import Workers, command, end_with_parent, show_life
 from central.trust.certificates import Certificates
-from central.trust.seal import load_ring
+from central.trust.foreign import check_ring
+from central.trust.ring_source import ENVIRONMENT, RingSource, ring_source, told
+from central.trust.ring_variable import keep_from_others
 from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
@@ -72,31 +79,42 @@ class _Server(uvicorn.Server):
         self.servers.append(cast(asyncio.base_events.Server, self._door.open(self._listening, BACKLOG, self)))
         self.listens.set()
 
+    def hang_up(self) -> None:
+        """End every connection, whatever it is about."""
+        for connection in self._door.table:
+            connection.close()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def serve(folder: Folder, workers: int | None = None) -> None:
+def serve(folder: Folder, workers: int | None = None, key_ring: str | None = None) -> None:
     """Serve a folder until SIGTERM or SIGINT. Raises `PilotageError` when it cannot begin.
 
-    `workers` processes, where that is not what the settings say.
+    `workers` processes, where that is not what the settings say. `key_ring`: what the environment had.
     """
     settings = _settings(folder, workers)
+    source = ring_source(folder, settings.service, os.environ, key_ring)
     with folder.lock():
         certificates = folder.certificates(settings.service)
         certificates.refresh(_today())
         if settings.service.workers == 1:
-            _run(_serve(_central(folder, settings), certificates, listen(settings.service)))
+            _run(_serve(_central(folder, settings, source), certificates, *listening(settings)))
         else:
-            _run(_supervise(folder, settings, certificates))
+            _run(_supervise(folder, settings, source, certificates))
 
 
 def serve_beside(folder: Folder, worker: int) -> None:
     """Be one of several processes that serve a folder, started by the one that has its lock."""
     settings = settings_file.load(folder.settings)
-    listening = listen(settings.service, beside_others=True)
-    _run(_serve(_central(folder, settings, worker), folder.certificates(settings.service), listening))
+    handed = None
+    if settings.service.key_ring == ENVIRONMENT:
+        keep_from_others()
+        handed = told(sys.stdin.fileno())
+    source = ring_source(folder, settings.service, os.environ, handed)
+    sockets = listening(settings, beside_others=True)
+    _run(_serve(_central(folder, settings, source, worker), folder.certificates(settings.service), *sockets))
 
 
 def _settings(folder: Folder, workers: int | None) -> CentralSettings:
@@ -107,9 +125,9 @@ def _settings(folder: Folder, workers: int | None) -> CentralSettings:
     return settings
 
 
-def _central(folder: Folder, settings: CentralSettings, worker: int = 0) -> Central:
-    interface = msgspec.json.encode(openapi.document(TABLE))
-    return compose(folder, settings, SystemClock(), time.time, interface, worker)
+def _central(folder: Folder, settings: CentralSettings, source: RingSource, worker: int = 0) -> Central:
+    interface = msgspec.json.encode(openapi.document(EVERY_ROUTE))
+    return compose(folder, settings, source.load(time.time()), SystemClock(), time.time, interface, worker)
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -117,64 +135,37 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         runner.run(work)
 
 
-def listen(service: Service, beside_others: bool = False) -> socket.socket:
-    """The socket to serve on, alone or beside others of ours. Raises `PilotageError` that says who is in the way."""
-    family = socket.AF_INET6 if ":" in service.bind else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if beside_others:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        listening.bind((service.bind, service.port))
-    except OSError as error:
-        listening.close()
-        raise PilotageError(
-            f"central.toml: central.port: cannot listen on {service.bind}:{service.port} ({error.strerror}); stop what"
-            f" listens there, or choose another port"
-        ) from error
-    return listening
-
-
-async def _supervise(folder: Folder, settings: CentralSettings, certificates: Certificates) -> None:
+async def _supervise(folder: Folder, settings: CentralSettings, source: RingSource, certificates: Certificates) -> None:
     """Keep the workers. Everything that one of them must do and the others may not is done here, before and beside."""
     service = settings.service
-    with await _reserved(service):
+    with contextlib.ExitStack() as kept:
+        for key, port in ports(settings).items():
+            kept.enter_context(await reserved(service, port, key))
         pilot_files(folder.pilot(service))
         Neighbours(folder.workers, 0).clear()
-        load_ring(folder.key_ring, time.time())
+        ring = source.load(time.time())
         database = open_database(folder, service, time.time)
         await database.open()  # which brings its schema up to date, or says why it cannot be opened
-        await database.close()
+        try:
+            await check_ring(database, ring)
+        finally:
+            await database.close()
         renewing = asyncio.create_task(_renew(certificates, None))
         try:
             await Workers(
                 service.workers,
                 lambda number: command("worker", "--folder", str(folder.path), "--number", str(number)),
-                lambda: _ready(service, folder),
+                lambda: _ready(settings, folder),
+                told=source.handed_on(),
             ).run()
         finally:
             renewing.cancel()
 
 
-async def _reserved(service: Service) -> socket.socket:
-    """A socket that keeps the port for our workers and gets no connection itself.
-
-    Workers of one that was killed may still be ending: they get a moment.
-    """
-    for patience in reversed(range(50)):
-        try:
-            with listen(service) as alone:
-                alone.listen(1)
-        except (PilotageError, OSError):
-            if not patience:
-                raise
-            await asyncio.sleep(0.1)
-        else:
-            break
-    return listen(service, beside_others=True)
-
-
-async def _serve(central: Central, certificates: Certificates, listening: socket.socket) -> None:
+async def _serve(
+    central: Central, certificates: Certificates, listening: socket.socket, asking: socket.socket | None = None
+) -> None:
+    """`asking`: where callers are asked for certificates, and can do nothing but log in."""
     context = certificates.context()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -184,23 +175,37 @@ async def _serve(central: Central, certificates: Certificates, listening: socket
         end_with_parent(stop.set)
     async with running(central):
         door = _front_door(central, context)
-        server = _Server(_config(central), door, listening)
-        serving = asyncio.create_task(server.serve())
+        servers = [_Server(_config(http.application(TABLE, central)), door, listening)]
+        if asking is not None and central.certificates is not None:
+            login = central.certificates.login
+            asked = CertificateDoor(lambda: asking_context(login, certificates))
+            central.background(asked.watch())
+            servers.append(_Server(_config(http.application(CERTIFICATE_TABLE, central)), asked, asking))
+        serving = asyncio.create_task(_served(servers))
         central.background(_renew(certificates, context, ours=not central.worker))
-        await _first(serving, server.listens.wait())
+        for server in servers:
+            await _first(serving, server.listens.wait())
         _settle()
-        _ready(central.settings.service, central.folder)
+        _ready(central.settings, central.folder)
         if central.worker:
             central.background(show_life())
         await _first(serving, stop.wait(), central.failed.wait())
         log.info("Stopping: what is held is answered, what is under way may finish")
         central.closing.set()
         central.dispatcher.close()
-        server.should_exit = True
-        await asyncio.gather(serving, _hang_up(server, door))
+        for server in servers:
+            server.should_exit = True
+        await asyncio.gather(serving, _hang_up(servers))
     log.info("Stopped")
     if central.failed.is_set():
         raise PilotageError("a part of the central that must run has failed; the log says which and why")
+
+
+async def _served(servers: Sequence[_Server]) -> None:
+    """All of them until each is asked to end; when one fails, so do all."""
+    async with asyncio.TaskGroup() as group:
+        for server in servers:
+            group.create_task(server.serve())
 
 
 def _settle() -> None:
@@ -218,14 +223,14 @@ async def _first(serving: asyncio.Task[None], *events: Coroutine[Any, Any, objec
         one.cancel()
 
 
-async def _hang_up(server: uvicorn.Server, door: FrontDoor) -> None:
+async def _hang_up(servers: Sequence[_Server]) -> None:
     """Once nothing is under way, end connections whose other side does not: TLS waits long for its farewell."""
-    state = server.server_state
-    if state.tasks:
-        await asyncio.wait(state.tasks, timeout=GRACE)
+    tasks = [task for server in servers for task in server.server_state.tasks]
+    if tasks:
+        await asyncio.wait(tasks, timeout=GRACE)
     await asyncio.sleep(FAREWELL)
-    for connection in door.table:
-        connection.close()
+    for server in servers:
+        server.hang_up()
 
 
 def _front_door(central: Central, context: ssl.SSLContext) -> FrontDoor:
@@ -253,9 +258,9 @@ def _files(connections: int) -> int:
     return most
 
 
-def _config(central: Central) -> uvicorn.Config:
+def _config(application: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        http.application(TABLE, central),
+        application,
         http="httptools",
         ws="none",
         lifespan="off",
@@ -268,10 +273,13 @@ def _config(central: Central) -> uvicorn.Config:
     )
 
 
-def _ready(service: Service, folder: Folder) -> None:
+def _ready(settings: CentralSettings, folder: Folder) -> None:
+    service = settings.service
     fields = {"url": service.url, "folder": folder.path, "database": shown(service.database)}
     log.info("The central serves", extra={"fields": fields})
     print(f"ready {service.url}", flush=True)
+    if settings.certificates:
+        print(f"certificates {certificates_url(service.url, settings.certificates)}", flush=True)
 
 
 async def _renew(certificates: Certificates, context: ssl.SSLContext | None, ours: bool = True) -> None:

@@ -21,7 +21,8 @@ ALARM = 12 * 3600.0
 #: The extension of a proxy that holds VOMS attribute certificates.
 VOMS = x509.ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
 _TIME = re.compile(rb"\x18\x0f(\d{14})Z")
-_ATTRIBUTE = re.compile(rb"/[A-Za-z0-9._-]+(?:/[A-Za-z0-9._=-]+)*")
+#: An OCTET STRING with an attribute; what else is in there are addresses.
+_ATTRIBUTE = re.compile(rb"\x04([\x02-\x7f])(?=(/[A-Za-z0-9._=/-]+))")
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,10 @@ def _voms(certificate: x509.Certificate) -> tuple[tuple[str, ...], tuple[float, 
         if extension.oid == VOMS and isinstance(extension.value, x509.UnrecognizedExtension):
             der = extension.value.value
             times = [
-                datetime.strptime(found.decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC) for found in _TIME.findall(der)
+                datetime.strptime(each.decode(), "%Y%m%d%H%M%S").replace(tzinfo=UTC) for each in _TIME.findall(der)
             ]
-            names = dict.fromkeys(found.decode() for found in _ATTRIBUTE.findall(der))
+            found = [(size[0], text) for size, text in _ATTRIBUTE.findall(der)]
+            names = dict.fromkeys(text[:size].decode() for size, text in found if len(text) >= size)
             # A validity is two times: from, and to.
             return tuple(names), tuple(time.timestamp() for time in times[1:2])
     return (), ()

@@ -15,6 +15,7 @@ from typing import Any
 from joserfc import jwk, jws, jwt
 
 CLIENT = "pilotage"
+ACCESS = "access-token.of~ada"
 EVERY = list(jws.JWSRegistry.algorithms)
 
 
@@ -27,6 +28,7 @@ class LoopbackProvider:
         self.document: dict[str, Any] = {}  # what it says otherwise
         self.asked: dict[str, int] = {}
         self.padding = ""
+        self.userinfo: Any = None  # what it says of whoever shows it the access token
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.issuer = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -38,9 +40,16 @@ class LoopbackProvider:
                 "issuer": self.issuer,
                 "token_endpoint": f"{self.issuer}/token",
                 "jwks_uri": f"{self.issuer}/keys",
+                "userinfo_endpoint": f"{self.issuer}/userinfo",
                 **self.document,
             }
         return None
+
+    def _of(self, authorization: str) -> tuple[int, Any]:
+        """What userinfo answers: a status alone, or what it says."""
+        if authorization != f"Bearer {ACCESS}":
+            return 401, {"error": "invalid_token"}
+        return (self.userinfo, {}) if isinstance(self.userinfo, int) else (200, self.userinfo)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         provider = self
@@ -49,8 +58,12 @@ class LoopbackProvider:
             def do_GET(self) -> None:
                 provider.asked[self.path] = provider.asked.get(self.path, 0) + 1
                 answer = provider._answer(self.path)
+                status = 404 if answer is None else 200
+                if self.path == "/userinfo":
+                    status, answer = provider._of(self.headers["Authorization"])
                 body = json.dumps(answer).encode()
-                self.send_response(404 if answer is None else 200)
+                self.send_response(status)
+                self.send_header("Location", f"{provider.issuer}/elsewhere")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

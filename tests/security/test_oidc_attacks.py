@@ -30,6 +30,7 @@ life = "1 h"
 rules = [
     {{value = "/muons", community = "physics", group = "muons"}},
     {{value = "/tau", community = "physics", group = "tau"}},
+    {{value = "/sites/here", site = "here"}},
 ]
 """
 #: Order of the group of P-256: of a signature (r, s), (r, ORDER - s) is another that is as good.
@@ -310,6 +311,25 @@ def test_no_more_than_the_rule_says(door: Person, central: RunningCentral, provi
     refused(door, provider.token(), "you are not let into", "forbidden", community="biology")
     found = let_in(door, provider.token(role="operator", scopes=["manage"], groups=["/muons", "operator"]))
     assert found.role == "member"
+
+
+def test_an_admin_of_a_site_by_login(door: Person, central: RunningCentral, provider: LoopbackProvider) -> None:
+    """A rule gives the role at the site and no more; it ends when the provider says so no more, and what an operator
+    took back no login gives again."""
+    found = let_in(door, provider.token(sub="sam", groups=["/sites/here"]))
+    assert (found.community, found.group, found.role, found.site) == ("", "", "site-admin", "here")
+    sam = Person(central.url, central.ca, found.token)
+    assert [site["name"] for site in sam.get("/v1/sites").json()["sites"]] == ["here"]
+    assert sam.get("/v1/jobs").status_code == 403
+    refused(door, provider.token(sub="sam", groups=["/muons"]), "you are not let into", "forbidden", site="here")
+    assert sam.get("/v1/sites").status_code == 401
+    assert let_in(door, provider.token(sub="sam", groups=["/muons", "/sites/here"]), site="here").site == "here"
+    gone = central.person("oli").post("/v1/members/revoke", json={"user": "sam", "site": "here"})
+    assert gone.json()["tokens"] == 1
+    said = "oli took back the membership of sam in here"
+    refused(door, provider.token(sub="sam", groups=["/sites/here"]), said, "forbidden")
+    assert let_in(door, provider.token(sub="sam", groups=["/muons"])).role == "member"
+    sam.close()
 
 
 # -- floods and providers that are not well ---------------------------------------------------------------------------

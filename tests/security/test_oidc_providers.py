@@ -167,7 +167,7 @@ def test_what_is_passed_on_at_once_is_bounded(provider: LoopbackProvider) -> Non
     """However many strangers have the central speak to a slow provider, few do so at the same time."""
     go = threading.Event()
 
-    def slow(url: str, form: Mapping[str, str] | None) -> tuple[int, bytes]:
+    def slow(url: str, form: Mapping[str, str] | None, token: str) -> tuple[int, bytes]:
         go.wait(30)
         return 200, b"{}"
 

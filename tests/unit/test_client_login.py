@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pilot.errors import PilotageError, TransportError
-from pilot.login import DEVICE_GRANT, LoginOffer
+from pilot.login import DEVICE_GRANT, LoginOffer, LoginRequest
 from pilotage import client_file, login_by_code
 from pilotage.__main__ import main
 from pilotage.connection import Connection, NotConfigured, from_folder, known_central
 from pilotage.login_by_browser import Secrets
-from pilotage.login_by_code import Code, log_in
+from pilotage.login_by_code import Code, Tokens, log_in
 from pilotage.provider import Provider, ProviderRefusal, checked
 from pilotage.transport import Clock
 
@@ -70,11 +71,24 @@ def test_a_code_is_told_and_asked_about_until_it_was_entered() -> None:
     time, told = Time(), list[Code]()
     answers = (BEGUN, says("authorization_pending"), says("slow_down"), TransportError("away"), {"id_token": "a.b.c"})
     provider = Scripted(*answers)
-    assert log_in(provider, time.clock, told.append) == "a.b.c"
+    assert log_in(provider, time.clock, told.append) == Tokens("a.b.c")
     assert told == [Code("ABCD-EFGH", "https://idp/enter", "", 600.0)]
     assert time.slept == [5.0, 5.0, 10.0, 20.0]
     assert provider.forms[0] == {"client_id": "pilotage", "scope": "openid profile"}
     assert provider.forms[-1] == {"grant_type": DEVICE_GRANT, "device_code": "secret", "client_id": "pilotage"}
+
+
+def test_the_access_token_is_for_a_central_that_asks_for_it() -> None:
+    """Otherwise it goes no further than this machine; who shows a login shows neither."""
+    answer = {"id_token": "a.b.c", "access_token": "s3cret"}
+    given = log_in(Scripted(BEGUN, answer), Time().clock, lambda code: None)
+    assert (given.id_token, given.access_token) == ("a.b.c", "")
+    asks = replace(OFFER, userinfo=True)
+    given = log_in(Scripted(BEGUN, answer, offer=asks), Time().clock, lambda code: None)
+    assert given.access_token == "s3cret"
+    assert "s3cret" not in repr(given) + repr(LoginRequest("t", access_token="s3cret"))
+    with pytest.raises(PilotageError, match="gave no access token"):
+        log_in(Scripted(BEGUN, {"id_token": "a.b.c"}, offer=asks), Time().clock, lambda code: None)
 
 
 @pytest.mark.parametrize(

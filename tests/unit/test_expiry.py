@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import pytest
 
 from central.trust.expiry import certified, ends_by_itself, read_proxy
 from pilot.errors import InvalidInput
+from tests import grid
 from tests.proxies import proxy
 
 NOON = 1_800_000_000.0
@@ -29,10 +31,21 @@ def test_a_proxy_ends_with_the_first_of_its_chain() -> None:
 
 def test_a_proxy_ends_with_its_attributes() -> None:
     """VOMS attributes that end before their proxy end it, since sites go by them; they are told."""
-    voms = b"\x18\x0f20260101000000Z\x18\x0f20260101120000Z\x04\x1b/atlas/Role=pilot/Capability=NULL"
+    voms = b"\x18\x0f20260101000000Z\x18\x0f20260101120000Z\x04\x21/atlas/Role=pilot/Capability=NULL"
     found = read_proxy(proxy(NOON, attributes=voms))
     assert found.ends == 1_767_268_800.0
     assert found.attributes == ("/atlas/Role=pilot/Capability=NULL",)
+
+
+def test_a_proxy_as_a_voms_server_has_it_made() -> None:
+    """Of an attribute certificate with its server's certificate the attributes are told, and nothing else in it."""
+    ca = grid.authority()
+    ada, server = ca.issue(grid.person("Ada")), ca.issue(grid.name(("CN", "voms.example.org")))
+    said = grid.Attributes(fqans=("/physics/Role=NULL/Capability=NULL", "/physics/muons"), ends=1800)
+    extension = grid.in_proxy(grid.attribute_certificate(ada.certificate, server, said))
+    found = read_proxy(grid.proxy(ada, extension=extension).pem())
+    assert found.attributes == said.fqans
+    assert found.ends == pytest.approx(time.time() + 1800, abs=60)
 
 
 @pytest.mark.parametrize(

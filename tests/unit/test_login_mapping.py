@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from central.configuration.login import Login, LoginRule
-from central.configuration.settings import Community, Group
+from central.configuration.settings import Community, Group, Site
 from central.login.mapping import (
-    GIVER,
     MOST_VALUES,
     Said,
     choose,
@@ -24,7 +23,7 @@ from central.login.mapping import (
     user_of,
     values_of,
 )
-from central.people import MemberRow
+from central.people import GIVER, MemberRow
 from central.records import Identity
 from pilot.errors import Refusal
 
@@ -160,6 +159,34 @@ def test_who_may_work_in_several_groups_chooses() -> None:
     assert choose(both, "", "cells") == CELLS
     assert choose(both, "physics", "muons") == MUONS
     assert "you may log in to: muons of physics, cells of biology" in refused(choose, both, "physics", "cells")
+
+
+def test_a_site_is_a_place_beside_the_groups() -> None:
+    """Whoever a rule makes its admin chooses it by its name; a site that is not there is none."""
+    rules = (*RULES, LoginRule("/sites/desy", "", "", "site-admin", "desy"))
+    claims = {"preferred_username": "ada", "groups": ["/sites/desy", "/physics/muons"]}
+    found = read(replace(LOGIN, rules=rules), claims, COMMUNITIES, (Site("desy"),))
+    admin = Identity("ada", "", "", "site-admin", "desy")
+    assert found.places == (MUONS, admin)
+    assert choose(found, "", "") == MUONS
+    assert choose(found, "", "", "desy") == admin
+    assert "into the site here; you may log in to: muons of physics, the site desy" in refused(
+        choose, found, "", "", "here"
+    )
+    assert read(replace(LOGIN, rules=rules), claims, COMMUNITIES, (Site("here"),)).places == (MUONS,)
+
+
+def test_sites_come_and_go_each_by_itself() -> None:
+    """What an operator took back at one is given at another; what the provider says no more ends."""
+    admin = Identity("ada", "", "", "site-admin", "desy")
+    row = member(community="", group="", role="site-admin", site="desy")
+    assert outdated([row, member()], [MUONS]) == (row,)
+    assert outdated([row, member()], [MUONS, admin]) == ()
+    gone = replace(row, revoked=2.0, revoked_by="oli", reason="has left")
+    assert "oli took back the membership of ada in desy (has left)" in refused(needs_membership, [gone], admin)
+    assert needs_membership([gone], replace(admin, site="fnal"))
+    assert needs_membership([gone], MUONS)
+    assert not needs_membership([row], admin)
 
 
 def test_who_is_let_in_nowhere_reads_why() -> None:

@@ -21,6 +21,7 @@ issuer = "https://idp.example.org/realm"
 client_id = "pilotage"
 rules = [{value = "/muons", community = "physics", group = "muons"}]
 """
+AT_SITE = PLAIN.replace('community = "physics", group = "muons"', 'site = "desy"')
 
 
 def login(text: str) -> Login:
@@ -43,6 +44,12 @@ def test_a_short_section() -> None:
     assert (found.life, found.user, found.scopes) == (12 * 3600, "sub", ("openid", "profile"))
 
 
+def test_a_rule_may_name_a_site() -> None:
+    """Whoever it fits is an admin there, of no community, whether the site is there yet or not."""
+    assert login(AT_SITE).rules == (LoginRule("/muons", "", "", "site-admin", "desy"),)
+    assert login(AT_SITE.replace('"desy"', '"desy", role = "site-admin"')).rules == login(AT_SITE).rules
+
+
 def test_files_lie_in_the_folder() -> None:
     """Relative names are of files in the central's folder."""
     found = login(PLAIN + 'secret_file = "private/secret"\nca = "/etc/ca.pem"\n').inside(Path("/srv/central"))
@@ -59,6 +66,10 @@ def test_files_lie_in_the_folder() -> None:
         (PLAIN.replace('client_id = "pilotage"', ""), "login.client_id: expected what the provider calls this client"),
         (PLAIN.replace('"/muons"', '"*"'), "login.rules[0].value: expected a value"),
         (PLAIN.replace('group = "muons"', 'group = "muons", role = "king"'), "login.rules[0].role: expected one of"),
+        (PLAIN.replace('group = "muons"', 'group = "muons", role = "site-admin"'), "login.rules[0].role: expected one"),
+        (PLAIN.replace('group = "muons"', 'group = "muons", site = "desy"'), "login.rules[0].community: unknown key"),
+        (AT_SITE.replace('"desy"', '"desy", role = "operator"'), "login.rules[0].role: expected one of site-admin"),
+        (AT_SITE.replace('"desy"', '""'), "login.rules[0].site: expected a name"),
         ('issuer = "https://a"\nclient_id = "c"\n', "login.rules: expected at least one"),
         (PLAIN + 'scopes = ["profile"]', 'login.scopes: expected "openid" among them'),
         (PLAIN + 'scopes = ["openid", "a b"]', "login.scopes[1]: expected one scope"),
