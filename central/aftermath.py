@@ -32,7 +32,8 @@ def ended(central: Central, row: PilotRow, ends: Sequence[Ended]) -> None:
     for end in ends:
         central.orders.attempt_ended(row.stamp, end.job, end.attempt)
         central.inputs.forget(end.job, end.attempt)
-    central.hub.publish(row.communities, *(JobChanged(end.job, end.state, end.attempt) for end in ends))
+    events = [JobChanged(end.job, end.state, end.attempt) for end in ends]
+    central.job_changes.tell(row.communities, events, central.background)
 
 
 async def drained(central: Central, row: PilotRow, why: str = "") -> None:

@@ -33,7 +33,8 @@ async def report(call: Call[AttemptReport]) -> Accepted:
             central.metrics.ended.labels(message.outcome.value).inc()
         aftermath.ended(central, row, (end,))
     elif message.phase is not Phase.ENDED:
-        central.hub.publish(row.communities, JobChanged(job, _STATES[message.phase], attempt))
+        event = JobChanged(job, _STATES[message.phase], attempt)
+        central.job_changes.tell(row.communities, (event,), central.background)
     return Accepted()
 
 

@@ -83,6 +83,7 @@ async def match(call: Call[MatchRequest]) -> MatchReply:
 def _lease(call: Call[MatchRequest], leased: Leased, seconds: int, credentials: tuple[Credential, ...]) -> Lease:
     central = call.central
     central.inputs.remember(leased.job, leased.attempt, leased.spec, leased.checkpoint)
+    central.job_changes.remember(leased.job, leased.community)
     expires = central.wall() + central.settings.service.job_token_life
     token = JobToken(leased.job, leased.attempt, call.pilot.stamp, leased.community, expires)
     return Lease(
@@ -137,6 +138,7 @@ async def heartbeat(call: Call[HeartbeatRequest]) -> HeartbeatReply:
         token=seal(call, row, token.key) if fresh else None,
         token_life=service.token_life if fresh else 0,
         server_time=central.wall(),
+        credentials=await central.lately.of(token.stamp, held),
     )
 
 
@@ -182,7 +184,7 @@ async def release(call: Call[ReleaseRequest]) -> Accepted:
         central.dispatcher.attempts_ended_on(row.site, row.host)
         attempts = dict(leases)
         events = [JobChanged(back.job, JobState.WAITING, attempts.get(back.job, 0)) for back in requeued]
-        central.hub.publish(row.communities, *events)
+        central.job_changes.tell(row.communities, events, central.background)
     return Accepted()
 
 

@@ -8,18 +8,19 @@ import json
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from central.trust.seal import Ticket, load_ring
+from central.trust import keys
+from central.trust.seal import Ticket
 from pilot.errors import Refusal
 from pilot.looking import LogMatches
 from pilot.protocol import MAX_BOOT_LOG, MAX_LOG_CHUNK, Lease, LogReply
 from pilot.states import Outcome, Phase
 from pilot.views import PilotDetail
 from tests.integration.running_central import Person, RunningCentral, until
-from tests.integration.wire_pilot import SignedPilot, decoded
+from tests.integration.wire_pilot import OFFER, SignedPilot, decoded
 
 NOT_UTF8 = b"caf\xe9 \xff\xfe\x00 end\n"
 
@@ -149,7 +150,8 @@ def test_pilots_write_to_their_own_streams(central: RunningCentral, pilot: Signe
 def test_a_ticket_opens_the_boot_log_of_its_pilot(central: RunningCentral) -> None:
     """Before enrolment the ticket appends to `boot` of its own stamp, up to the bound, and opens nothing else."""
     stamp, _ = central.plan()
-    ring = load_ring(central.folder / "private" / "keys.json", 0.0)
+    path = central.folder / "private" / "keys.json"
+    ring = keys.ring_of(keys.read(path.read_bytes(), str(path)))
     nobody = central.person(None)
     ticket = {"Authorization": f"Ticket {ring.seal(Ticket(stamp))}"}
 
@@ -288,6 +290,37 @@ def test_events_tell_what_happens(central: RunningCentral, ann: Person, pilot: S
     assert [json.loads(event.data).get("state") for event in mine.result() if event.name == "job"][-1] == "done"
     (event,) = theirs.result()
     assert json.loads(event.data)["owner"] == "dan"
+
+
+def test_events_of_a_pilot_of_several_communities_stay_apart(central: RunningCentral, ann: Person) -> None:
+    """What becomes of a job is told to its community alone, also where its pilot may serve others: starts, ends, and
+    what is given back."""
+    both = ("physics", "biology")
+    pilot = central.pilot(queue="shared", communities=both, offer=replace(OFFER, queue="shared", communities=both))
+    dan = central.person("dan")
+    for who in (ann, dan):  # what other tests have left
+        who.post("/v1/jobs/kill", json={"selection": {"states": ["waiting"]}})
+
+    def run_one() -> bool:
+        number = ann.submit_one()
+        (lease,) = pilot.match().leases
+        assert lease.job == number
+        pilot.release(lease)
+        (lease,) = pilot.match().leases
+        pilot.succeed(lease)
+        dan.submit_one(name="mark")
+        return mine.done() and theirs.done()
+
+    with ThreadPoolExecutor(2) as pool:
+        mine = pool.submit(watch, central.person("ben"), lambda event: b'"state":"done"' in event.data)
+        theirs = pool.submit(watch, dan, lambda event: b'"owner":"dan"' in event.data)
+        until(run_one, "both to hear something")
+    states = [json.loads(event.data)["state"] for event in mine.result() if event.name == "job"]
+    assert states[-1] == "done"
+    assert {"matched", "waiting"} <= set(states)
+    assert [event for event in theirs.result() if event.name == "job"] == []
+    dan.post("/v1/jobs/kill", json={"selection": {"states": ["waiting"]}})
+    pilot.bye()
 
 
 # -- looking for lines ------------------------------------------------------------------------------------------------
