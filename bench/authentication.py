@@ -3,6 +3,7 @@
 CPU of one process, of the very calls that a request makes: the credentials opened, the rule asked, the signature
 verified and its nonce kept, and the request counted against the caller's rate. A token that was not seen before has to
 be decrypted. Beside ours: one verification of ECDSA P-256, which is what a JSON Web Token of somebody else's takes.
+What it costs to log in by such a one, once in some hours, comes last (`bench/logins.py`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from bench import report
+from bench import logins, report
 from central.configuration.settings import ApiToken, Service
 from central.records import Identity
 from central.serving.rates import Rates
@@ -85,6 +86,7 @@ def main() -> None:
     rows = [_row(kind, key, people) for kind in _kinds(KeyRing((key,)), texts)]
     rows += [_refused(key, people), _row_of("beside ours: ECDSA P-256, verified", _ecdsa(), [0.0] * RUNS)]
     report.table(f"Authentication, CPU of a request, {RUNS} runs of {REQUESTS:,}", heads, rows, GOAL)
+    logins.main()
 
 
 def _kinds(ring: KeyRing, texts: Sequence[str]) -> Iterator[Kind]:

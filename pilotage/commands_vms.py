@@ -15,9 +15,6 @@ from pilotage.commands_pilots import order, order_options
 from pilotage.rendering_vms import SHOWN, loads_table, vm_facts, vms_table
 from pilotage.shell import ASKING, SENDING, Shell, States, common
 
-#: Digits of a stamp that name a machine.
-LEAST = 4
-
 
 @click.command()
 @click.option(
@@ -73,7 +70,7 @@ def vm() -> None:
 @click.option(
     "--samples", type=click.IntRange(2), default=SHOWN, show_default=True, help="Moments of its history to show."
 )
-@click.option("--ask", is_flag=True, help="Ask its cloud how it stands there, too. For operators.")
+@click.option("--ask", is_flag=True, help="Ask its cloud how it stands there, too. For operators and site admins.")
 @common
 def show(shell: Shell, name: str, samples: int, ask: bool) -> None:
     """Show one virtual machine: its state, what it is, and what it has had to do. `pilotage pilot` shows its pilot.
@@ -101,7 +98,7 @@ def show(shell: Shell, name: str, samples: int, ask: bool) -> None:
 @order_options(OrderVerb.DRAIN)
 @common
 def drain(shell: Shell, names: tuple[str, ...], **options: Any) -> None:
-    """Let machines finish what they run, then end. For operators.
+    """Let machines finish what they run, then end. For operators and the admins of their site.
 
     \b
     Examples:
@@ -116,7 +113,7 @@ def drain(shell: Shell, names: tuple[str, ...], **options: Any) -> None:
 @order_options(OrderVerb.HALT)
 @common
 def halt(shell: Shell, names: tuple[str, ...], **options: Any) -> None:
-    """Let machines end at once; their jobs wait again. For operators.
+    """Let machines end at once; their jobs wait again. For operators and the admins of their site.
 
     \b
     Example:
@@ -127,15 +124,12 @@ def halt(shell: Shell, names: tuple[str, ...], **options: Any) -> None:
 
 def stamp_of(client: Client, name: str) -> str:
     """The stamp of the machine's pilot. Raises `PilotageError` unless exactly one machine is called so."""
-    for states in (tuple(LIVE_PILOT), ()):
-        found = {
-            one.stamp
-            for one in client.vms(states)
-            if name in (one.reference, one.machine and one.machine.instance)
-            or (len(name) >= LEAST and one.stamp.startswith(name))
-        }
-        if len(found) == 1:
-            return found.pop()
-        if found:
-            raise PilotageError(f"{len(found)} virtual machines are called {name}: `pilotage vms` lists them.")
-    raise PilotageError(f"No virtual machine is called {name}: `pilotage vms --all` lists them.")
+    found = client.vms_called(name)
+    stamps = {one.stamp for one in found if one.state in LIVE_PILOT} or {one.stamp for one in found}
+    if not stamps:  # some know by what they found out alone what their cloud calls them
+        stamps = {one.stamp for one in client.vms(LIVE_PILOT) if one.machine and one.machine.instance == name}
+    if not stamps:
+        raise PilotageError(f"No virtual machine is called {name}: `pilotage vms --all` lists them.")
+    if len(stamps) > 1:
+        raise PilotageError(f"{len(stamps)} virtual machines are called {name}: `pilotage vms` lists them.")
+    return stamps.pop()

@@ -1,21 +1,18 @@
-"""What a request leaves in the audit: that it was done, or that it was refused."""
+"""What a request leaves in the audit when it was done; and which refusals do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from central.records import Identity, Note
 from central.trust.noting import NOTED, name_of
-from central.trust.rules import Caller, community_of
-from pilot.errors import Refusal
+from central.trust.rules import community_of
 
 if TYPE_CHECKING:
-    from central.app import Central
     from central.serving.http import Call
 
-__all__ = ["NOTED", "PLAIN", "About", "done", "refused"]
+__all__ = ["NOTED", "PLAIN", "About", "done"]
 #: Parts of paths that name what a request is about, the first that is there.
 _SUBJECTS = ("name", "stamp", "number", "job")
 
@@ -46,13 +43,3 @@ async def done(call: Call[Any], what: str) -> None:
     else:
         who = name_of(caller) or about.who
         call.central.audit.bounded(Note(who, what, about.community or "", "", subject, detail=detail))
-
-
-def refused(central: Central, headers: Mapping[str, str], address: str, request: str, refusal: Refusal) -> None:
-    """It was refused. `request`: method and path."""
-    caller: Caller = None
-    try:
-        caller = central.callers.claimed(headers.get("authorization"))
-    except Refusal:
-        pass  # then it is somebody at that address
-    central.audit.refused(caller, address, request, refusal.type, refusal.detail)

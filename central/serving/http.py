@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
@@ -23,7 +24,6 @@ from central.records import Identity
 from central.serving import audited, bodies, versions
 from central.serving.audited import PLAIN, About
 from central.serving.connection_table import address_of, know
-from central.serving.rates import Rates
 from central.serving.router import Router
 from central.trust import rules
 from central.trust.rules import Caller, PilotCaller, Who
@@ -140,33 +140,38 @@ class Route(Generic[M]):
     media: str = "application/json"  # of the answer
     status: int = 200
     audit: str = ""  # what the audit calls it; empty: no line is written here
+    #: Of a pilot that enrols: whether what the message shows would let it in. Told without writing anything.
+    good: Callable[[Call[M]], Awaitable[bool]] | None = None
 
 
 class _Endpoint:
     """A route at work, as an ASGI application."""
 
-    def __init__(self, route: Route[Any], central: Central, rates: Rates, room: bodies.Room) -> None:
+    def __init__(self, route: Route[Any], central: Central, room: bodies.Room) -> None:
         self._route = route
         self._central = central
         self._tally = central.metrics.tally
         self._scope = rules.scope_of(route.method, route.path)
-        self._rates = rates
+        self._rates = central.rates
         self._room = room
         kind = route.message
         self._decoder = None if kind is None or kind is bytes else bodies.MessageDecoder(kind)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, parts: Mapping[str, str]) -> None:
         request = Request(scope, receive)
+        headers = _headers(scope)
         started = time.perf_counter()
         response: Response | _Json
+        caller: Caller = None
         try:
-            response = await self._answer(request, parts)
+            caller = self._central.callers.claimed(headers.get("authorization"))
+            response = await self._answer(request, parts, headers, caller)
         except ClientDisconnect:
             return
         except PilotageError as error:
             refusal = self._rates.failed(_address(scope), refusal_of(error))
             response = problem(refusal)
-            self._noted(request, refusal)
+            self._noted(request, caller, refusal)
         except OSError as error:  # a full disk, an object store that is away: it may pass
             log.exception("The central could not read or write", extra={"fields": {"route": self._route.path}})
             response = problem(
@@ -179,23 +184,23 @@ class _Endpoint:
         self._tally.answered(route.method, route.path, response.status_code, time.perf_counter() - started)
         await response(scope, receive, send)
 
-    def _noted(self, request: Request, error: PilotageError) -> None:
-        """Some refusals are for the audit, and some for the operator's eyes too."""
-        refusal = refusal_of(error)
+    def _noted(self, request: Request, caller: Caller, refusal: Refusal) -> None:
+        """Some refusals are for the audit, and some for the operator's eyes too. Without a `caller` whose credentials
+        open, it is somebody at that address."""
         kind = refusal.type
         if kind in audited.NOTED:
             asked = f"{request.method} {request.url.path}"
-            audited.refused(self._central, request.headers, _address(request.scope), asked, refusal)
+            self._central.audit.refused(caller, _address(request.scope), asked, kind, refusal.detail)
         if kind in _NOTED:
-            log.warning("Refused: %s", error, extra={"fields": {"type": kind, "path": request.url.path}})
+            log.warning("Refused: %s", refusal, extra={"fields": {"type": kind, "path": request.url.path}})
 
-    async def _answer(self, request: Request, parts: Mapping[str, str]) -> Response | _Json:
+    async def _answer(
+        self, request: Request, parts: Mapping[str, str], headers: Mapping[str, str], caller: Caller
+    ) -> Response | _Json:
         route = self._route
-        # Read once: a look into the request's own headers goes through all of them.
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in request.scope["headers"]}
-        caller = self._central.callers.claimed(headers.get("authorization"))
         rules.admit(route.who, caller, self._scope)
-        if caller is None and route.message is not None:
+        is_stranger = caller is None and route.message is not None
+        if is_stranger and not route.good:
             self._rates.admit_stranger(_address(request.scope))
         body = b"" if route.streams else await bodies.whole(request, headers, route.bound, self._room)
         if isinstance(caller, PilotCaller):
@@ -208,10 +213,25 @@ class _Endpoint:
         if self._decoder is not None:
             message, version = self._decoder.decode(body)
         call = Call(self._central, request, caller, message, parts, headers)
+        if is_stranger and route.good:
+            await self._rates.admit_enrolment(_address(request.scope), partial(route.good, call))
         reply = await route.handler(call)
         if route.audit:
             await audited.done(call, route.audit)
         return _response(route, reply, version)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """The headers of a request by their names, read once: each look into the request's own goes through all of them.
+
+    Lines of one name are one list, as they mean: whatever takes the first or the last alone would be told two things.
+    """
+    lines: list[tuple[bytes, bytes]] = scope["headers"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in lines}
+    if len(headers) < len(lines):
+        for name in headers:
+            headers[name] = ", ".join(value.decode("latin-1") for key, value in lines if key.decode("latin-1") == name)
+    return headers
 
 
 def _address(scope: Scope) -> str:
@@ -304,8 +324,8 @@ def _unrouted(method: str, path: str, allowed: Sequence[str]) -> Response:
 
 def application(routes: Sequence[Route[Any]], central: Central) -> ASGIApp:
     """The ASGI application that answers these routes."""
-    rates, room = Rates(central.settings.service, central.clock.now), bodies.Room()
-    router = Router([(route.method, route.path, _Endpoint(route, central, rates, room)) for route in routes])
+    room = bodies.Room()
+    router = Router([(route.method, route.path, _Endpoint(route, central, room)) for route in routes])
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]

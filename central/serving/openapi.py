@@ -113,7 +113,7 @@ def _reference(kind: type) -> dict[str, str]:
 def _security(route: Route[Any]) -> list[dict[str, list[str]]]:
     if Who.ANYBODY in route.who:
         return [{}]
-    roles = [who.value for who in route.who if who in PEOPLE]
+    roles = [who.value for who in route.who if who in (*PEOPLE, Who.SITE_ADMIN)]
     schemes: dict[str, list[str]] = {"person": roles} if roles else {}
     schemes.update({_SCHEMES[who]: [] for who in route.who if who in _SCHEMES})
     return [{name: needed} for name, needed in schemes.items()]

@@ -11,7 +11,7 @@ from central.trust.rules import PEOPLE, Who, scope_of
 from pilot.errors import PilotageError
 
 BEGIN, END = "<!-- made by `python -m central rights docs/rights.md` -->", "<!-- made until here -->"
-_COLUMNS = ("request", "what it is for", "pilot", "payload", "ticket", "people, from", "scope of a token")
+_COLUMNS = ("request", "what it is for", "pilot", "payload", "ticket", "people, from", "site admins", "scope")
 _YES, _NO = "yes", ""
 
 
@@ -34,7 +34,7 @@ def page(text: str, routes: Sequence[Route[Any]]) -> str:
 def _row(route: Route[Any]) -> tuple[str, ...]:
     request = f"`{route.method} {_plain(route.path)}`"
     if Who.ANYBODY in route.who:
-        return request, route.summary, *["anybody"] * 4, _NO
+        return request, route.summary, *["anybody"] * 5, _NO
     least = next((who for who in PEOPLE if who in route.who), None)
     return (
         request,
@@ -43,7 +43,8 @@ def _row(route: Route[Any]) -> tuple[str, ...]:
         _YES if Who.PAYLOAD in route.who else _NO,
         _YES if Who.TICKET in route.who else _NO,
         least.value if least else _NO,
-        scope_of(route.method, route.path).value if least else _NO,
+        _YES if Who.SITE_ADMIN in route.who else _NO,
+        scope_of(route.method, route.path).value if least or Who.SITE_ADMIN in route.who else _NO,
     )
 
 

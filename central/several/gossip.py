@@ -136,6 +136,23 @@ class Admitted(msgspec.Struct, frozen=True, tag="people", array_like=True):
     """Memberships or API tokens were given, changed or taken back."""
 
 
+class SetAnew(msgspec.Struct, frozen=True, tag="credential", array_like=True):
+    """A credential of somebody was set: who has it is to ask for this version."""
+
+    community: str
+    owner: str
+    name: str
+    version: str
+
+
+class Spent(msgspec.Struct, frozen=True, tag="spent", array_like=True):
+    """Somebody has sent so many requests, or failed so often, which count against a rate."""
+
+    kind: str  # of the rate
+    who: tuple[str | int, ...]
+    times: int
+
+
 class Again(msgspec.Struct, frozen=True, tag="again", array_like=True):
     """More has happened than can be told: read everything anew."""
 
@@ -156,6 +173,8 @@ Word = (
     | Followed
     | Placed
     | Admitted
+    | SetAnew
+    | Spent
     | Again
 )
 _WORD: msgspec.json.Decoder[Word] = msgspec.json.Decoder(Word)

@@ -25,6 +25,8 @@ from central.several.gossip import (
     PilotSeen,
     Placed,
     Returned,
+    SetAnew,
+    Spent,
     Taken,
     Word,
     unpack,
@@ -125,7 +127,7 @@ class Overheard:
             central.presence.forget(moved.stamp)
 
     def _show(self, sender: str, word: Word) -> None:
-        """What people see."""
+        """What people see, and pilots hear."""
         central = self._central
         if isinstance(word, JobSeen | JobsSeen | PilotSeen):
             central.hub.hear(word.communities, word.event)
@@ -133,6 +135,10 @@ class Overheard:
             central.presence.elsewhere(word.stamp, word.agent, word.offer)
         elif isinstance(word, Decided):
             central.decisions[word.queue] = word
+        elif isinstance(word, SetAnew):
+            central.lately.changed(word.community, word.owner, word.name, word.version)
+        elif isinstance(word, Spent):
+            central.rates.hear(word)
         elif isinstance(word, Grown):
             central.logs.grown(word.stamp, word.stream)
         elif isinstance(word, Followed) and central.elsewhere:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 from central.added import PlaceRow
 from central.databases import CountedStore
 from central.people import MemberRow, NewMember, NewToken, TokenRow
-from central.records import Changed, Claim, Ended, Identity, NewJobs, Note, Pick, PilotRow, Requeued, Submitted, Swept
-from central.several.gossip import Added, Admitted, Gossip, Ordered, Over, PilotMoved, Placed, Returned, Taken
+from central.records import (
+    Changed,
+    Claim,
+    CredentialRow,
+    Ended,
+    Identity,
+    NewJobs,
+    Note,
+    Pick,
+    PilotRow,
+    Requeued,
+    Submitted,
+    Swept,
+)
+from central.several.gossip import Added, Admitted, Gossip, Ordered, Over, PilotMoved, Placed, Returned, SetAnew, Taken
+from central.trust.vault import version_of
 from pilot.errors import Refusal
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport
 from pilot.states import OrderVerb, PilotReason, PilotState
@@ -151,6 +166,12 @@ class _Telling:
         row = await self._store.remove_place(kind, name, who)
         self._say(Placed())
         return row
+
+    # -- credentials --------------------------------------------------------------------------------------------
+    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
+        changed = await self._store.keep_credential(row, note, most)
+        self._say(SetAnew(row.community, row.owner, row.name, version_of(replace(row, changed=changed))))
+        return changed
 
     # -- people -------------------------------------------------------------------------------------------------
     async def keep_member(self, new: NewMember, note: Note) -> MemberRow:

@@ -82,5 +82,12 @@ def token_problem(token: EnrolmentRow, now: float) -> Refusal | None:
     return None
 
 
+def expected(known: Row | None, token: EnrolmentRow | None, stamp: str, secret_hash: str, now: float) -> bool:
+    """Whether a pilot is let in by what it shows. `known`: its row; `token`: the one with that secret."""
+    if known is not None:
+        return secret_problem(known, stamp, secret_hash, now) is None
+    return token is not None and token_problem(token, now) is None
+
+
 def no_enrolment(number: int) -> Refusal:
     return Refusal("not-found", f"There is no enrolment token {number}.")

@@ -29,6 +29,8 @@ from pilot.views import JobVerb
 
 #: Characters of a reason that are kept with a job.
 MAX_REASON = 1000
+#: Digits of a stamp by which a pilot may be called, at least.
+LEAST_OF_STAMP = 4
 
 _UNFINISHED = frozenset(JobState) - FINAL
 #: The states in which a job may be so treated by a person.
@@ -114,7 +116,9 @@ def unknown_token(number: int) -> Refusal:
 
 def too_many_tokens(user: str, most: int) -> Refusal:
     return Refusal(
-        "too-large", f"{user} has {most} tokens that are good, and more are not made: revoke one.", expected=str(most)
+        "too-large",
+        f"The user {user} has {most} tokens that are good, and more are not made: revoke one.",
+        expected=str(most),
     )
 
 

@@ -19,7 +19,6 @@ from central.records import (
     Changed,
     Claim,
     Consumed,
-    CredentialRow,
     Ended,
     Identity,
     Leased,
@@ -28,8 +27,6 @@ from central.records import (
     LiveAttempt,
     NewJobs,
     NewPilot,
-    Note,
-    Noted,
     OrderRow,
     Pause,
     Pick,
@@ -44,13 +41,14 @@ from central.store.port_audit import AuditStore
 from central.store.port_logins import LoginStore
 from central.store.port_people import PeopleStore
 from central.store.port_sandboxes import FileStore
+from central.store.port_vault import VaultStore
 from pilot.protocol import Acknowledgement, AttemptReport, EnrolRequest, GoodbyeRequest, LeaseReport, StepReport
 from pilot.states import OrderVerb, PilotReason, PilotState
 from pilot.use import UsageRow, WasteRow
 from pilot.views import AttemptView, JobDetail, JobPage, JobVerb, MachineLoad, Selection, StepView
 
 
-class Store(FileStore, PeopleStore, LoginStore, AuditStore, Protocol):
+class Store(FileStore, PeopleStore, LoginStore, VaultStore, AuditStore, Protocol):
     """All that must survive."""
 
     # -- life ---------------------------------------------------------------------------------------------------
@@ -192,10 +190,17 @@ class Store(FileStore, PeopleStore, LoginStore, AuditStore, Protocol):
         *,
         states: Sequence[PilotState] = (),
         queue: str | None = None,
+        site: str | None = None,
         cursor: str | None = None,
         limit: int = 1000,
     ) -> tuple[tuple[PilotRow, ...], str | None]:
         """Newest first, with the cursor of the next page."""
+
+    async def called_pilots(
+        self, name: str, community: str | None, *, site: str | None = None, limit: int = 1000
+    ) -> tuple[PilotRow, ...]:
+        """Those whose computing element or machine calls them so, or whose stamp begins so (four digits at least):
+        those that live first, then the newest."""
 
     async def pilot_counts(self, queues: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """{queue: {state: n}} of all pilots ever sent to these queues; without the queues that have had none."""
@@ -217,11 +222,19 @@ class Store(FileStore, PeopleStore, LoginStore, AuditStore, Protocol):
         is over); an unknown stamp or secret is ``unauthorized``.
         """
 
+    async def expects(self, stamp: str, secret_hash: str) -> bool:
+        """Whether that secret would let a pilot in under that stamp, its own or that of an enrolment token. A reading
+        by two keys, which writes nothing."""
+
     async def resume(self, stamp: str, key_hash: str, epoch: int, instance: str) -> tuple[PilotRow, tuple[Ended, ...]]:
         """Raise the epoch; what ran before ends as node-fault. The same epoch again gives the same answer."""
 
     async def beat(self, beats: Sequence[Beat]) -> None:
         """Write what was seen of pilots since the last time; a silent pilot that was seen is running again."""
+
+    async def bind(self, stamp: str, community: str) -> str:
+        """Have a pilot serve that community alone until its end: claims of other jobs win nothing from now on. Returns
+        whom it serves: another, where it holds jobs of that, or was given one since it was bound."""
 
     async def drain(self, stamp: str) -> None:
         """running or silent → draining, after the order to drain was given or the pilot said so itself."""
@@ -308,34 +321,6 @@ class Store(FileStore, PeopleStore, LoginStore, AuditStore, Protocol):
     async def acknowledge(self, stamp: str, acknowledgements: Sequence[Acknowledgement]) -> None:
         """Mark orders as received or done; unknown ones and repeats are no error."""
 
-    # -- credentials --------------------------------------------------------------------------------------------
-    async def keep_credential(self, row: CredentialRow, note: Note, most: int) -> float:
-        """Keep a sealed secret, in the place of the one of that owner and name; returns when that was. Raises
-        ``too-large`` when the owner would have more than `most`."""
-
-    async def credentials(
-        self, community: str, owner: str | None = None, names: Sequence[str] | None = None
-    ) -> tuple[CredentialRow, ...]:
-        """By owner and name: all of a community, of one owner, of these names."""
-
-    async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
-        """Jobs that wait in a task queue and name that credential, the lowest ids first."""
-
-    async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
-        """Raises ``not-found``."""
-
-    async def credentials_under_others(self, keys: Sequence[str], limit: int) -> tuple[CredentialRow, ...]:
-        """Some of those that were sealed with none of these keys."""
-
-    async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
-        """Put the same secret under another key. False: it has been changed or removed meanwhile."""
-
-    async def note(self, notes: Sequence[Note]) -> None:
-        """Add to the audit, which nothing takes away from."""
-
-    async def notes(self, community: str, owner: str, subject: str, limit: int) -> tuple[Noted, ...]:
-        """What was done with one secret, the newest first."""
-
     # -- bundles ------------------------------------------------------------------------------------------------
     async def add_bundle(self, bundle: BundleRow) -> None:
         """Write down that a bundle was published; one that is known stays as it is."""
@@ -363,10 +348,11 @@ class Store(FileStore, PeopleStore, LoginStore, AuditStore, Protocol):
         many seconds (None: one span). Ordered by time, then by keys. Raises ``invalid`` for a key it does not know."""
 
     async def waste(
-        self, community: str | None, *, by: Sequence[str], since: float, until: float | None
+        self, community: str | None, *, by: Sequence[str], since: float, until: float | None, site: str | None = None
     ) -> tuple[WasteRow, ...]:
         """Where the time of pilots went that ended in [since, until), or live now where `until` is None, told apart by
-        `by` (of `WASTE_KEYS`). What a pilot that is gone left open or never said is booked as lost."""
+        `by` (of `WASTE_KEYS`); of one community, at one site, where these are said. What a pilot that is gone left open
+        or never said is booked as lost."""
 
     async def bought(self, *, since: float, until: float, limit: int) -> tuple[Bought, ...]:
         """Up to so many pilots with a price that may have been paid in [since, until), oldest first; some of them were

@@ -1,4 +1,4 @@
-"""The part of the store's port that is about who may work here: memberships and API tokens.
+"""The part of the store's port that is about who may work here: memberships, admins of sites, and API tokens.
 
 Every change comes with its line for the audit, which is written when something has changed.
 """
@@ -16,10 +16,11 @@ class PeopleStore(Protocol):
     """Those whom admins have let in while the central runs, and their tokens."""
 
     async def keep_member(self, new: NewMember, note: Note) -> MemberRow:
-        """Let somebody into a group, or change the role there. What is so already stays as it is."""
+        """Let somebody into a group, or change the role there, or make them admin of a site. What is so already stays
+        as it is."""
 
     async def members(self, whose: Whose) -> tuple[MemberRow, ...]:
-        """By community, group and user; also those whose membership was taken back."""
+        """By community, group, site and user; also those whose membership was taken back."""
 
     async def revoke_member(self, number: int, who: str, reason: str, note: Note) -> MemberRow:
         """Take a membership back, and with it the tokens of that user there. Raises ``not-found``."""
@@ -39,6 +40,10 @@ class PeopleStore(Protocol):
 
     async def people(self) -> tuple[tuple[MemberRow, ...], tuple[TokenRow, ...]]:
         """Every membership and every token that is good now."""
+
+    async def retire_people(self, before: float, limit: int) -> int:
+        """Delete up to so many of the tokens that had ended before that time, and of the memberships that a login took
+        back before it, those of users who still own jobs or credentials there left out; returns how many."""
 
     async def used_tokens(self, used: Mapping[int, float]) -> None:
         """Note when tokens were used last."""

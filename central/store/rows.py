@@ -11,6 +11,7 @@ from central.auditing import unpacked
 from central.people import MemberRow, TokenRow
 from central.records import CredentialRow, Note, Noted, OrderRow, PilotRow, Suspicion
 from central.store import codec
+from central.store.port_vault import Entitled
 from central.store.suspicion import HostRow
 from pilot.audit import AuditLine, AuditLink, AuditStart
 from pilot.codes import of_attempt
@@ -57,6 +58,7 @@ def pilot_row(row: Row, suspect: Suspicion | None) -> PilotRow:
         host=row["host"],
         suspect=suspect,
         draining=bool(row["draining"]),
+        bound=row["bound"] if row["leases"] else "",  # until its first job another may come in its place
     )
 
 
@@ -179,6 +181,11 @@ def attempt_view(row: Row, end: AttemptReport, history: Sequence[Event]) -> Atte
     )
 
 
+def entitled_row(row: Row) -> Entitled:
+    """An attempt, with what its job names as JSON."""
+    return Entitled(row["job"], row["attempt"], row["community"], row["owner"], codec.texts(row["names"]))
+
+
 def credential_row(row: Row) -> CredentialRow:
     """A row of credentials."""
     return CredentialRow(
@@ -275,6 +282,7 @@ def member_row(row: Row) -> MemberRow:
         revoked=row["revoked"],
         revoked_by=row["revoked_by"],
         reason=row["reason"],
+        site=row["site"],
     )
 
 
@@ -296,4 +304,5 @@ def token_row(row: Row) -> TokenRow:
         used=row["used"],
         revoked=row["revoked"],
         revoked_by=row["revoked_by"],
+        site=row["site"],
     )

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from central.added import NewEnrolment
+from central.records import NewPilot
 from central.store.port import Store
 from pilot.protocol import Fact
 from pilot.states import PilotReason, PilotState
@@ -117,6 +121,40 @@ async def test_strangers_learn_nothing(store: Store) -> None:
     assert await refused(store.enrol(stamp(9), SECRET, KEY, enrolment())) == "unauthorized"
     assert await refused(store.enrol(stamp(1), digest("guess"), digest("thief"), enrolment())) == "unauthorized"
     assert (await store.pilot(stamp(1))).alarm == ""
+
+
+async def test_who_is_expected_is_seen_without_writing(store: Store, clock: Clock) -> None:
+    """A secret that lets in now is told from one that does not, by its own pilot, its time and its end; an enrolment is
+    another matter, and comes afterwards."""
+    await submit_pilot(store, secret_ttl=60.0)
+    assert await store.expects(stamp(1), SECRET)
+    assert not await store.expects(stamp(1), digest("guess"))
+    assert not await store.expects(stamp(2), SECRET)
+    clock.forward(61)
+    assert not await store.expects(stamp(1), SECRET)
+    await store.renew_secret(stamp(1), digest("newer"), 60.0)
+    assert [await store.expects(stamp(1), one) for one in (SECRET, digest("newer"))] == [False, True]
+    await store.enrol(stamp(1), digest("newer"), KEY, enrolment())
+    clock.forward(61)
+    assert await store.expects(stamp(1), digest("newer")), "its answer may have been lost"
+
+
+async def test_a_token_expects_as_many_as_it_lets_in(store: Store, clock: Clock) -> None:
+    """Under any stamp that is not another's, until it has let in all, has ended or is revoked."""
+    new = NewEnrolment(digest("token"), "here", "vacuum", ("atlas",), 1, 600.0, "oli")
+    token = await store.open_enrolment(new)
+    await submit_pilot(store)
+    assert [await store.expects(stamp(number), new.hash) for number in (1, 2)] == [False, True]
+    await store.admit(NewPilot(stamp(2), "here", "vacuum", ("atlas",), new.hash, 60.0, 600, None))
+    assert [await store.expects(stamp(number), new.hash) for number in (2, 3)] == [True, False]
+    other = await store.open_enrolment(replace(new, hash=digest("other")))
+    assert await store.expects(stamp(3), digest("other"))
+    clock.forward(601)
+    assert not await store.expects(stamp(3), digest("other"))
+    third = await store.open_enrolment(replace(new, hash=digest("third")))
+    await store.revoke_enrolment(third.id, "oli")
+    assert not await store.expects(stamp(3), digest("third"))
+    assert (await store.enrolments())[-1].refused == token.refused == other.refused == 0
 
 
 async def test_it_may_call_before_the_computing_element_answers(store: Store) -> None:

@@ -101,6 +101,9 @@ async def test_waste_by_where_and_whose(store: Store, clock: Clock) -> None:
     rows = await store.waste("hep", by=("queue",), since=0.0, until=None)
     assert [(row.keys, sum(row.booked.values()) // SECOND) for row in rows] == [(("long",), 12), (("short",), 20)]
     assert await store.waste("bio", by=("queue",), since=0.0, until=None) == ()
+    rows = await store.waste(None, by=("queue",), since=0.0, until=None, site="there")
+    assert [(row.keys, row.pilots, sum(row.booked.values()) // SECOND) for row in rows] == [(("long",), 1, 20)]
+    assert await store.waste("hep", by=("queue",), since=0.0, until=None, site="nowhere") == ()
 
 
 async def test_waste_of_a_time(store: Store, clock: Clock) -> None:

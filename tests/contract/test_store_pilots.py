@@ -279,3 +279,50 @@ async def test_steps(store: Store) -> None:
         StepView(2, "discover", "failed", 1.5, "no /proc", "tail"),
     )
     assert await store.steps(stamp(9)) == ()
+
+
+async def test_pilots_of_a_site(store: Store) -> None:
+    """Of whatever community and queue, in any state, page by page; with a queue those that are of both."""
+    for number, (site, queue, community) in enumerate(
+        [("here", "a", "hep"), ("there", "a", "hep"), ("here", "b", "bio"), ("here", "a", "bio")], 1
+    ):
+        await store.plan_pilot(intent(number, site=site, queue=queue, communities=(community,)))
+    await store.end_pilot(stamp(4), PilotState.CANCELLED, PilotReason.CANCELLED)
+    first, cursor = await store.pilots(None, site="here", limit=2)
+    assert [row.stamp for row in first] == [stamp(4), stamp(3)]
+    rest, end = await store.pilots(None, site="here", limit=2, cursor=cursor)
+    assert ([row.stamp for row in rest], end) == ([stamp(1)], None)
+    live, _ = await store.pilots(None, site="here", states=[PilotState.PLANNED])
+    assert [row.stamp for row in live] == [stamp(3), stamp(1)]
+    both, _ = await store.pilots(None, site="here", queue="a")
+    assert [row.stamp for row in both] == [stamp(4), stamp(1)]
+    assert [row.stamp for row in (await store.pilots("hep", site="here"))[0]] == [stamp(1)]
+    assert (await store.pilots(None, site="nowhere"))[0] == ()
+
+
+async def test_pilots_are_called_by_name(store: Store) -> None:
+    """By what their computing element calls them, by their machine, or by the first digits of their stamp; those that
+    live come first, and of others' communities and sites there is none."""
+    first, second, third = "3f9a" + "0" * 28, "3f9a" + "1" * 28, "3fa0" + "0" * 28
+    for number, name in enumerate((first, second, third), 1):
+        await submit_pilot(store, number, stamp=name)
+    await store.enrol(first, digest("secret 1"), digest("key"), enrolment(instance="vm i-17"))
+    await store.enrol(third, digest("secret 3"), digest("key"), enrolment(instance="boot-1"))
+
+    async def called(name: str, community: str | None = None, **more: object) -> list[str]:
+        return [row.stamp for row in await store.called_pilots(name, community, **more)]  # type: ignore[arg-type]
+
+    assert await called("3f9a") == [second, first]
+    assert await called("3f9a", limit=1) == [second]
+    assert [await called(name) for name in (first, "3f9a1", "3f9", "3F9A", "", "%", "3f9a_")] == [
+        *([first], [second]),
+        *([], [], [], [], []),
+    ]
+    assert await called("reference 3") == await called("boot-1") == [third]
+    assert await called("i-17") == await called("vm i-17") == [first]
+    await store.goodbye(first, GoodbyeRequest(PilotReason.DRAINED))
+    await store.end_pilot(second, PilotState.LOST, PilotReason.GONE, "gone")
+    await submit_pilot(store, 4, stamp=second[:-1] + "2")
+    assert await called("3f9a") == [second[:-1] + "2", second, first]
+    assert (await called("3fa0", "atlas"), await called("3fa0", "lhcb")) == ([third], [])
+    assert (await called("3fa0", site="here"), await called("3fa0", site="there")) == ([third], [])

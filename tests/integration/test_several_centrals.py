@@ -6,23 +6,25 @@ import base64
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
 
 import pytest
 
+from pilot.credential import CredentialView
 from pilot.errors import Refusal
-from pilot.protocol import Acknowledgement, attempt_stream
+from pilot.protocol import Acknowledgement, CredentialVersions, Lease, attempt_stream
 from pilot.queues import QueuePage
+from pilot.renewals import CredentialsReply, CredentialsRequest
 from pilot.states import JobState, OrderVerb, Phase
 from pilot.views import JobExplanation, OrderReply, VerbReply
 from pilotage import Client
 from tests import postgres
 from tests.integration.running_central import RunningCentral, token_of, until
 from tests.integration.several import CLOCK, Pair, another, at, first_central
-from tests.integration.wire_pilot import held
+from tests.integration.wire_pilot import SignedPilot, decoded, held
 
 pytestmark = pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing())
 
@@ -112,6 +114,43 @@ def test_a_number_answered_by_one_gets_the_same_answer_from_the_other(pair: Pair
     assert (same.job, same.attempt) == (lease.job, lease.attempt) == (job, 1)
     pilot.succeed(same)
     pilot.bye()
+
+
+def test_a_credential_set_at_one_is_told_by_the_other(pair: Pair) -> None:
+    """The pilot that holds such an attempt hears of the newer one with a heartbeat, and gets it, from the other."""
+
+    def keep(token: str) -> None:
+        body = json.dumps({"kind": "bearer", "values": {"token": token}})
+        decoded(pair.one.person("ann").put("/v1/credentials/eos", data=body), CredentialView)
+
+    keep("correct-horse-battery")
+    job = submit_at(pair.one, needs={"memory": "4 GB"}, credentials=["eos"])
+    pilot = pair.two.pilot()
+    (lease,) = pilot.match().leases
+    assert lease.job == job
+    assert told(pilot, lease).get("eos", "") in ("", lease.credentials[0].version)
+    keep("another-horse-battery")
+    began = time.monotonic()
+    version = until(lambda: newer(told(pilot, lease), lease), "the word of the other central")
+    assert time.monotonic() - began < SOON
+    question = CredentialsRequest((CredentialVersions(lease.job, 1, {"eos": lease.credentials[0].version}),))
+    reply = pilot.post(f"{pilot.url}/v1/pilots/{pilot.stamp}/credentials", question, CredentialsReply)
+    (credential,) = reply.attempts[0].credentials
+    assert (credential.version, credential.values) == (version, {"token": "another-horse-battery"})
+    pilot.succeed(lease)
+    pilot.bye()
+
+
+def told(pilot: SignedPilot, lease: Lease) -> Mapping[str, str]:
+    """Versions of an attempt's credentials that a heartbeat's answer names."""
+    reply = pilot.heartbeat((held(lease),))
+    return next((one.versions for one in reply.credentials if one.job == lease.job), {})
+
+
+def newer(versions: Mapping[str, str], lease: Lease) -> str:
+    """The version that is told, if it is another one than the lease brought."""
+    version = versions.get("eos", "")
+    return "" if version == lease.credentials[0].version else version
 
 
 def test_a_limit_is_exact_whoever_gives_the_jobs(pair: Pair) -> None:

@@ -57,12 +57,12 @@ def test_no_machine_is_told() -> None:
     assert "no queue big" in run(FakeClient(vms=(), queues=queues), "vms", "--queue", "big").stderr
 
 
-@pytest.mark.parametrize("name", ["3f9a12", "uuid-1", "i-17"])
-def test_a_machine_is_called_by_its_cloud_s_name_or_its_stamp(name: str) -> None:
-    """It is shown with what it has had to do."""
+def test_a_machine_is_shown_with_what_it_has_had_to_do() -> None:
+    """The central is asked for the one that is called so."""
     loads = tuple(MachineLoad(60.0 * minute, float(minute), minute, 10**9) for minute in range(9))
-    client = FakeClient(vms=(VM, BARE), pilot=PilotDetail(VM, loads=loads))
-    told = run(client, "vm", name).stdout
+    client = FakeClient(vms_called=(VM,), pilot=PilotDetail(VM, loads=loads))
+    told = run(client, "vm", "uuid-1").stdout
+    assert client.asked[0] == ("vms_called", ("uuid-1",), {})
     assert client.asked[-1] == ("pilot", (STAMP,), {})
     assert "1.50 of 8 cores" in told
     assert told.splitlines()[-1].split()[2:] == ["8.00", "█" * 20, "8", "1.0", "GB"]
@@ -79,23 +79,38 @@ def test_a_machine_is_called_by_its_cloud_s_name_or_its_stamp(name: str) -> None
 )
 def test_the_cloud_is_asked_when_somebody_wants_to_know(asked: CanaryView, told: str) -> None:
     """What it says stands beside what the pilot says; without --ask nobody is asked."""
-    client = FakeClient(vms=(VM,), pilot=PilotDetail(VM), canary=asked)
+    client = FakeClient(vms_called=(VM,), pilot=PilotDetail(VM), canary=asked)
     assert told in run(client, "vm", "uuid-1", "--ask").stdout
     assert client.asked[-1] == ("canary", ("large", STAMP), {})
-    assert "at the cloud" not in run(FakeClient(vms=(VM,), pilot=PilotDetail(VM)), "vm", "uuid-1").stdout
+    assert "at the cloud" not in run(FakeClient(vms_called=(VM,), pilot=PilotDetail(VM)), "vm", "uuid-1").stdout
 
 
 def test_a_name_must_say_which_machine() -> None:
-    """Names of none, of two, and ones that are too short for a stamp are refused."""
-    for name, told in (("uuid-9", "No virtual machine"), ("3f9a", "2 virtual machines"), ("3f", "No virtual machine")):
-        with pytest.raises(PilotageError, match=told):
-            run(FakeClient(vms=(VM, BARE)), "vm", name)
+    """Names of none and of two are refused; of several of which one lives, that is meant. Whatever has ended is not
+    gone through."""
+    client = FakeClient(vms_called=(), vms=(VM, BARE))
+    with pytest.raises(PilotageError, match="No virtual machine"):
+        run(client, "vm", "uuid-9")
+    assert client.asked[-1] == ("vms", (LIVE_PILOT,), {})
+    with pytest.raises(PilotageError, match="2 virtual machines"):
+        run(FakeClient(vms_called=(VM, BARE)), "vm", "3f9a")
+    over = replace(BARE, state=PilotState.DONE)
+    client = FakeClient(vms_called=(VM, over), pilot=PilotDetail(VM))
+    run(client, "vm", "3f9a")
+    assert client.asked[-1] == ("pilot", (STAMP,), {})
+
+
+def test_a_machine_is_found_by_what_it_says_of_itself() -> None:
+    """Also where nothing but its own facts has the name that its cloud gave it."""
+    client = FakeClient(vms_called=(), vms=(VM, BARE), pilot=PilotDetail(VM))
+    run(client, "vm", "i-17")
+    assert client.asked[-1] == ("pilot", (STAMP,), {})
 
 
 @pytest.mark.parametrize("verb", ["drain", "halt"])
 def test_machines_are_drained_and_halted(verb: str) -> None:
     """By name, with a reason and a deadline, or all that live of a queue."""
-    client = FakeClient(**{"vms": (VM, BARE), "pilots": (VM, BARE), verb: 5})
+    client = FakeClient(**{"vms_called": (BARE,), "pilots": (VM, BARE), "vms": (VM, BARE), verb: 5})
     run(client, "vm", verb, "uuid-2", "--reason", "new image", "--deadline", "1h")
     assert client.asked[-1] == (verb, (OTHER, "new image"), {"deadline": 3600})
     run(client, "vm", verb, "--queue", "large")

@@ -30,6 +30,7 @@ from central.several.gossip import (
     PilotMoved,
     PilotSeen,
     Returned,
+    SetAnew,
     Taken,
     Word,
     pack,
@@ -60,6 +61,7 @@ WORDS: tuple[Word, ...] = (
     Decided("local", "no waiting job fits this queue: ü\x00\n"),
     Grown(STAMP, "job-33-2-stdout"),
     Followed(((STAMP, "pilot"),)),
+    SetAnew("physics", "ann", "eos", "5f3a"),
     Again(),
 )
 

@@ -35,6 +35,7 @@ from central.several.gossip import (
     PilotMoved,
     Placed,
     Returned,
+    SetAnew,
     Taken,
     Word,
     pack,
@@ -111,6 +112,8 @@ class Scene:
         self.presence = Presence(self.clock.now)
         self.hub = Hub()
         self.decisions: dict[str, str] = {}
+        self.set_anew: list[tuple[str, ...]] = []
+        self.lately = SimpleNamespace(changed=lambda *what: self.set_anew.append(what))
         parts = SimpleNamespace(
             dispatcher=self.calls,
             inputs=Inputs(store),
@@ -179,6 +182,18 @@ def test_what_was_read_is_not_subtracted_again(tmp_path: Path) -> None:
         assert not one.calls.told
         one.hear(Taken(7, 5), at=5000.1 + MARGIN)
         assert one.calls.told == [("jobs_removed", [Requeued(7, 0, 5)])]
+
+    story(tell, tmp_path)
+
+
+def test_what_was_set_anew_elsewhere_is_told_here(tmp_path: Path) -> None:
+    """A credential that another central has kept is news to this one's pilots."""
+
+    async def tell(one: Scene, two: Scene) -> None:
+        two.gossip.say(SetAnew("physics", "ann", "eos", "2"))
+        await two.gossip.flush()
+        await settled()
+        assert (one.set_anew, two.set_anew) == ([("physics", "ann", "eos", "2")], [])
 
     story(tell, tmp_path)
 

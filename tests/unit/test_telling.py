@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 
 from central.added import PlaceRow
 from central.databases import CountedStore
-from central.records import Changed, Claim, Ended, Leased, Requeued, Submitted, Swept, TaskQueue, Waiting
-from central.several.gossip import Added, Gossip, Ordered, Over, PilotMoved, Placed, Returned, Taken, Word, unpack
+from central.records import Changed, Claim, CredentialRow, Ended, Leased, Requeued, Submitted, Swept, TaskQueue, Waiting
+from central.several.gossip import (
+    Added,
+    Gossip,
+    Ordered,
+    Over,
+    PilotMoved,
+    Placed,
+    Returned,
+    SetAnew,
+    Taken,
+    Word,
+    unpack,
+)
 from central.several.telling import telling
 from central.store.port import Store
+from central.trust.vault import version_of
 from pilot.errors import Refusal
 from pilot.protocol import JobSpec, Needs
 from pilot.states import JobState
@@ -24,6 +38,7 @@ WAITING = Waiting(TaskQueue(7, "c", "g", "o", Needs()), {5: 2}, 33)
 BACK = Requeued(7, 33, 5)
 LEASED = Leased(33, 1, 7, 5, 1, JobSpec(("true",)), "c", "g", "o")
 PLACE = PlaceRow("queue", "far", 1, "", "ada", 0.0)
+CREDENTIAL = CredentialRow("c", "o", "eos", "bearer", (), None, "k1", b"sealed")
 DONE, AGAIN = Ended(33, 1, JobState.DONE), Ended(33, 1, JobState.WAITING, BACK)
 
 #: A verb, what the store answers to it, and what is said.
@@ -50,6 +65,8 @@ VERBS: list[tuple[str, object, list[Word]]] = [
     ("acknowledge", None, [Ordered(STAMP)]),
     ("keep_place", PLACE, [Placed()]),
     ("remove_place", PLACE, [Placed()]),
+    ("keep_credential", 5.0, [SetAnew("c", "o", "eos", version_of(replace(CREDENTIAL, changed=5.0)))]),
+    ("keep_credential", Refusal("too-large", "100 are the most"), []),
     ("held", (), []),
 ]
 #: What each is asked with, where that is not the stamp alone.
@@ -69,6 +86,7 @@ WITH: dict[str, tuple[object, ...]] = {
     "acknowledge": (STAMP, ()),
     "keep_place": ("queue", "far", "", "ada"),
     "remove_place": ("queue", "far", "ada"),
+    "keep_credential": (CREDENTIAL, None, 100),
 }
 
 

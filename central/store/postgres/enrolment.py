@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from central.records import Ended, PilotRow
 from central.store import codec
-from central.store.admission import comes_again, not_expected, not_known, same, second_key, secret_problem
+from central.store.admission import comes_again, expected, not_expected, not_known, same, second_key, secret_problem
 from central.store.decide import left_behind
 from central.store.postgres import ledgers
 from central.store.postgres.attempts import end_all
 from central.store.postgres.connection import plain
-from central.store.postgres.enrolment_tokens import shared
+from central.store.postgres.enrolment_tokens import enrolment_of, shared
 from central.store.postgres.pilots import LOCKED, handed_over, move, pilot
 from pilot.errors import Refusal
 from pilot.protocol import EnrolRequest
@@ -29,6 +29,9 @@ ENROL = """
 FACTS = """
     INSERT INTO nodes (pilot, facts) VALUES ($1, $2) ON CONFLICT (pilot) DO UPDATE SET facts = excluded.facts
 """
+SECRETS = "SELECT state, key_hash, secret_hash, secret_expires, old_secrets FROM pilots WHERE stamp = $1"
+# The time is NULL for this server's.
+TIME = "SELECT coalesce($1::double precision, extract(epoch FROM clock_timestamp())::double precision)"
 # The first alarm stays: it says when it began.
 ALARM = "UPDATE pilots SET alarm = $2 WHERE id = $1 AND alarm = ''"
 RESUME = """
@@ -37,6 +40,12 @@ RESUME = """
         instance = CASE WHEN instance = '' THEN $3 ELSE instance END
     WHERE id = $1
 """
+
+
+async def expects(db: Database, stamp: str, secret_hash: str, now: float | None) -> bool:
+    known = await db.fetchrow(SECRETS, stamp)
+    token = await enrolment_of(db, secret_hash)
+    return expected(known, token, stamp, secret_hash, await db.fetchval(TIME, now))
 
 
 async def enrol(

@@ -48,11 +48,11 @@ BOOKED = """
 """
 SUMS = """
     SELECT {keys}, cause, sum(amount)::bigint FROM booked
-    WHERE $1::text IS NULL OR community = $1
+    WHERE ($1::text IS NULL OR community = $1) AND ($4::text IS NULL OR site = $4)
     GROUP BY {keys}, cause
     UNION ALL
     SELECT {keys}, NULL, count(DISTINCT id) FROM booked
-    WHERE $1::text IS NULL OR community = $1
+    WHERE ($1::text IS NULL OR community = $1) AND ($4::text IS NULL OR site = $4)
     GROUP BY {keys}
 """
 
@@ -81,11 +81,11 @@ async def close(db: Database, now: float, pilot: Row, last: Ledger | None) -> No
 
 
 async def waste(
-    db: Database, community: str | None, *, by: Sequence[str], since: float, until: float | None
+    db: Database, community: str | None, *, by: Sequence[str], since: float, until: float | None, site: str | None
 ) -> tuple[WasteRow, ...]:
     check_keys(by)
     keys = ", ".join(by) or "''::text"
-    rows = await db.fetch(BOOKED + SUMS.format(keys=keys), community, since, until)
+    rows = await db.fetch(BOOKED + SUMS.format(keys=keys), community, since, until, site)
     return gathered(len(by), [tuple(row) for row in rows])
 
 

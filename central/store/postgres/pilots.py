@@ -36,7 +36,13 @@ _IN_STATE = """
 """
 _OF_QUEUE = """
         SELECT id FROM pilots
-        WHERE queue = $5 AND state = one.state AND -id > -$3::bigint
+        WHERE queue = $5 AND state = one.state AND -id > -$3::bigint AND ($6::text IS NULL OR site = $6)
+          AND CASE WHEN $2::text IS NULL OR communities::jsonb ? $2 THEN true END
+        ORDER BY -id LIMIT $4
+"""
+_OF_SITE = """
+        SELECT id FROM pilots
+        WHERE site = $5 AND state = one.state AND -id > -$3::bigint
           AND CASE WHEN $2::text IS NULL OR communities::jsonb ? $2 THEN true END
         ORDER BY -id LIMIT $4
 """
@@ -47,7 +53,7 @@ _PAGE = """
         ORDER BY run.id DESC LIMIT $4))
     ORDER BY id DESC
 """
-IN_STATE, OF_QUEUE = _PAGE.format(run=_IN_STATE), _PAGE.format(run=_OF_QUEUE)
+IN_STATE, OF_QUEUE, OF_SITE = (_PAGE.format(run=run) for run in (_IN_STATE, _OF_QUEUE, _OF_SITE))
 LIVE = """
     SELECT *, NULL AS offer, NULL AS facts FROM pilots
     WHERE queue = $1 AND state = ANY ($2::text[]) ORDER BY id DESC
@@ -68,6 +74,14 @@ SAME_SECRET = "UPDATE pilots SET secret_expires = $2 WHERE id = $1"
 REFERENCE = "UPDATE pilots SET reference = $2 WHERE id = $1"
 MOVE = "UPDATE pilots SET state = $2 WHERE id = $1"
 END = "UPDATE pilots SET ended = $2, reason = $3, message = $4 WHERE id = $1"
+# One that was bound counts from its first job. What it holds from before it was bound decides.
+BIND = """
+    UPDATE pilots SET bound = CASE WHEN bound <> '' AND leases > 0 THEN bound ELSE coalesce(
+        (SELECT attempts.community FROM attempts
+         WHERE attempts.pilot = pilots.id AND attempts.ended IS NULL ORDER BY attempts.job LIMIT 1), $2) END
+    WHERE stamp = $1
+    RETURNING bound
+"""
 LOADS = "SELECT loads FROM pilots JOIN nodes ON nodes.pilot = pilots.id WHERE stamp = $1"
 COUNTS = "SELECT state, count(*) FROM pilots GROUP BY state"
 COUNTS_OF = "SELECT queue, state, count(*) FROM pilots WHERE queue = ANY ($1::text[]) GROUP BY queue, state"
@@ -162,6 +176,13 @@ async def end(
     return await end_all(db, now, pilot["id"], left_behind(None, f"its pilot is {state.value}: {reason.value}"))
 
 
+async def bind(db: Database, now: float, stamp: str, community: str) -> str:
+    found: str | None = await db.fetchval(BIND, stamp, community)
+    if found is None:
+        raise unknown_pilot(stamp)
+    return found
+
+
 async def pilot(db: Database, stamp: str) -> PilotRow:
     found = await db.fetchrow(ONE, stamp)
     if found is None:
@@ -178,12 +199,16 @@ async def pilots(
     community: str | None,
     states: Sequence[PilotState],
     queue: str | None,
+    site: str | None,
     cursor: str | None,
     limit: int,
 ) -> tuple[tuple[PilotRow, ...], str | None]:
     among = sorted(set(states or PilotState))
     values = (among, community, before_cursor(cursor), limit + 1)
-    rows = await (db.fetch(IN_STATE, *values) if queue is None else db.fetch(OF_QUEUE, *values, queue))
+    if queue is not None:
+        rows = await db.fetch(OF_QUEUE, *values, queue, site)
+    else:
+        rows = await (db.fetch(IN_STATE, *values) if site is None else db.fetch(OF_SITE, *values, site))
     cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
     return tuple(record(found) for found in rows[:limit]), cursor
 

@@ -1,10 +1,13 @@
-"""Old jobs go, with all that belongs to them; what they used stays in accounting."""
+"""What ended long ago goes: jobs with all that belongs to them, while what they used stays in accounting; tokens and
+memberships, while what was done with them stays in the audit."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from central.people import GIVER
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
@@ -40,6 +43,36 @@ KEYS = """
 """
 # Machines that were last heard of by a failure, and never came back.
 HOSTS = "DELETE FROM hosts WHERE greatest(since, next) < $1"
+# Those that others were made with go after them.
+TOKENS = """
+    WITH gone AS (
+        DELETE FROM api_tokens
+        WHERE id IN (
+            SELECT id FROM api_tokens
+            WHERE least(expires, revoked) < $1
+              AND NOT EXISTS (SELECT FROM api_tokens AS made WHERE made.parent = api_tokens.id)
+            ORDER BY id LIMIT $2)
+        RETURNING id
+    )
+    SELECT count(*) FROM gone
+"""
+# What an admin took back stays: no login gives that again. So does what says under which role somebody owns something.
+# One that is given again at this moment is locked, or not meant any more.
+MEMBERS = """
+    WITH gone AS (
+        DELETE FROM members
+        WHERE id IN (
+            SELECT id FROM members
+            WHERE revoked < $1 AND revoked_by = $3
+              AND NOT EXISTS (SELECT FROM jobs WHERE jobs.community = members.community AND jobs.owner = members.owner)
+              AND NOT EXISTS (SELECT FROM credentials
+                              WHERE credentials.community = members.community AND credentials.owner = members.owner)
+            ORDER BY id LIMIT $2
+            FOR UPDATE SKIP LOCKED)
+        RETURNING id
+    )
+    SELECT count(*) FROM gone
+"""
 
 
 async def retire(db: Database, now: float, before: float, limit: int) -> int:
@@ -49,6 +82,12 @@ async def retire(db: Database, now: float, before: float, limit: int) -> int:
     await db.execute(KEYS, before, limit)
     await db.execute(HOSTS, before)
     return len(old)
+
+
+async def retire_people(db: Database, now: float, before: float, limit: int) -> int:
+    tokens: int = await db.fetchval(TOKENS, before, limit)
+    members: int = await db.fetchval(MEMBERS, before, limit, GIVER)
+    return tokens + members
 
 
 async def _delete(db: Database, old: Sequence[Row]) -> None:

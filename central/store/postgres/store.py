@@ -1,7 +1,6 @@
 """The verbs of the port over PostgreSQL: which share transactions, which have their own, which only read.
 
-A verb that writes is ``async def verb(db, now, …)`` in a module of this package, one that reads ``async def
-verb(db, …)``.
+A verb that writes is ``async def verb(db, now, …)`` of a module here, one that reads ``async def verb(db, …)``.
 """
 
 from __future__ import annotations
@@ -248,10 +247,11 @@ class PostgresStore(Aside):
         *,
         states: Sequence[PilotState] = (),
         queue: str | None = None,
+        site: str | None = None,
         cursor: str | None = None,
         limit: int = 1000,
     ) -> tuple[tuple[PilotRow, ...], str | None]:
-        return await self._reader(pilots.pilots, community, states, queue, cursor, limit)
+        return await self._reader(pilots.pilots, community, states, queue, site, cursor, limit)
 
     async def pilot_counts(self, queues: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         return await self._reader(pilots.counts_of, queues)
@@ -277,6 +277,9 @@ class PostgresStore(Aside):
     async def beat(self, beats_: Sequence[Beat]) -> None:
         if beats_:
             await self._beats.ask(beats_)
+
+    async def bind(self, stamp: str, community: str) -> str:
+        return await self._repeat(pilots.bind, stamp, community)
 
     async def drain(self, stamp: str) -> None:
         await self._repeat(life.drain, stamp)
@@ -338,9 +341,9 @@ class PostgresStore(Aside):
         return await self._reader(usage.usage, community, by=by, since=since, until=until, span=span)
 
     async def waste(
-        self, community: str | None, *, by: Sequence[str], since: float, until: float | None
+        self, community: str | None, *, by: Sequence[str], since: float, until: float | None, site: str | None = None
     ) -> tuple[WasteRow, ...]:
-        return await self._reader(ledgers.waste, community, by=by, since=since, until=until)
+        return await self._reader(ledgers.waste, community, by=by, since=since, until=until, site=site)
 
     async def bought(self, *, since: float, until: float, limit: int) -> tuple[Bought, ...]:
         return await self._reader(prices.bought, since, until, limit)

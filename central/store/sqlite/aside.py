@@ -7,8 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from central.added import EnrolmentRow, NewEnrolment, PlaceRow
 from central.auditing import AuditQuery, StoredChain, Unlinked
 from central.people import MemberRow, NewMember, NewToken, TokenRow, Whose
-from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PinRow
-from central.store.sqlite import audit, bundles, enrolment_tokens, logins, members, pauses, places, vault
+from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PilotRow, PinRow
+from central.store.port_vault import Entitled
+from central.store.sqlite import (
+    audit,
+    bundles,
+    enrolment,
+    enrolment_tokens,
+    logins,
+    members,
+    named,
+    pauses,
+    places,
+    retention,
+    vault,
+)
 from central.store.sqlite.readers import Readers
 from central.store.sqlite.writer import Writer
 from pilot.audit import AuditLine, AuditLink, AuditStart
@@ -76,11 +89,21 @@ class Aside:
     async def people(self) -> tuple[tuple[MemberRow, ...], tuple[TokenRow, ...]]:
         return await self._readers.run(members.people, self._clock())
 
+    async def retire_people(self, before: float, limit: int) -> int:
+        return await self._writer.run(retention.retire_people, before, limit)
+
     async def used_tokens(self, used: Mapping[int, float]) -> None:
         await self._writer.run(members.used_tokens, used)
 
     async def spend_id_token(self, digest: str, seconds: float) -> bool:
         return await self._writer.run(logins.spend, digest, seconds)
+
+    # -- pilots by name
+
+    async def called_pilots(
+        self, name: str, community: str | None, *, site: str | None = None, limit: int = 1000
+    ) -> tuple[PilotRow, ...]:
+        return await self._readers.run(named.called, community, site, name, limit)
 
     # -- pilots that nobody submitted
 
@@ -95,6 +118,9 @@ class Aside:
 
     async def revoke_enrolment(self, number: int, who: str) -> EnrolmentRow:
         return await self._writer.run(enrolment_tokens.revoke, number, who)
+
+    async def expects(self, stamp: str, secret_hash: str) -> bool:
+        return await self._readers.run(enrolment.expects, stamp, secret_hash, self._clock())
 
     async def admit(self, pilot: NewPilot, where: str = "") -> None:
         if problem := await self._writer.run(enrolment_tokens.admit, pilot, where):
@@ -112,6 +138,12 @@ class Aside:
 
     async def waiting_for(self, queue: int, credential: str, limit: int) -> tuple[int, ...]:
         return await self._readers.run(vault.waiting_for, queue, credential, limit)
+
+    async def running_with(self, community: str, owner: str, credential: str, limit: int) -> int:
+        return await self._readers.run(vault.running_with, community, owner, credential, limit)
+
+    async def entitled(self, stamp: str) -> tuple[Entitled, ...]:
+        return await self._readers.run(vault.entitled, stamp)
 
     async def remove_credential(self, community: str, owner: str, name: str, note: Note) -> None:
         await self._writer.run(vault.remove, community, owner, name, note)

@@ -6,11 +6,11 @@ import sqlite3
 
 from central.records import Ended, PilotRow
 from central.store import codec
-from central.store.admission import comes_again, not_expected, not_known, same, second_key, secret_problem
+from central.store.admission import comes_again, expected, not_expected, not_known, same, second_key, secret_problem
 from central.store.decide import left_behind
 from central.store.sqlite import hosts, ledgers
 from central.store.sqlite.attempts import end_all
-from central.store.sqlite.enrolment_tokens import shared
+from central.store.sqlite.enrolment_tokens import enrolment_of, shared
 from central.store.sqlite.pilots import ONE, handed_over, move, pilot, row
 from pilot.errors import Refusal
 from pilot.protocol import EnrolRequest
@@ -25,6 +25,7 @@ ENROL = """
 FACTS = """
     INSERT INTO nodes (pilot, facts) VALUES (:pilot, :facts) ON CONFLICT (pilot) DO UPDATE SET facts = :facts
 """
+SECRETS = "SELECT state, key_hash, secret_hash, secret_expires, old_secrets FROM pilots WHERE stamp = ?"
 # The first alarm stays: it says when it began.
 ALARM = "UPDATE pilots SET alarm = ? WHERE id = ? AND alarm = ''"
 RESUME = """
@@ -32,6 +33,11 @@ RESUME = """
                       instance = CASE WHEN instance = '' THEN :instance ELSE instance END
     WHERE id = :pilot
 """
+
+
+def expects(db: sqlite3.Connection, stamp: str, secret_hash: str, now: float) -> bool:
+    known = db.execute(SECRETS, (stamp,)).fetchone()
+    return expected(known, enrolment_of(db, secret_hash), stamp, secret_hash, now)
 
 
 def enrol(

@@ -39,11 +39,11 @@ BOOKED = """
 """
 SUMS = """
     SELECT {keys}, cause, sum(amount) FROM booked
-    WHERE :community IS NULL OR community = :community
+    WHERE (:community IS NULL OR community = :community) AND (:site IS NULL OR site = :site)
     GROUP BY {keys}, cause
     UNION ALL
     SELECT {keys}, NULL, count(DISTINCT id) FROM booked
-    WHERE :community IS NULL OR community = :community
+    WHERE (:community IS NULL OR community = :community) AND (:site IS NULL OR site = :site)
     GROUP BY {keys}
 """
 
@@ -65,11 +65,16 @@ def close(db: sqlite3.Connection, now: float, pilot: sqlite3.Row, last: Ledger |
 
 
 def waste(
-    db: sqlite3.Connection, community: str | None, by: Sequence[str], since: float, until: float | None
+    db: sqlite3.Connection,
+    community: str | None,
+    by: Sequence[str],
+    since: float,
+    until: float | None,
+    site: str | None,
 ) -> tuple[WasteRow, ...]:
     check_keys(by)
     keys = ", ".join(by) or "''"
-    values = {"community": community, "since": since, "until": until}
+    values = {"community": community, "since": since, "until": until, "site": site}
     return gathered(len(by), [tuple(row) for row in db.execute(BOOKED + SUMS.format(keys=keys), values)])
 
 

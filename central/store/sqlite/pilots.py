@@ -30,7 +30,13 @@ IN_STATE = """
 """
 OF_QUEUE = """
     SELECT * FROM pilots_whole
-    WHERE queue = :queue AND state = :state AND id < :before
+    WHERE queue = :queue AND state = :state AND id < :before AND (:site IS NULL OR site = :site)
+      AND (:community IS NULL OR :community IN (SELECT value FROM json_each(communities)))
+    ORDER BY id DESC LIMIT :limit
+"""
+OF_SITE = """
+    SELECT * FROM pilots_whole
+    WHERE site = :site AND state = :state AND id < :before
       AND (:community IS NULL OR :community IN (SELECT value FROM json_each(communities)))
     ORDER BY id DESC LIMIT :limit
 """
@@ -55,6 +61,14 @@ SAME_SECRET = "UPDATE pilots SET secret_expires = ? WHERE id = ?"
 REFERENCE = "UPDATE pilots SET reference = ? WHERE id = ?"
 MOVE = "UPDATE pilots SET state = ? WHERE id = ? AND state = ?"
 END = "UPDATE pilots SET ended = ?, reason = ?, message = ? WHERE id = ?"
+# One that was bound counts from its first job. What it holds from before it was bound decides.
+BIND = """
+    UPDATE pilots SET bound = coalesce(
+        (SELECT attempts.community FROM attempts
+         WHERE attempts.pilot = pilots.id AND attempts.phase <> 'ended' ORDER BY attempts.job LIMIT 1), ?)
+    WHERE stamp = ? AND (bound = '' OR leases = 0)
+"""
+BOUND = "SELECT bound FROM pilots WHERE stamp = ?"
 LOADS = "SELECT loads FROM pilots JOIN nodes ON nodes.pilot = pilots.id WHERE stamp = ?"
 COUNTS = "SELECT state, count(*) FROM pilots GROUP BY state"
 COUNTS_OF = """
@@ -154,6 +168,15 @@ def end(
     return end_all(db, now, pilot["id"], left_behind(None, f"its pilot is {state.value}: {reason.value}"))
 
 
+def bind(db: sqlite3.Connection, now: float, stamp: str, community: str) -> str:
+    db.execute(BIND, (community, stamp))
+    found = db.execute(BOUND, (stamp,)).fetchone()
+    if found is None:
+        raise unknown_pilot(stamp)
+    bound: str = found["bound"]
+    return bound
+
+
 def pilot(db: sqlite3.Connection, stamp: str) -> PilotRow:
     return record(db, row(db, stamp))
 
@@ -167,14 +190,14 @@ def pilots(
     community: str | None,
     states: Sequence[PilotState],
     queue: str | None,
+    site: str | None,
     cursor: str | None,
     limit: int,
 ) -> tuple[tuple[PilotRow, ...], str | None]:
-    values = {"community": community, "queue": queue, "before": before_cursor(cursor), "limit": limit + 1}
-    runs = [
-        db.execute(IN_STATE if queue is None else OF_QUEUE, {**values, "state": state}).fetchall()
-        for state in sorted(set(states or PilotState))
-    ]
+    values = {"community": community, "queue": queue, "site": site, "before": before_cursor(cursor), "limit": limit + 1}
+    statement = OF_QUEUE if queue is not None else IN_STATE if site is None else OF_SITE
+    among = sorted(set(states or PilotState))
+    runs = [db.execute(statement, {**values, "state": state}).fetchall() for state in among]
     rows = list(islice(merge(*runs, key=lambda found: found["id"], reverse=True), limit + 1))
     cursor = str(rows[limit - 1]["id"]) if len(rows) > limit else None
     return tuple(record(db, found) for found in rows[:limit]), cursor

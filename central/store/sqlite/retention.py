@@ -1,9 +1,11 @@
-"""Old jobs go, with all that belongs to them; what they used stays in accounting."""
+"""What ended long ago goes: jobs with all that belongs to them, while what they used stays in accounting; tokens and
+memberships, while what was done with them stays in the audit."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from central.people import GIVER
 from central.store import codec
 
 # Final since before then, oldest first. A job that was killed may still have its attempt out on a pilot.
@@ -38,6 +40,26 @@ KEYS = """
 """
 # Machines that were last heard of by a failure, and never came back.
 HOSTS = "DELETE FROM hosts WHERE changed < ?"
+# Those that others were made with go after them.
+TOKENS = """
+    DELETE FROM api_tokens
+    WHERE id IN (
+        SELECT id FROM api_tokens
+        WHERE min(expires, coalesce(revoked, expires)) < :before
+          AND NOT EXISTS (SELECT 1 FROM api_tokens AS made WHERE made.parent = api_tokens.id)
+        ORDER BY id LIMIT :limit)
+"""
+# What an admin took back stays: no login gives that again. So does what says under which role somebody owns something.
+MEMBERS = """
+    DELETE FROM members
+    WHERE id IN (
+        SELECT id FROM members
+        WHERE revoked < :before AND revoked_by = :login
+          AND NOT EXISTS (SELECT 1 FROM jobs WHERE jobs.community = members.community AND jobs.owner = members.owner)
+          AND NOT EXISTS (SELECT 1 FROM credentials
+                          WHERE credentials.community = members.community AND credentials.owner = members.owner)
+        ORDER BY id LIMIT :limit)
+"""
 
 
 def retire(db: sqlite3.Connection, now: float, before: float, limit: int) -> int:
@@ -50,3 +72,8 @@ def retire(db: sqlite3.Connection, now: float, before: float, limit: int) -> int
     db.execute(KEYS, {"before": before, "limit": limit})
     db.execute(HOSTS, (before,))
     return len(rows)
+
+
+def retire_people(db: sqlite3.Connection, now: float, before: float, limit: int) -> int:
+    values = {"before": before, "limit": limit, "login": GIVER}
+    return db.execute(TOKENS, values).rowcount + db.execute(MEMBERS, values).rowcount

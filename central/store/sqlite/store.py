@@ -224,10 +224,11 @@ class SqliteStore(Aside):
         *,
         states: Sequence[PilotState] = (),
         queue: str | None = None,
+        site: str | None = None,
         cursor: str | None = None,
         limit: int = 1000,
     ) -> tuple[tuple[PilotRow, ...], str | None]:
-        return await self._readers.run(pilots.pilots, community, states, queue, cursor, limit)
+        return await self._readers.run(pilots.pilots, community, states, queue, site, cursor, limit)
 
     async def pilot_counts(self, queues: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         return await self._readers.run(pilots.counts_of, queues)
@@ -252,6 +253,9 @@ class SqliteStore(Aside):
 
     async def beat(self, beats: Sequence[Beat]) -> None:
         await self._writer.run(life.beat, beats)
+
+    async def bind(self, stamp: str, community: str) -> str:
+        return await self._writer.run(pilots.bind, stamp, community)
 
     async def drain(self, stamp: str) -> None:
         await self._writer.run(life.drain, stamp)
@@ -313,9 +317,9 @@ class SqliteStore(Aside):
         return await self._readers.run(used.usage, community, by, since, until, span)
 
     async def waste(
-        self, community: str | None, *, by: Sequence[str], since: float, until: float | None
+        self, community: str | None, *, by: Sequence[str], since: float, until: float | None, site: str | None = None
     ) -> tuple[WasteRow, ...]:
-        return await self._readers.run(ledgers.waste, community, by, since, until)
+        return await self._readers.run(ledgers.waste, community, by, since, until, site)
 
     async def bought(self, *, since: float, until: float, limit: int) -> tuple[Bought, ...]:
         return await self._readers.run(prices.bought, since, until, limit)
