@@ -7,11 +7,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from central.configuration.settings import KEY_RINGS
 from central.folder import Folder
+from central.trust.ring_variable import keep_from_others, taken
 from pilot.errors import PilotageError, of_system
+
+if TYPE_CHECKING:
+    from central.trust.ring_source import RingSource
 
 Verb = Callable[[argparse.Namespace], None]
 MAX_WORKERS = 256
@@ -19,7 +25,11 @@ MAX_WORKERS = 256
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0 done, 1 not done and why is said, 2 wrong command line."""
+    given = taken(os.environ)
+    if given is not None:
+        keep_from_others()
     options = _parser().parse_args(arguments)
+    options.given_ring = given
     run: Verb = options.run
     try:
         run(options)
@@ -42,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--pilot", type=Path, help="the pilot.pyz that pilots are started from")
     init.add_argument("--database", help="where jobs are kept: postgresql://user@host/name (default: a file of SQLite)")
     init.add_argument("--workers", type=_workers, help="processes that share the work (default: 1)")
+    init.add_argument("--key-ring", choices=KEY_RINGS, help="where a new central has its key ring from (default: file)")
+    init.add_argument("--ring", type=Path, help="a file to make the key ring in, where it is not in the folder")
     serve = _verb(verbs, "serve", _serve, "serve until SIGTERM or SIGINT")
     serve.add_argument("--workers", type=_workers, help="processes that share the work (default: as the settings say)")
     worker = _verb(verbs, "worker", _worker, "be one of the processes that `serve` starts")
@@ -50,7 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     backup.add_argument("target", type=Path, help="the file to write")
     restore = _verb(verbs, "restore", _restore, "put a copy in the place of the database, which is kept beside it")
     restore.add_argument("source", type=Path, help="a file that `backup` wrote")
-    _verb(verbs, "new-key", _new_key, "add a key to the key ring that follows from none before")
+    new_key = _verb(verbs, "new-key", _new_key, "add a key to the key ring that follows from none before")
+    new_key.add_argument("--output", type=Path, help="write the ring with that key here, and leave it where it is")
+    _verb(verbs, "accept-ring", _accept_ring, "go on with the present key ring, though the database is under another")
     audit = _verb(verbs, "verify-audit", _verify_audit, "walk the chain of the audit, also while it is served")
     audit.add_argument("--expect", type=_anchor, action="append", default=[], help="a link written down: NUMBER:HASH")
     audit.add_argument("--json", action="store_true", help="print the findings as JSON")
@@ -94,20 +108,22 @@ def _workers(text: str) -> int:
 def _init(options: argparse.Namespace) -> None:
     from central.init import Wishes, init
 
-    wishes = Wishes(options.port, options.database, options.workers)
+    wishes = Wishes(options.port, options.database, options.workers, options.key_ring, options.ring)
     init(options.folder, wishes, options.pilot, time.time(), print)
 
 
 def _serve(options: argparse.Namespace) -> None:
     from central.serving.serve import log_to_stderr, serve
 
+    keep_from_others()  # it has the key ring in its memory, wherever that came from
     log_to_stderr()
-    serve(options.folder, options.workers)
+    serve(options.folder, options.workers, options.given_ring)
 
 
 def _worker(options: argparse.Namespace) -> None:
     from central.serving.serve import log_to_stderr, serve_beside
 
+    keep_from_others()
     log_to_stderr(options.number)
     serve_beside(options.folder, options.number)
 
@@ -127,11 +143,32 @@ def _restore(options: argparse.Namespace) -> None:
 
 
 def _new_key(options: argparse.Namespace) -> None:
-    from central.trust.seal import add_unrelated
+    source = _source(options)
+    if options.output:
+        key = source.add_unrelated(time.time(), options.output)
+        print(f"wrote {options.output}, the key ring with {key.id}: put it in the place of {source.where},")
+        print("start the central, which then seals with that key, and remove the file")
+        return
+    with nullcontext() if source.read_only else options.folder.lock():
+        key = source.add_unrelated(time.time())
+    print(f"{key.id} seals from now on; credentials come under it when the central starts")
+
+
+def _accept_ring(options: argparse.Namespace) -> None:
+    from central.directors.assembly import DUTY
+    from central.lifecycle import holder
+    from central.trust.foreign import accept_ring
 
     with options.folder.lock():
-        key = add_unrelated(options.folder.key_ring, time.time())
-    print(f"{key.id} seals from now on; credentials come under it when the central starts")
+        print(accept_ring(options.folder, _source(options), DUTY, holder(options.folder.path, 0)))
+
+
+def _source(options: argparse.Namespace) -> RingSource:
+    from central.configuration import settings_file
+    from central.trust.ring_source import ring_source
+
+    service = settings_file.load(options.folder.settings).service
+    return ring_source(options.folder, service, os.environ, options.given_ring)
 
 
 def _anchor(text: str) -> tuple[int, str]:
@@ -143,7 +180,8 @@ def _verify_audit(options: argparse.Namespace) -> None:
     from central.trust import looking_back
     from pilot.auditing import Anchor
 
-    verdict = looking_back.look_back(options.folder, [Anchor(*one) for one in options.expect])
+    expected = [Anchor(*one) for one in options.expect]
+    verdict = looking_back.look_back(options.folder, expected, options.given_ring)
     if options.json:
         import msgspec
 
@@ -157,20 +195,20 @@ def _verify_audit(options: argparse.Namespace) -> None:
 def _openapi(options: argparse.Namespace) -> None:
     import msgspec
 
-    from central.routes import TABLE
+    from central.routes import EVERY_ROUTE
     from central.serving.openapi import document
 
-    print(msgspec.json.format(msgspec.json.encode(document(TABLE))).decode())
+    print(msgspec.json.format(msgspec.json.encode(document(EVERY_ROUTE))).decode())
 
 
 def _rights(options: argparse.Namespace) -> None:
-    from central.routes import TABLE
+    from central.routes import EVERY_ROUTE
     from central.serving import rights
 
     if options.page is None:
-        print(rights.table(TABLE))
+        print(rights.table(EVERY_ROUTE))
     else:
-        options.page.write_text(rights.page(options.page.read_text(), TABLE))
+        options.page.write_text(rights.page(options.page.read_text(), EVERY_ROUTE))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import random
 import secrets
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from central.fleet.orders import OrderDesk
 from central.fleet.presence import Presence
 from central.fleet.roster import Roster
 from central.folder import Folder
+from central.job_changes import JobChanges
 from central.keeping.inputs import Inputs
 from central.keeping.logs import LogStore
 from central.keeping.objects import Objects, open_objects
@@ -36,6 +38,7 @@ from central.matching.shares import Standings
 from central.quotas import Quota, of_bytes, of_waiting
 from central.serving.gathered import Neighbours
 from central.serving.metrics import Metrics
+from central.serving.rates import Rates
 from central.several.elsewhere import Elsewhere
 from central.several.gossip import Decided, Free, Gossip, JobSeen, JobsSeen, PilotSeen
 from central.several.telling import telling
@@ -43,14 +46,17 @@ from central.store.port import Store
 from central.trust.bundles import BundleStore
 from central.trust.callers import Callers, Nonces
 from central.trust.delivering import Signings
+from central.trust.lately import Lately
 from central.trust.noting import Noting
 from central.trust.people import People
-from central.trust.seal import KeyRing, load_ring
+from central.trust.refreshing import Refreshing, ask_with
+from central.trust.seal import KeyRing
 from central.trust.vault import Vault
 from pilot.errors import PilotageError
 from pilot.protocol import Offer
 
 if TYPE_CHECKING:
+    from central.login.certificate_logins import CertificateLogins
     from central.login.logins import Logins
 
 log = logging.getLogger(__name__)
@@ -90,9 +96,13 @@ class Central:
     stored: Quota  # of bytes
     audit: Noting
     signings: Signings
+    lately: Lately  # credentials that were set anew
+    refreshing: Refreshing
     callers: Callers
+    rates: Rates
     logins: Logins | None  # None: nobody logs in here
     hub: Hub
+    job_changes: JobChanges
     gossip: Gossip
     elsewhere: Elsewhere | None  # None: no other central shares the database
     time: DatabaseTime | None  # None: the database's clock is this machine's
@@ -104,6 +114,7 @@ class Central:
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     failed: asyncio.Event = field(default_factory=asyncio.Event)  # a part that must run has died
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    certificates: CertificateLogins | None = None  # None: nobody logs in with certificates
     placing: asyncio.Lock = field(default_factory=asyncio.Lock)  # what was read first is taken up first
     looking: Looking = field(default_factory=Looking)  # at people
     connections: Connections = field(default_factory=Connections)  # to hosts of computing elements
@@ -126,16 +137,17 @@ class Central:
 
     async def _take_people(self) -> None:
         members, tokens = await self.store.people()
-        self.people.take(self.settings.communities, members, tokens)
+        self.people.take(self.settings.communities, self.settings.sites, members, tokens)
 
     async def look_at_places(self) -> None:
         """Take up the communities, groups, sites and queues that were added."""
         async with self.placing:
-            before = self.settings.communities
+            before = self.settings
             if not self.places.take(await self.store.places()):
                 return
-            if self.settings.communities != before:
+            if self.settings.communities != before.communities:
                 self.dispatcher.standings.share(self.settings.communities)
+            if (self.settings.communities, self.settings.sites) != (before.communities, before.sites):
                 await self.look_at_people()
         self.logs.allow(_bound(self.settings))
         for (kind, name), problem in self.places.problems.items():
@@ -190,12 +202,13 @@ class Central:
 def compose(
     folder: Folder,
     settings: CentralSettings,
+    ring: KeyRing,
     clock: Clock,
     wall: Callable[[], float],
     interface: bytes,
     worker: int = 0,
 ) -> Central:
-    """Make the parts; nothing is opened yet but the key ring. `wall` is the time of this machine."""
+    """Make the parts; nothing is opened yet. `wall` is the time of this machine."""
     service = settings.service
     database = open_database(folder, service, wall)
     time = DatabaseTime(clock, wall) if is_postgresql(service.database) else None
@@ -203,11 +216,10 @@ def compose(
     gossip = Gossip(database if time else None, secrets.token_hex(6), clock, now)
     store: CountedStore = database if gossip.alone else telling(database, gossip)
     elsewhere = None if gossip.alone else Elsewhere(gossip, clock)
-    presence = Presence(clock.now, _free(gossip))
-    objects = open_objects(folder.objects(service))
+    presence, objects = Presence(clock.now, _free(gossip)), open_objects(folder.objects(service))
     standings = Standings(settings.communities, settings.shares.half_life)
-    ring = load_ring(folder.key_ring, wall())
-    places = Places(settings)
+    places, started, hub = Places(settings), clock.now(), Hub(_seen(gossip))
+    vault = Vault.of(ring)
     return Central(
         folder=folder,
         places=places,
@@ -215,7 +227,7 @@ def compose(
         wall=now,
         store=store,
         presence=presence,
-        dispatcher=Dispatcher(store, presence, clock, service.max_held, standings=standings),
+        dispatcher=Dispatcher(store, presence, clock, service.max_held, random.random, standings, _together(places)),
         roster=Roster(store, clock.now),
         orders=OrderDesk(store),
         inputs=Inputs(store),
@@ -224,22 +236,27 @@ def compose(
         sandboxes=SandboxStore(objects, store, service.sandbox_bound, not gossip.alone, now),
         bundles=BundleStore(objects, store, places),
         ring=ring,
-        vault=Vault.of(ring),
+        vault=vault,
         waiting=of_waiting(service.person_waiting, clock.now),
         stored=of_bytes(service.person_sandbox, clock.now),
         audit=Noting(store, clock),
         signings=Signings(),
-        callers=Callers(ring, People(settings.tokens), Nonces(), now),
+        lately=Lately(store, clock.now),
+        refreshing=_refreshing(store, vault, places, folder.path, now, clock),
+        callers=Callers(ring, People(settings.tokens), Nonces(lambda: clock.now() - started), now),
+        rates=Rates(service, clock.now, gossip.alone),
         logins=_logins(settings.login, folder.path, clock),
-        hub=Hub(_seen(gossip)),
+        hub=hub,
+        job_changes=JobChanges(store, hub),
         gossip=gossip,
         elsewhere=elsewhere,
         time=time,
         metrics=Metrics(store.commits, worker, Neighbours(folder.workers, worker) if worker else None),
         pilot_files=pilot_files(folder.pilot(service)),
         interface=interface,
-        started=clock.now(),
+        started=started,
         worker=worker,
+        certificates=_certificates(settings, folder.path),
     )
 
 
@@ -257,9 +274,42 @@ def _logins(login: Login | None, folder: Path, clock: Clock) -> Logins | None:
     return open_logins(login, folder, clock.now)
 
 
+def _certificates(settings: CentralSettings, folder: Path) -> CertificateLogins | None:
+    """With certificates, where the settings say so: for that alone another package is needed."""
+    if settings.certificates is None:
+        return None
+    try:
+        from central.login.certificate_logins import open_certificate_logins
+    except ImportError as error:  # also where `cryptography` is too old
+        raise PilotageError(
+            f"The section [certificates] of central.toml needs packages that are not here ({error}): install"
+            " pilotage[central,voms]."
+        ) from error
+    return open_certificate_logins(settings.certificates, settings.service, folder)
+
+
+def _refreshing(
+    store: Store, vault: Vault, places: Places, folder: Path, wall: Callable[[], float], clock: Clock
+) -> Refreshing:
+    """Where it may ask is the settings' to say."""
+    ca = places.settings.service.token_ca
+    ask = ask_with(str(folder / ca) if ca else "")
+    return Refreshing(store, vault, ask, lambda: places.settings.service.token_urls, wall, clock.sleep)
+
+
 def _bound(settings: CentralSettings) -> int:
     """Bytes that one log stream may have."""
     return _LOG_SLACK + max((settings.service.log_bound, *(queue.settings.log_bound for queue in settings.queues)))
+
+
+def _together(places: Places) -> Callable[[str], bool]:
+    """Whether payloads of several communities may share an account at a queue, by the settings in force."""
+
+    def together(name: str) -> bool:
+        queue = places.settings.queue(name)
+        return queue is not None and queue.settings.isolation == "none"
+
+    return together
 
 
 def _free(gossip: Gossip) -> Callable[[str, int, Offer], None] | None:

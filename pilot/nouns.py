@@ -157,6 +157,7 @@ class Credential:
     values: dict[str, str] = field(default_factory=dict, repr=False)
     urls: tuple[str, ...] = ()  # the pilot itself uses it for what lies below these
     seconds_left: Optional[int] = None  # of its own validity, where the owner said how long
+    version: str = ""  # another one each time it is set; it tells nothing of what it holds
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -167,6 +168,15 @@ class Credential:
             found.append(b64encode(pair.encode("utf-8", "surrogateescape")).decode())
         telling = {line for line in found if len(line) >= SHORTEST_SECRET}
         return tuple(sorted(telling, key=len, reverse=True)[:MAX_SECRETS])
+
+
+@dataclass(frozen=True)
+class CredentialVersions:
+    """Of an attempt's credentials: name → version."""
+
+    job: int
+    attempt: int
+    versions: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -266,7 +276,7 @@ class Settings:
     max_processes: int = 4096  # of one attempt, threads included where the kernel counts; 0: as many as it likes
     margin: int = 30  # kept back of the remaining lifetime, once
     notice: int = 0  # between a signal of the batch system and its kill; 0: nobody knows
-    isolation: str = "none"
+    isolation: str = "community"  # who may share an account; the central sees to it: community, none, required
     containers: str = "allowed"  # or required (every payload runs in one), refused
     image: str = ""  # for jobs that name none, where containers are required
     job_images: bool = True  # whether a job may bring or name another

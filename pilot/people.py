@@ -5,7 +5,7 @@ Times are seconds since the epoch; where a community or a group is not said in a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Optional
 
 from pilot.protocol import VERSION
@@ -69,7 +69,7 @@ class ShareRequest:
 
 @dataclass(frozen=True)
 class MemberView:
-    """Who may work in a group, in which role, and who said so."""
+    """Who may work in a group, in which role, and who said so; or who is the admin of a site."""
 
     user: str
     community: str
@@ -81,29 +81,34 @@ class MemberView:
     revoked: Optional[float] = None
     revoked_by: str = ""
     reason: str = ""
+    site: str = ""  # else community and group are empty
 
 
 @dataclass(frozen=True)
 class MemberPage:
-    """`GET /v1/members`: those that the caller may see, by community, group and user."""
+    """`GET /v1/members`: those that the caller may see, by community, group, site and user."""
 
     members: tuple[MemberView, ...]
 
 
 @dataclass(frozen=True)
 class MemberRequest:
-    """`POST /v1/members`: let somebody into a group; `POST /v1/members/role`: change the role there."""
+    """`POST /v1/members`: let somebody into a group; `POST /v1/members/role`: change the role there.
+
+    With a site it is the site's admin that somebody becomes: then nothing else is said but the user.
+    """
 
     user: str
     group: str = ""
-    role: str = "member"
+    role: str = ""  # empty: member, or with a site its only role, site-admin
     community: str = ""
+    site: str = ""
     version: int = VERSION
 
 
 @dataclass(frozen=True)
 class RevokeRequest:
-    """`POST /v1/members/revoke`: take memberships back, of one group or of all that the caller may.
+    """`POST /v1/members/revoke`: take memberships back, of one group or of all that the caller may; or of one site.
 
     Jobs that wait are held; what runs goes on, unless `kill`.
     """
@@ -113,6 +118,7 @@ class RevokeRequest:
     community: str = ""
     kill: bool = False
     reason: str = ""
+    site: str = ""
     version: int = VERSION
 
 
@@ -146,6 +152,7 @@ class TokenView:
     revoked_by: str = ""
     parent: Optional[int] = None  # the token that it was made with: it ends with that one
     problem: str = ""  # why it is not good although it was not revoked
+    site: str = ""
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ class TokenPage:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """`POST /v1/tokens`: an API token for oneself, or for a member whom the caller may let in."""
+    """`POST /v1/tokens`: an API token for oneself, or for somebody whom the caller may let in."""
 
     name: str = ""
     scopes: tuple[str, ...] = USUAL_SCOPES
@@ -166,6 +173,7 @@ class TokenRequest:
     community: str = ""
     group: str = ""
     role: str = ""  # the most that it may do; empty: member
+    site: str = ""  # for a site's admin: then neither community nor group
     version: int = VERSION
 
 
@@ -173,5 +181,5 @@ class TokenRequest:
 class MadeToken:
     """The one time that the token is told."""
 
-    token: str
+    token: str = field(repr=False)
     made: TokenView

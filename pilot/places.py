@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from pilot.protocol import VERSION
@@ -146,7 +146,7 @@ class EnrolmentView:
 class OpenedEnrolment:
     """The one time that the token is told."""
 
-    token: str
+    token: str = field(repr=False)
     enrolment: EnrolmentView
 
 

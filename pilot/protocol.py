@@ -21,6 +21,7 @@ from pilot.nouns import (
     Amount,
     Bundle,
     Credential,
+    CredentialVersions,
     Fact,
     Gpu,
     InputFile,
@@ -47,6 +48,7 @@ __all__ = [
     "Amount",
     "Bundle",
     "Credential",
+    "CredentialVersions",
     "Fact",
     "Gpu",
     "InputFile",
@@ -84,8 +86,8 @@ MAX_TAIL = 8 * 1024
 class EnrolRequest:
     """`POST /v1/pilots/{stamp}/enrol`: trade the one-time secret for a token. Same secret, same key, same answer."""
 
-    secret: str
-    session_key: str  # base64 of 32 bytes made on the node
+    secret: str = field(repr=False)
+    session_key: str = field(repr=False)  # base64 of 32 bytes made on the node
     pilot_version: str
     version: int = VERSION
     instance: str = ""  # boot id or cloud instance id of the machine
@@ -98,7 +100,7 @@ class EnrolReply:
     """The pilot is known now. Also the answer to `resume`."""
 
     epoch: int
-    token: str
+    token: str = field(repr=False)
     token_life: int  # seconds
     server_time: float
     settings: Settings
@@ -124,7 +126,7 @@ class RenewRequest:
 
 @dataclass(frozen=True)
 class RenewReply:
-    token: str
+    token: str = field(repr=False)
     token_life: int
     server_time: float
     version: int = VERSION
@@ -278,9 +280,10 @@ class HeartbeatReply:
     orders: tuple[Order, ...] = ()
     next_beat: float = 60.0  # seconds
     followed: tuple[str, ...] = ()  # streams that somebody reads now
-    token: Optional[str] = None
+    token: Optional[str] = field(default=None, repr=False)
     token_life: int = 0
     server_time: float = 0.0
+    credentials: tuple[CredentialVersions, ...] = ()  # set anew lately, of attempts of the pilot: to be asked for
     version: int = VERSION
 
 

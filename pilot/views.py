@@ -228,6 +228,10 @@ class MachineLoad:
     disk_free: Optional[int] = None  # bytes
 
 
+#: A community that is not the caller's; no name of one.
+ANOTHER = "(another)"
+
+
 @dataclass(frozen=True)
 class PilotView:
     stamp: str
@@ -250,6 +254,7 @@ class PilotView:
     alarm: str = ""  # why it gets no new work until somebody has looked
     code: str = ""  # of its end, see docs/errors.md
     machine: Optional[MachineView] = None  # None: it is on no virtual machine of ours
+    bound: str = ""  # the community that it serves alone, or ANOTHER than the caller's; empty: none yet, or all
 
 
 @dataclass(frozen=True)
@@ -377,6 +382,7 @@ class WhoAmI:
     token: Optional[int] = None  # the number of the token, where it was not central.toml that declares it
     scopes: tuple[str, ...] = ()  # of such a token; one of central.toml has all of them
     expires: Optional[float] = None  # seconds since the epoch
+    site: str = ""  # of a site's admin, who has neither community nor group
 
 
 @dataclass(frozen=True)

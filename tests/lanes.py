@@ -39,7 +39,7 @@ PILOTS = tuple(
     for name in (
         *("agents", "centrals_that_fail", "commands_page", "cost", "filling", "found_and_used", "last_words"),
         *("log_receivers", "machines_by_hand", "monitor", "monitor_notices", "peek", "proxy", "queue_agents"),
-        *("queues_explained", "site_drains", "site_word", "unsent", "waste"),
+        *("queues_explained", "site_day", "site_drains", "site_word", "unsent", "waste"),
     )
 )
 
@@ -72,6 +72,7 @@ ALLOWED_SKIPS: tuple[str, ...] = (
     *("the Python of the tests can be read by everybody", "there is no Python that every user can read"),
     *("this cloud asks for no credential", "this cloud has no spot machines", "answers of this cloud cannot be lost"),
     "this cloud does not tell what its spot machines have cost",
+    "advisories cannot be reached",
 )
 
 
@@ -157,6 +158,7 @@ LANES = (
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
     Lane("security", within("tests/security")),  # attempts that must fail
+    Lane("dependencies", within("tests/dependencies")),  # what we bring along; the last line says what was looked at
     # In the lane contract there are 500 of these sequences.
     Lane(
         "cloud-storms",
@@ -285,7 +287,7 @@ LANES = (
             setup=(f"tests/real/{name}.sh", "start"),
             teardown=(f"tests/real/{name}.sh", "stop"),
         )
-        for name in ("xrootd", "s3", "oidc")
+        for name in ("xrootd", "s3", "oidc", "voms")
     ),
     *(
         Lane(

@@ -62,7 +62,7 @@ class Submission:
     """One pilot to submit: a script to run, and the one-time secret that travels beside it, never inside."""
 
     stamp: str
-    script: str
+    script: str = field(repr=False)  # it carries the ticket of the boot log
     secret: str = field(repr=False)
     request: Request = field(default_factory=Request)
 

@@ -17,6 +17,12 @@ FRESH = 3.0
 _KEPT = 50_000
 
 
+def resumed_elsewhere(row: PilotRow, token: PilotToken) -> Refusal:
+    """What a monitor hears that another has taken the place of."""
+    detail = "the pilot has resumed elsewhere since this token was given"
+    return Refusal("superseded", detail, expected=str(row.epoch), got=str(token.epoch))
+
+
 @dataclass
 class _Entry:
     row: PilotRow
@@ -79,12 +85,7 @@ class Roster:
             why = f" ({row.reason.value})" if row.reason else ""
             raise Refusal("revoked", f"pilot {row.stamp} is {row.state.value}{why} as far as the central knows")
         if token.epoch < row.epoch:
-            raise Refusal(
-                "superseded",
-                "the pilot has resumed elsewhere since this token was given",
-                expected=str(row.epoch),
-                got=str(token.epoch),
-            )
+            raise resumed_elsewhere(row, token)
         return row
 
     def heard(self, stamp: str, sequence: int) -> None:

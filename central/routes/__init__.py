@@ -9,6 +9,7 @@ from central.routes import (
     audit,
     bundles,
     canaries,
+    certificate_login,
     communities,
     credentials,
     enrolment,
@@ -22,6 +23,7 @@ from central.routes import (
     peek,
     places,
     queues,
+    renewals,
     sandboxes,
     storage,
     submission,
@@ -36,6 +38,7 @@ from central.serving.http import Route
 TABLE: tuple[Route[Any], ...] = (
     *work.ROUTES,
     *attempts.ROUTES,
+    *renewals.ROUTES,
     *logs.ROUTES,
     *log_search.ROUTES,
     *peek.ROUTES,
@@ -59,3 +62,8 @@ TABLE: tuple[Route[Any], ...] = (
     *audit.ROUTES,
     *system.ROUTES,
 )
+
+#: What is asked for at the port for certificates, and nothing else there.
+CERTIFICATE_TABLE = certificate_login.ROUTES
+#: At whatever port.
+EVERY_ROUTE = (*TABLE, *CERTIFICATE_TABLE)

@@ -13,6 +13,7 @@ from central import aftermath
 from central.events import PilotChanged
 from central.fleet import unsent
 from central.fleet.believing import sound
+from central.fleet.roster import resumed_elsewhere
 from central.records import PilotRow
 from central.serving.audited import About
 from central.serving.http import Call, Route
@@ -46,7 +47,7 @@ async def enrol(call: Call[EnrolRequest]) -> EnrolReply:
     """Trade the one-time secret for a token. The session key itself is kept nowhere but in the token."""
     central, request = call.central, call.message
     key = _session_key(request.session_key)
-    secret_hash = hashlib.sha256(request.secret.encode()).hexdigest()
+    secret_hash = _hash(request)
     stamp = call.text("stamp")
     key_hash = hashlib.sha256(key).hexdigest()
     try:
@@ -61,6 +62,11 @@ async def enrol(call: Call[EnrolRequest]) -> EnrolReply:
     central.hub.publish(row.communities, PilotChanged(stamp, row.state))
     call.about = _about(row, request.facts)
     return await _reply(call, row, key)
+
+
+async def is_expected(call: Call[EnrolRequest]) -> bool:
+    """Whether the secret lets a pilot in now."""
+    return await call.central.store.expects(call.text("stamp"), _hash(call.message))
 
 
 async def resume(call: Call[ResumeRequest]) -> EnrolReply:
@@ -86,9 +92,14 @@ async def renew(call: Call[RenewRequest]) -> RenewReply:
 
 
 async def bye(call: Call[GoodbyeRequest]) -> Accepted:
-    """The pilot ends and says why. What it still held goes back to the queue."""
+    """The pilot ends and says why. What it still held goes back to the queue.
+
+    Raises ``superseded`` for a monitor that another has taken the place of: what runs is not its own any more.
+    """
     central, stamp = call.central, call.pilot.stamp
-    row = await central.roster.row(stamp)
+    row = await central.roster.row(stamp, fresh=True)
+    if call.pilot.epoch < row.epoch:
+        raise resumed_elsewhere(row, call.pilot)
     said = replace(call.message, ledger=sound(row, call.message.ledger, central.wall()) or Ledger())
     ended = await central.store.goodbye(stamp, said)
     state = PilotState.FAILED if call.message.reason in FAULTS else PilotState.DONE
@@ -133,6 +144,10 @@ async def _settings(call: Call[Any], row: PilotRow, now: float) -> protocol.Sett
     )
 
 
+def _hash(request: EnrolRequest) -> str:
+    return hashlib.sha256(request.secret.encode()).hexdigest()
+
+
 def _session_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text, validate=True)
@@ -154,6 +169,7 @@ ROUTES = (
         reply=EnrolReply,
         bound=MAX_ENROLMENT,
         audit="pilot.enrol",
+        good=is_expected,
     ),
     Route(
         "POST",

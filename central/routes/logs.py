@@ -22,7 +22,7 @@ from central.keeping.logs import check_name
 from central.serving import bodies, sse
 from central.serving.http import Call, Route
 from central.store.decide import unknown_pilot
-from central.trust.rules import TicketCaller, Who, community_of, may_see_pilot
+from central.trust.rules import TicketCaller, Who, community_of, may_read_stream, may_see_place
 from pilot.errors import InvalidInput, Refusal
 from pilot.protocol import MAX_LOG_CHUNK, LogReply, attempt_stream
 from pilot.states import FINAL
@@ -123,10 +123,9 @@ async def pilot_source(call: Call[None]) -> Source:
     """The stream of a pilot in the path of a request, if this person may read it."""
     stamp, stream = call.text("stamp"), check_name(call.text("stream"))
     row = await call.central.roster.row(stamp)
-    if not may_see_pilot(call.person, row.communities):
+    if not may_see_place(call.person, row.site, row.communities):
         raise unknown_pilot(stamp)
-    # What payloads printed is read by way of their jobs: a pilot may serve several communities.
-    if stream.startswith("job-") and community_of(call.person) is not None:
+    if not may_read_stream(call.person, stream):
         raise Refusal("not-found", f"there is no stream {stream} of a pilot {stamp} that you may see")
     return Source(stamp, stream)
 
@@ -277,7 +276,7 @@ ROUTES = (
         "GET",
         "/v1/pilots/{stamp:stamp}/logs/{stream}",
         read_pilot,
-        (Who.MEMBER,),
+        (Who.MEMBER, Who.SITE_ADMIN),
         "Read or follow a log of a pilot",
         query=RangeQuery,
         headers=_FOLLOWING,

@@ -20,7 +20,7 @@ from pilot.views import Health, WhoAmI
 async def whoami(call: Call[None]) -> WhoAmI:
     """Who the token says that the caller is."""
     person = call.person
-    known = WhoAmI(person.user, person.community, person.group, person.role, software_version())
+    known = WhoAmI(person.user, person.community, person.group, person.role, software_version(), site=person.site)
     if not isinstance(person, TokenCaller):
         return known
     scopes = tuple(scope.value for scope in Scope if scope in person.scopes)
@@ -79,7 +79,7 @@ async def _events(call: Call[None]) -> AsyncIterator[bytes]:
 
 
 ROUTES = (
-    Route("GET", "/v1/whoami", whoami, (Who.MEMBER,), "Who the caller is", reply=WhoAmI),
+    Route("GET", "/v1/whoami", whoami, (Who.MEMBER, Who.SITE_ADMIN), "Who the caller is", reply=WhoAmI),
     Route("GET", "/v1/events", watch, (Who.MEMBER,), "Watch what happens", media=sse.MEDIA),
     Route(
         "GET",

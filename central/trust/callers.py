@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 
 from central.records import Identity
@@ -17,16 +18,30 @@ from pilot.protocol import JOB_SCHEME, PILOT_SCHEME, TICKET_SCHEME, USER_SCHEME
 _WINDOW = 2 * signatures.MAX_AGE
 #: A bound on memory (some 150 bytes each); more signed requests than this in one window are refused as busy.
 MAX_NONCES = 1_000_000
+#: Seconds by which a signature that was just made may seem older: its time is in whole ones, and a clock learnt.
+ROUNDED = 2.0
 _MAX_TOKEN = 4096
 
 
 class Nonces:
-    """Every nonce of the last window. Two sets that change places, so that forgetting costs nothing."""
+    """Every nonce of the last window. Two sets that change places, so that forgetting costs nothing.
 
-    def __init__(self) -> None:
+    `age`: seconds since they are remembered, by a clock that never steps.
+    """
+
+    def __init__(self, age: Callable[[], float] = lambda: math.inf) -> None:
+        self._age = age
         self._since = 0.0
         self._recent: set[str] = set()
         self._older: set[str] = set()
+
+    def reach(self, created: float, now: float) -> None:
+        """Whether a nonce of that time would be known. Raises ``clock-skew`` for a signature from before a restart,
+        which may have been heard then: who signs anew is heard."""
+        if now - created > self._age() + ROUNDED:
+            raise Refusal(
+                "clock-skew", f"the signature, made at {created:.0f}, is older than this central", server_time=now
+            )
 
     def take(self, nonce: str, now: float) -> None:
         """Use a nonce up. Raises ``replayed``, or ``busy`` when there are more than can be kept."""
@@ -97,6 +112,7 @@ class Callers:
         if signed.keyid != token.stamp:
             raise Refusal("bad-signature", f"the signature's keyid is {signed.keyid}, the token is of {token.stamp}")
         signatures.verify(signed, token.key, method, target, body, headers, now=now)
+        self._nonces.reach(signed.created, now)
         self._nonces.take(f"{token.stamp}{signed.nonce}", now)
         if stamp is not None and stamp != token.stamp:
             raise Refusal("forbidden", f"pilot {token.stamp} cannot speak for pilot {stamp}")

@@ -36,6 +36,7 @@ class FaultyStorage:
     files: dict[str, Stored] = field(default_factory=dict)
     folders: set[str] = field(default_factory=lambda: {"/"})
     asked: list[tuple[str, str]] = field(default_factory=list)  # method, path
+    targets: list[str] = field(default_factory=list)  # path and query of each request, as they came
     credentials: list[str] = field(default_factory=list)  # Authorization of each request
     connections: int = 0
     received: int = 0  # bytes of bodies
@@ -101,6 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         storage = self.storage
         with self.server.lock:
             storage.asked.append((self.command, path))
+            storage.targets.append(self.path)
             storage.credentials.append(self.headers.get("Authorization", ""))
             storage.valid_for -= 1
             expired = storage.valid_for < 0

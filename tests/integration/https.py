@@ -42,6 +42,7 @@ class Server:
     url: str
     files: dict[str, bytes | Callable[[], bytes]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
+    encoding: str = ""  # that its answers are said to have
 
     def puts(self) -> list[Request]:
         return [request for request in self.requests if request.method == "PUT"]
@@ -130,6 +131,8 @@ def serving(authority: Authority) -> Iterator[Server]:
         def answer(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
+            if server.encoding:
+                self.send_header("Content-Encoding", server.encoding)
             self.end_headers()
             self.wfile.write(body)
 

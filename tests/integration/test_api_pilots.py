@@ -666,8 +666,11 @@ def test_a_pilot_on_a_virtual_machine_says_what_that_does(central: RunningCentra
         assert vm.machine == MachineView("m1.large", "openstack", load=0.25, disk_free=10**9, uptime=70)
         assert other.stamp not in {one.stamp for one in ann.vms()}
         assert ann.pilot(other.stamp).pilot.machine is None
+        assert [one.stamp for one in ann.vms_called(pilot.stamp[:12])] == [pilot.stamp]
+        assert ann.vms_called(other.stamp) == ann.vms_called("no such") == ()
         (sample,) = ann.pilot(pilot.stamp).loads
         assert (sample.load, sample.jobs, sample.disk_free) == (0.25, 0, 10**9)
         assert abs(sample.time - time.time()) < 60
     with Client(central.url, token_of("dan"), central.ca, patience=5) as dan:
         assert pilot.stamp not in {one.stamp for one in dan.vms()}
+        assert dan.vms_called(pilot.stamp) == ()

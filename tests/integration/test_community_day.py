@@ -72,7 +72,9 @@ def test_the_day_of_a_community_admin(system: System, operator: Desk, tmp_path: 
     assert (found["muons"], found["users"]) == (3.0, 1.0)
 
     job = tmp_path / "job.yaml"
-    job.write_text("command: [sh, -c, 'echo started; sleep 6; echo ended']\nneeds: {cores: 2}\nname: long\n")
+    enough = tmp_path / "enough"
+    until = f"echo started; until [ -e {enough} ]; do sleep 0.1; done; echo ended"
+    job.write_text(json.dumps({"command": ["sh", "-c", until], "needs": {"cores": 2}, "name": "long"}))
     ben.types("submit", str(job))
     with operator.client() as client:
         wait_for(lambda: client.job(1).job.state is JobState.RUNNING, 60, "the first job to run", system.log)
@@ -87,6 +89,7 @@ def test_the_day_of_a_community_admin(system: System, operator: Desk, tmp_path: 
         (gone,) = [line for line in eve.types("member", "list", "--all").splitlines() if line.startswith("ben")]
         assert "by cam: has left" in gone
 
+        enough.touch()
         client.wait([1], timeout=120)
         assert (client.job(1).job.state, client.logs(1)) == (JobState.DONE, b"started\nended\n")
         assert client.job(2).job.state is JobState.HELD

@@ -314,9 +314,10 @@ def test_guessing_tokens_is_slowed_down(make_central: CentralMaker) -> None:
     assert int(answer.headers["Retry-After"]) >= 1
     assert served(central)
     assert pilot.heartbeat().sequence == 1
-    secret = b'{"secret": "guess", "session_key": "%b="}' % (b"A" * 43)
+    secret = b'{"secret": "guess", "session_key": "%b=", "pilot_version": "0"}' % (b"A" * 43)
     assert nobody.post(f"/v1/pilots/{'0' * 32}/enrol", data=secret).status_code == 429
     assert decoded(nobody.get("/healthz"), Health).status == "ok"
+    assert central.pilot().heartbeat().sequence == 1, "a good pilot enrols from the same address"
 
 
 def test_one_person_cannot_take_everybodys_turn(strict: RunningCentral) -> None:

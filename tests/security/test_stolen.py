@@ -15,6 +15,7 @@ from central.trust.rules import Who
 from central.trust.seal import Ticket
 from pilot import protocol
 from pilot.errors import Refusal
+from pilot.renewals import CredentialsRequest
 from pilot.states import Outcome, Phase, PilotReason, PilotState
 from tests.integration.running_central import RunningCentral, until
 from tests.integration.wire_pilot import SignedPilot
@@ -103,6 +104,7 @@ def captured(pilot: SignedPilot, lease: protocol.Lease) -> dict[str, tuple[str, 
         "running": ("POST", report, running),
         "step": ("POST", f"{of_pilot}/steps", protocol.StepReport(1, "discover")),
         "ended": ("POST", report, ended),
+        "credentials": ("POST", f"{of_pilot}/credentials", CredentialsRequest()),
         "release": ("POST", f"{of_pilot}/release", protocol.ReleaseRequest((), "none")),
         "renew": ("POST", f"{of_pilot}/renew", protocol.RenewRequest(pilot.epoch)),
     }

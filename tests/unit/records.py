@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hypothesis import strategies as st
 
-from pilot import messages, protocol, transfers
+from pilot import messages, protocol, renewals, transfers
 
 TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)
 SCALARS = {
@@ -28,7 +28,7 @@ def records(module: ModuleType) -> list[Any]:
     ]
 
 
-WIRE = [*records(protocol), *records(transfers)]
+WIRE = [*records(protocol), *records(renewals), *records(transfers)]
 LINK = records(messages)
 
 

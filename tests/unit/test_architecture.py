@@ -34,6 +34,7 @@ PLAIN = {
             "codes",
             "stopping",
             "transfers",
+            "renewals",
             "standard",
             "bundles",
             "pipelines",

@@ -609,6 +609,12 @@ def test_every_error_has_its_sentence_and_code(error, code, sentence):
     assert exits.of(error) is code
 
 
+def test_a_sentence_about_a_file_begins_with_its_name():
+    """A file is called as it is called, also where that is the first word."""
+    error = Refusal("conflict", "central.toml declares ben in muons")
+    assert exits.sentences(error).startswith("central.toml declares ben")
+
+
 def test_an_error_ends_the_command_line_with_a_sentence(monkeypatch, capsys, tmp_path):
     """No traceback: the program's name, the sentence, the code."""
     monkeypatch.setenv("PILOTAGE_FOLDER", str(tmp_path))

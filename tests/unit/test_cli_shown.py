@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from pilot.protocol import Needs, OutputFile, OutputRule, UrlInput
 from pilot.queues import PauseView, QueueView
 from pilot.states import JobState, Outcome, Phase, PilotState
-from pilot.views import AttemptView, JobDetail, PilotDetail, PilotView
+from pilot.views import ANOTHER, AttemptView, JobDetail, PilotDetail, PilotView
 from pilotage import words
 from tests.unit.client_scene import job
 from tests.unit.test_cli import STAMP, FakeClient, run
@@ -61,6 +65,21 @@ def test_the_jobs_of_a_pilot_are_named():
     head, row = result.stdout.splitlines()[-2:]
     assert head.split()[:4] == ["JOB", "TRY", "PHASE", "CORES"]
     assert row.split()[:4] == ["41", "2", "running", "4"]
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        ("p", "p alone, until its end: payloads share its account"),
+        (ANOTHER, "another community alone, until its end: payloads share its account"),
+    ],
+)
+def test_whom_a_pilot_serves_alone(bound: str, told: str):
+    """Its community is named to whom it may be; nothing is said of a pilot that serves all of its own."""
+    view = PilotView(STAMP, PilotState.RUNNING, "here", "q", ("p", "r"), 0.0)
+    assert "serves" not in run(FakeClient(pilot=PilotDetail(view)), "pilot", STAMP).stdout
+    shown = run(FakeClient(pilot=PilotDetail(replace(view, bound=bound))), "pilot", STAMP).stdout
+    assert ["serves", *told.split()] in [line.split() for line in shown.splitlines()]
 
 
 def test_a_pause_says_since_when_and_whose_place_it_took():

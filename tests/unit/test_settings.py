@@ -12,7 +12,7 @@ from central.configuration.settings import Service
 from central.configuration.settings_file import InvalidSettings, read
 from central.directors.starting import declared
 from central.init import Machine, render
-from central.records import Limit
+from central.records import Identity, Limit
 from commands.context import Capacity, GpuDevice
 from commands.splitting import share
 from pilot.protocol import UNLIMITED, Gpu, Platform
@@ -104,6 +104,30 @@ def test_a_queue_of_pilots_with_agents_offers_a_share() -> None:
     )
 
 
+KIM = WHOLE.replace('community = "physics"\ngroup = "muons"\nrole = "group-admin"', 'site = "here"')
+
+
+def test_a_token_may_be_for_a_site() -> None:
+    """Its owner is the admin there, and of no community."""
+    assert read(KIM).tokens[0].identity == Identity("ann", "", "", "site-admin", "here")
+    assert read(KIM.replace('site = "here"', 'site = "here"\nrole = "site-admin"', 1)).tokens == read(KIM).tokens
+
+
+@pytest.mark.parametrize(
+    ("new", "place"),
+    [
+        ('site = "moon"', "tokens[0].site: expected a declared site, got 'moon'"),
+        ('site = ""', "tokens[0].site: expected a name"),
+        ('site = "here"\nrole = "operator"', "tokens[0].role: expected one of site-admin"),
+        ('site = "here"\ncommunity = "physics"', "tokens[0].community: unknown key"),
+        ('community = "physics"\ngroup = "muons"\nrole = "site-admin"', "tokens[0].role: expected one of member"),
+    ],
+)
+def test_what_does_not_go_with_a_site_is_told(new: str, place: str) -> None:
+    """Neither another role, nor a community; and the role is nothing without a site."""
+    assert place in "\n".join(mistakes(KIM.replace('site = "here"', new, 1)))
+
+
 def mistakes(text: str) -> list[str]:
     with pytest.raises(InvalidSettings) as caught:
         read(text)
@@ -147,6 +171,7 @@ def test_every_mistake_is_told_with_its_place() -> None:
         ("beat = 0.5", "keep_jobs = 5", "central.keep_jobs: expected at least 60 s"),
         ("beat = 0.5", "keep_logs = 5", "central.keep_logs: expected at least 60 s"),
         ("beat = 0.5", "keep_audit = 5", "central.keep_audit: expected at least 60 s"),
+        ("beat = 0.5", "keep_people = 5", "central.keep_people: expected at least 60 s"),
         ("beat = 0.5", "workers = 2", "central.workers: expected 1 with SQLite, got 2"),
         ("beat = 0.5", "workers = 0", "central.workers: expected a whole number from 1"),
         ("beat = 0.5", 'database = "mysql://x/y"', "central.database: expected a file, or an address like postgresql"),
@@ -321,6 +346,14 @@ image_cache_size = "5 GB"
     told = str(caught.value)
     for key in ("containers", "image", "job_images", "bind", "image_cache"):
         assert f"settings.{key}" in told, told
+
+
+def test_who_may_share_an_account() -> None:
+    """One community a pilot where nothing is said, and everybody by the operator's word; other words are told."""
+    said = [read(WHOLE + more, "central.toml").queue("big") for more in ("", 'isolation = "none"\n')]
+    assert [queue.settings.isolation for queue in said if queue] == ["community", "none"]
+    with pytest.raises(InvalidSettings, match=r"settings\.isolation: expected one of community, none, required"):
+        read(WHOLE + 'isolation = "all"\n', "central.toml")
 
 
 def test_whether_pilots_resume_is_for_the_queue_to_say() -> None:
