@@ -14,12 +14,14 @@ from central import aftermath
 from central.app import Central
 from central.directors import unsent
 from central.directors.assembly import DUTY, Directors
-from central.duties import Cycle, Duties, DutyDied, Times
+from central.duties import PAUSE, STEP, Cycle, Duties, DutyDied, Times
 from central.keeping import log_retention
 from central.records import Swept
+from central.serving.rates import TOLD
 from central.several.overheard import Overheard
 from central.trust import chain, vault
 from central.trust.chain import AnchorFile, Chain, Seals
+from central.trust.foreign import check_ring
 from pilot.errors import PilotageError
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,7 @@ async def running(central: Central) -> AsyncIterator[None]:
     """The central, for as long as the block lasts."""
     await central.store.open()
     try:
+        await check_ring(central.store, central.ring)
         if not central.gossip.alone:
             await _listen(central)
         await central.orders.start()
@@ -57,6 +60,7 @@ async def running(central: Central) -> AsyncIterator[None]:
     finally:
         central.closing.set()
         await _end(central.tasks)
+        await central.refreshing.close()
         await central.presence.flush(central.store)
         await _last_words(central)
         await _write_use(central)
@@ -77,6 +81,7 @@ async def _listen(central: Central) -> None:
         overheard.people(),
         central.gossip.run(),
         _announce(central),
+        _tell_rates(central),
     ):
         central.background(_must(central, work))
     central.background(central.metrics.show(central.clock))
@@ -116,6 +121,12 @@ async def _announce(central: Central) -> None:
         central.logs.announce()
 
 
+async def _tell_rates(central: Central) -> None:
+    while True:
+        await central.clock.sleep(TOLD)
+        central.gossip.say(*central.rates.told())
+
+
 async def _last_words(central: Central) -> None:
     """What was done last is written down, and known elsewhere, before this central is gone."""
     try:
@@ -151,7 +162,7 @@ async def duties(central: Central) -> Duties:
             sweep=min(5.0, service.beat),
             keep=service.keep_jobs if isinstance(service.keep_jobs, int) else None,
         ),
-        cycles=(_vault(central), unsent.cycle(central), *_old_logs(central), *_audit(central)),
+        cycles=(_vault(central), unsent.cycle(central), *_old_logs(central), *_audit(central), *_people(central)),
         changing=directors.cycles,
         swept=swept,
     )
@@ -190,6 +201,24 @@ def _audit(central: Central) -> tuple[Cycle, ...]:
             log.info("%d lines of the audit were kept long enough and are gone", gone)
 
     return (link, Cycle("old lines of the audit", max(chain.LEAST_INTERVAL, keep / chain.LOOKS), let_go))
+
+
+def _people(central: Central) -> tuple[Cycle, ...]:
+    """The duty to let go of tokens and memberships that ended long ago, where they are not kept for ever."""
+    keep = central.settings.service.keep_people
+    if not isinstance(keep, int):
+        return ()
+
+    async def let_go(epoch: int) -> None:
+        before = await central.store.now() - keep
+        gone = 0
+        while number := await central.store.retire_people(before, STEP):
+            gone += number
+            await central.clock.sleep(PAUSE)
+        if gone:
+            log.info("%d tokens and memberships that ended long ago are gone", gone)
+
+    return (Cycle("people who were here", min(log_retention.INTERVAL, keep / 4), let_go),)
 
 
 def _vault(central: Central) -> Cycle:

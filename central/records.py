@@ -6,15 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from pilot.protocol import (
-    Fact,
-    InputFile,
-    JobSpec,
-    Ledger,
-    Needs,
-    Offer,
-    Usage,
-)
+from pilot.protocol import Fact, InputFile, JobSpec, Ledger, Needs, Offer, Usage
 from pilot.states import JobState, Phase, PilotReason, PilotState
 from pilot.views import VerbResult
 
@@ -26,7 +18,8 @@ class Identity:
     user: str
     community: str
     group: str
-    role: str  # member, group-admin, community-admin, operator
+    role: str  # member, group-admin, community-admin, operator, site-admin
+    site: str = ""  # of a site-admin, who has neither community nor group
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,7 @@ class Pick:
     count: int
     cores: int
     limits: tuple[str, ...] = ()  # names of the limits that such attempts count against
+    without: tuple[str, ...] = ()  # names of credentials: a job that names one of them is passed over
 
 
 @dataclass(frozen=True)
@@ -122,8 +116,8 @@ class Claim:
 
     leases: tuple[Leased, ...]
     # "draining", "banned" (alarm, revoked, not enrolled), "suspect": its machine fails jobs, so that it is given none
-    # now, or fewer than were picked, "superseded": nothing of what that number was given is held any more. What it was
-    # not given waits still.
+    # now, or fewer than were picked, "bound": it serves another community alone than that of some picks, "superseded":
+    # nothing of what that number was given is held any more. What it was not given waits still.
     reason: str | None = None
     limited: tuple[str, ...] = ()  # limits for which less was given than was picked; the jobs wait still
 
@@ -204,6 +198,7 @@ class PilotRow:
     host: str = ""  # the machine, as its fact `host` says; empty until it is known
     suspect: Suspicion | None = None  # its machine fails jobs fast
     draining: bool = False  # it takes no new jobs; where it has not enrolled: it never will
+    bound: str = ""  # the community that it serves alone since its first job; empty: none yet, or all of its own
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pilot.halting import Halting
 from pilot.protocol import (
     Amount,
     AttemptReport,
+    Credential,
     Fact,
     Gpu,
     Lease,
@@ -67,6 +68,9 @@ class Orders(Protocol):
 
     def show(self, job: int, attempt: int, order: int, argument: str) -> None:
         """Push what there is of the attempt's directory; `argument` is a `protocol.Peek` as JSON."""
+
+    def renew(self, job: int, attempt: int, credentials: Sequence[Credential]) -> None:
+        """The attempt's owner has set these anew: its payload and its transfers use them from now on."""
 
     def gone(self, job: int, attempt: int) -> None:
         """The lease is lost: stop the payload, keep and report nothing."""

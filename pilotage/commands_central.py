@@ -178,7 +178,8 @@ def whoami(shell: Shell) -> None:
     shell.screen.facts(
         [
             ("user", me.user),
-            ("group", f"{me.group} of {me.community}"),
+            ("group", f"{me.group} of {me.community}" if me.group else ""),
+            ("site", me.site),
             ("role", me.role),
             ("token", f"{me.token}: {', '.join(me.scopes)}, until {clock(me.expires)}" if me.token else ""),
             ("central", f"{url}, version {me.server_version}"),

@@ -137,7 +137,7 @@ def order_options(verb: OrderVerb) -> Callable[[F], F]:
 @order_options(OrderVerb.DRAIN)
 @common
 def drain(shell: Shell, stamps: tuple[str, ...], queue: str | None, reason: str, deadline: str | None) -> None:
-    """Let pilots finish what they run, then end. For operators.
+    """Let pilots finish what they run, then end. For operators and the admins of their site.
 
     \b
     Examples:
@@ -152,7 +152,7 @@ def drain(shell: Shell, stamps: tuple[str, ...], queue: str | None, reason: str,
 @order_options(OrderVerb.HALT)
 @common
 def halt(shell: Shell, stamps: tuple[str, ...], queue: str | None, reason: str, deadline: str | None) -> None:
-    """Let pilots end at once; their jobs wait again. For operators.
+    """Let pilots end at once; their jobs wait again. For operators and the admins of their site.
 
     \b
     Example:

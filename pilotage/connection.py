@@ -27,7 +27,7 @@ class Connection:
     url: str  # https://host:port
     token: str = field(repr=False)
     ca: Path | None = None  # the authority's certificate; None: those that the system trusts
-    login: str = ""  # the identity provider that the token was got by; empty: it was not
+    login: str = ""  # where the token was got by logging in, an identity provider or a port; empty: it was not
 
 
 def default_folder(environment: Mapping[str, str]) -> Path:

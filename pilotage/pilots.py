@@ -36,7 +36,7 @@ EXTERNAL = "external"
 
 
 class PilotsPart(Asking):
-    """Pilots, queues and sites; orders to pilots, for operators."""
+    """Pilots, queues and sites; orders to pilots, for operators and site admins."""
 
     def pilots(self, states: Iterable[PilotState] = (), queue: str | None = None) -> Iterator[PilotView]:
         """All pilots that fit, newest first, fetched page by page."""
@@ -62,19 +62,25 @@ class PilotsPart(Asking):
         for name in names:
             yield from (pilot for pilot in self.pilots(wanted, name) if pilot.machine)
 
+    def vms_called(self, name: str) -> tuple[PilotView, ...]:
+        """Pilots on virtual machines that their cloud calls so, or whose stamp begins so: those that live first."""
+        page = self._get(PilotPage, "/v1/pilots", {"name": name, "limit": PAGE})
+        return tuple(pilot for pilot in page.pilots if pilot.machine)
+
     def pilot(self, stamp: str) -> PilotDetail:
         """One pilot whole: its steps, what it found out, what it runs, its logs."""
         return self._get(PilotDetail, f"/v1/pilots/{stamp}")
 
     def drain(self, stamp: str, reason: str = "", *, deadline: int | None = None) -> int:
-        """Let a pilot finish what it runs, take nothing new, and end. For operators. Returns the order's number.
+        """Let a pilot finish what it runs, take nothing new, and end. For operators and site admins. Returns the
+        order's number.
 
         `deadline`: seconds after which it must be over. What still runs shortly before then saves its checkpoint.
         """
         return self._order(stamp, OrderVerb.DRAIN, reason, deadline)
 
     def halt(self, stamp: str, reason: str = "", *, deadline: int | None = None) -> int:
-        """Let a pilot stop everything and end; its jobs go back to their queue. For operators.
+        """Let a pilot stop everything and end; its jobs go back to their queue. For operators and site admins.
 
         `deadline`: seconds that all of it may take.
         """
@@ -96,7 +102,7 @@ class PilotsPart(Asking):
         return self._transport.ask(QueueView, Request("POST", f"/v1/queues/{quote(queue, safe='')}/pause", body=body))
 
     def resume_queue(self, queue: str) -> QueueView:
-        """Have pilots sent to a queue again. For operators."""
+        """Have pilots sent to a queue again. For operators and site admins."""
         request = Request(
             "POST", f"/v1/queues/{quote(queue, safe='')}/resume", body=msgspec.json.encode(ResumeQueueRequest())
         )
@@ -107,12 +113,13 @@ class PilotsPart(Asking):
         return self._get(SitePage, "/v1/sites").sites
 
     def ban_site(self, site: str, reason: str, seconds: float | None = None) -> SiteView:
-        """Have no pilots sent to any queue of a site for so long, or until the ban is lifted. For operators."""
+        """Have no pilots sent to any queue of a site for so long, or until the ban is lifted. For operators and its
+        admins."""
         body = msgspec.json.encode(BanSiteRequest(reason, seconds))
         return self._transport.ask(SiteView, Request("POST", f"/v1/sites/{quote(site, safe='')}/ban", body=body))
 
     def unban_site(self, site: str) -> SiteView:
-        """Have pilots sent to a site again. For operators."""
+        """Have pilots sent to a site again. For operators and its admins."""
         body = msgspec.json.encode(UnbanSiteRequest())
         return self._transport.ask(SiteView, Request("POST", f"/v1/sites/{quote(site, safe='')}/unban", body=body))
 

@@ -147,7 +147,7 @@ _FIGURES = ("CORES", "WALL", "CPU", "MEMORY")
 def _measured(attempt: AttemptView) -> tuple[str, ...]:
     return (
         str(attempt.cores),
-        words.clock(attempt.started),
+        words.clock(attempt.started or None),  # a site's admin is not told
         words.seconds(attempt.usage.wall),
         words.seconds(attempt.usage.cpu),
         words.size(attempt.usage.memory_peak),

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pilot.queues import PauseView, QueueExplanation, QueueView, SiteView
 from pilot.states import LIVE_PILOT, PilotState
-from pilot.views import PilotDetail, PilotExplanation, PilotView
+from pilot.views import ANOTHER, PilotDetail, PilotExplanation, PilotView
 from pilotage import words
 from pilotage.rendering_errors import code_facts
 from pilotage.screen import Table
@@ -48,6 +48,7 @@ def pilot_facts(detail: PilotDetail, now: float) -> list[tuple[str, str]]:
         ("where", f"site {pilot.site}, queue {pilot.queue}, host {pilot.host or 'unknown'}"),
         ("reference", pilot.reference),
         ("communities", ", ".join(pilot.communities)),
+        ("serves", _serves(pilot.bound)),
         ("created", words.clock(pilot.created)),
         ("enrolled", words.clock(pilot.enrolled)),
         ("heard", heard),
@@ -56,6 +57,13 @@ def pilot_facts(detail: PilotDetail, now: float) -> list[tuple[str, str]]:
         ("logs", _logs(detail.streams)),
     ]
     return facts + [(f"node: {name}", _fact(name, value)) for name, value in sorted(detail.facts.items())]
+
+
+def _serves(bound: str) -> str:
+    """Whom a pilot serves that does not serve all of its communities."""
+    if not bound:
+        return ""
+    return f"{'another community' if bound == ANOTHER else bound} alone, until its end: payloads share its account"
 
 
 def _logs(streams: Mapping[str, int]) -> str:
