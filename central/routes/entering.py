@@ -59,7 +59,8 @@ async def let_in(central: Central, said: Said, wanted: Wanted, given: Given) -> 
     if mapping.needs_membership(rows, who, given.giver):
         note = Note(given.giver, "member.add", who.community, who.user, place_of(who), detail=who.role)
         member = NewMember(who.user, who.community, who.group, who.role, given.giver, who.site)
-        await central.store.keep_member(member, note)
+        kept = await central.store.keep_member(member, note)
+        mapping.needs_membership((kept,), who, given.giver)  # an admin may have taken it back this moment
     token = PREFIX + secrets.token_urlsafe(32)
     row = await central.store.open_token(_new_token(token, who, given), MOST, note_of(who, "login", f"by {given.by}"))
     await central.look_at_people()

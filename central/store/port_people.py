@@ -17,7 +17,7 @@ class PeopleStore(Protocol):
 
     async def keep_member(self, new: NewMember, note: Note) -> MemberRow:
         """Let somebody into a group, or change the role there, or make them admin of a site. What is so already stays
-        as it is."""
+        as it is; so does, where a login gives it, what anybody but such a login has given or taken back."""
 
     async def members(self, whose: Whose) -> tuple[MemberRow, ...]:
         """By community, group, site and user; also those whose membership was taken back."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from central.people import MemberRow, NewMember, NewToken, Sender, TokenRow, Whose
+from central.people import CERTIFICATE_GIVER, GIVER, MemberRow, NewMember, NewToken, Sender, TokenRow, Whose
 from central.records import Note
 from central.store.port import Store
 from tests.contract.stores import ADA, Clock, digest, refused, submit
@@ -42,6 +42,25 @@ async def test_somebody_is_let_in_and_gets_another_role(store: Store, clock: Clo
     assert (second.id, second.role, second.who, second.created) == (first.id, "group-admin", "eve", began)
     assert await store.members(Whose()) == (second,)
     assert len(await store.notes("atlas", "ben", "muons", 10)) == 2
+
+
+@pytest.mark.parametrize("giver", [GIVER, CERTIFICATE_GIVER])
+async def test_no_login_undoes_what_an_admin_has_said(store: Store, giver: str) -> None:
+    """A login that looked before an admin acted neither lets in again nor changes a role; what logins gave or took back
+    it does."""
+    given = await member(store, who=giver)
+    assert (await member(store, who=giver, role="group-admin")).role == "group-admin"
+    by_login = await store.revoke_member(given.id, GIVER, "gone", line())
+    assert by_login.revoked is not None
+    assert (await member(store, who=giver)).revoked is None
+    taken = await store.revoke_member(given.id, "cam", "has left", line())
+    told = len(await store.notes("atlas", "ben", "muons", 100))
+    assert await member(store, who=giver) == taken
+    assert await member(store, who=giver, role="group-admin") == taken
+    again = await member(store, who="cam")
+    assert (again.revoked, again.who) == (None, "cam")
+    assert await member(store, who=giver, role="operator") == again
+    assert len(await store.notes("atlas", "ben", "muons", 100)) == told + 1
 
 
 async def test_members_are_found_by_what_is_said_of_them(store: Store) -> None:

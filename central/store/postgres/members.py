@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from central.people import MemberRow, NewMember, NewToken, TokenRow, Whose
+from central.people import CERTIFICATE_GIVER, GIVER, MemberRow, NewMember, NewToken, TokenRow, Whose
 from central.records import Note
 from central.store import codec
 from central.store.decide import end_of_token, too_many_tokens, unknown_member, unknown_token
@@ -16,15 +16,19 @@ from central.store.rows import member_row, token_row
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database
 
-# Somebody who comes back is a member anew: by whom and since when is another, who left before is in the audit.
-KEEP = """
+# Somebody who comes back is a member anew: by whom and since when is another, who left before is in the audit. What an
+# admin has said since a login looked is not taken back by that login: it changes what such logins gave or ended alone.
+KEEP = f"""
     INSERT INTO members (owner, community, "group", role, who, created, site) VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (community, "group", owner, site) DO UPDATE
     SET role = excluded.role, who = excluded.who, revoked = NULL, revoked_by = '', reason = '',
         created = CASE WHEN members.revoked IS NULL THEN members.created ELSE excluded.created END
-    WHERE members.role <> excluded.role OR members.revoked IS NOT NULL
+    WHERE (members.role <> excluded.role OR members.revoked IS NOT NULL)
+      AND (excluded.who NOT IN ('{GIVER}', '{CERTIFICATE_GIVER}')
+        OR (members.revoked IS NULL AND members.who = excluded.who)
+        OR (members.revoked IS NOT NULL AND members.revoked_by = '{GIVER}'))
     RETURNING id
-"""
+"""  # noqa: S608 - constants
 MEMBER = 'SELECT * FROM members WHERE community = $1 AND "group" = $2 AND owner = $3 AND site = $4'
 _WHOSE = """
     ($1::text IS NULL OR community = $1) AND ($2::text IS NULL OR "group" = $2) AND ($3::text IS NULL OR owner = $3)

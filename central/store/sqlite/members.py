@@ -5,21 +5,25 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from central.people import MemberRow, NewMember, NewToken, TokenRow, Whose
+from central.people import CERTIFICATE_GIVER, GIVER, MemberRow, NewMember, NewToken, TokenRow, Whose
 from central.records import Note
 from central.store import codec
 from central.store.decide import end_of_token, too_many_tokens, unknown_member, unknown_token
 from central.store.rows import member_row, token_row
 from central.store.sqlite.audit import note
 
-# Somebody who comes back is a member anew: by whom and since when is another, who left before is in the audit.
-KEEP = """
+# Somebody who comes back is a member anew: by whom and since when is another, who left before is in the audit. What an
+# admin has said since a login looked is not taken back by that login: it changes what such logins gave or ended alone.
+KEEP = f"""
     INSERT INTO members (owner, community, "group", role, who, created, site) VALUES (?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (community, "group", owner, site) DO UPDATE
     SET role = excluded.role, who = excluded.who, revoked = NULL, revoked_by = '', reason = '',
         created = CASE WHEN members.revoked IS NULL THEN members.created ELSE excluded.created END
-    WHERE members.role <> excluded.role OR members.revoked IS NOT NULL
-"""
+    WHERE (members.role <> excluded.role OR members.revoked IS NOT NULL)
+      AND (excluded.who NOT IN ('{GIVER}', '{CERTIFICATE_GIVER}')
+        OR (members.revoked IS NULL AND members.who = excluded.who)
+        OR (members.revoked IS NOT NULL AND members.revoked_by = '{GIVER}'))
+"""  # noqa: S608 - constants
 MEMBER = 'SELECT * FROM members WHERE community = ? AND "group" = ? AND owner = ? AND site = ?'
 _WHOSE = """
     (:community IS NULL OR community = :community) AND (:group IS NULL OR "group" = :group)
