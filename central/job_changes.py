@@ -27,6 +27,7 @@ class JobChanges:
         self._hub = hub
         self._kept = kept
         self._communities: OrderedDict[int, str] = OrderedDict()
+        self._looked_up: dict[int, list[JobChanged]] = {}  # job → what is told once it is known whose it is, in order
 
     def remember(self, job: int, community: str) -> None:
         """A job was leased here."""
@@ -44,24 +45,30 @@ class JobChanges:
         if len(serving) == 1:
             self._hub.publish(serving, *events)
             return
-        unknown = []
+        unknown: list[int] = []
         for event in events:
-            community = self._communities.get(event.job)
-            if community is None:
-                unknown.append(event)
-            else:
+            if event.job in self._looked_up:
+                self._looked_up[event.job].append(event)
+            elif (community := self._communities.get(event.job)) is not None:
                 self._hub.publish((community,), event)
+            else:
+                self._looked_up[event.job] = [event]
+                unknown.append(event.job)
         if unknown:
             background(self._look_and_tell(unknown))
 
-    async def _look_and_tell(self, events: Sequence[JobChanged]) -> None:
+    async def _look_and_tell(self, jobs: Sequence[int]) -> None:
         """Of jobs that another central has leased, or that were leased before this one started."""
-        for event in events:
-            try:
-                community = (await self._store.job(None, event.job)).job.community
-            except PilotageError as error:
-                fields = {"job": event.job, "error": error}
-                log.warning("Those who watch were not told of a job", extra={"fields": fields})
-                continue
-            self.remember(event.job, community)
-            self._hub.publish((community,), event)
+        for job in jobs:
+            community = await self._community(job)
+            events = self._looked_up.pop(job)
+            if community is not None:
+                self.remember(job, community)
+                self._hub.publish((community,), *events)
+
+    async def _community(self, job: int) -> str | None:
+        try:
+            return (await self._store.job(None, job)).job.community
+        except (PilotageError, OSError) as error:
+            log.warning("Those who watch were not told of a job", extra={"fields": {"job": job, "error": error}})
+            return None

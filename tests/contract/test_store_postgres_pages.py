@@ -77,4 +77,5 @@ async def test_pages_of_pilots(database: Any, mode: str) -> None:
     await database.execute(f"SET plan_cache_mode = {mode}")
     values = ([PilotState.SUBMITTED.value, PilotState.LOST.value], "atlas", END, 11)
     assert await looked_at(database, pilots.IN_STATE, *values) <= 3
-    assert await looked_at(database, pilots.OF_QUEUE, *values, "local") <= 3
+    assert await looked_at(database, pilots.OF_QUEUE, *values, "local", None) <= 3
+    assert await looked_at(database, pilots.OF_SITE, *values, "here") <= 3
