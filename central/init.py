@@ -90,6 +90,9 @@ def _settings(folder: Folder, wishes: Wishes, say: Callable[[str], None]) -> Cen
     if wishes.database not in (None, service.database):
         said = f"it says database {shown(service.database)!r}, not {shown(wishes.database or '')!r}"
         say(f"kept {folder.settings}: {said}; change it there")
+    if wishes.key_ring not in (None, service.key_ring):
+        said = f"it says key_ring {service.key_ring!r}, not {wishes.key_ring!r}"
+        say(f"kept {folder.settings}: {said}; change it there")
     return settings
 
 
@@ -142,7 +145,10 @@ def _ring(folder: Folder, service: Service, output: Path | None, now: float, say
         say(f"made {output}, the key ring; put it where the central is to have it from ({service.key_ring}), keep a")
         say("copy apart from those of the database, and remove this file")
     elif output is not None:
-        raise PilotageError(f"the key ring of this folder is {folder.key_ring}: leave --ring out, or say --key-ring")
+        raise PilotageError(
+            f"the key ring of this folder is {folder.key_ring}: leave --ring out; for a new folder say --key-ring too,"
+            f" of one that is there change key_ring in {folder.settings}"
+        )
     elif folder.key_ring.exists():
         ring_source(folder, service, {}, None).load(now)
     else:

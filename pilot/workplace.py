@@ -91,7 +91,7 @@ def furnish(
     )
     images = ImageCache(Path(settings.image_cache or config.work / "images"), settings.image_cache_size)
     inside = ContainerElement(element, services.host)
-    containers = Containers(settings, word, here, inside, images, sandboxes, random.random, why_not)
+    containers = Containers(settings, word, here, inside, images, sandboxes, random.random, why_not, config.cache)
     services = replace(
         services,
         containers=containers,

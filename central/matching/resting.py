@@ -6,6 +6,9 @@ A task queue is of one owner, so that the name of a credential says which is mea
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeAlias
+
+Credential: TypeAlias = tuple[str, str, str]  # community, owner, name
 
 
 class Resting:
@@ -13,20 +16,21 @@ class Resting:
 
     def __init__(self) -> None:
         self._why: dict[int, dict[str, str]] = {}
+        self._queues: dict[Credential, set[int]] = {}  # those of which jobs rest
 
-    def begin(self, queue: int, name: str, why: str) -> bool:
-        """Jobs of a task queue that name this rest from now on. Whether they did not before."""
-        there = self._why.setdefault(queue, {})
-        new = name not in there
-        there[name] = why
+    def begin(self, queue: int, credential: Credential, why: str) -> bool:
+        """Jobs of a task queue that name this rest from now on. Whether none of any queue did before."""
+        new = credential not in self._queues
+        self._queues.setdefault(credential, set()).add(queue)
+        self._why.setdefault(queue, {})[credential[2]] = why
         return new
 
-    def end(self, queue: int, name: str) -> None:
-        """They may be claimed again."""
-        there = self._why.get(queue, {})
-        there.pop(name, None)
-        if not there:
-            self._why.pop(queue, None)
+    def end(self, credential: Credential) -> None:
+        """They may be claimed again, of whatever queue."""
+        for queue in self._queues.pop(credential, ()):
+            del self._why[queue][credential[2]]
+            if not self._why[queue]:
+                del self._why[queue]
 
     def names(self, queue: int) -> tuple[str, ...]:
         """The credentials of a task queue's owner that are away, for a claim to pass over the jobs that name one."""

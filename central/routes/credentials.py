@@ -55,15 +55,16 @@ async def keep(call: Call[CredentialRequest]) -> CredentialView:
     central, request, who = call.central, call.message, call.person
     if problems := check(request):
         raise InvalidJob(problems)
-    if request.kind == REFRESHED and not call.central.refreshing.may_ask(request.values["token_url"]):
+    if request.kind == REFRESHED and not central.refreshing.may_ask(request.values["token_url"]):
         raise InvalidJob((InvalidInput("values.token_url", NOT_ALLOWED),))
     expires = _expires(request, central.wall())
     row = CredentialRow(who.community, who.user, call.text("name"), request.kind, request.urls, expires, "", b"")
     row = central.vault.seal(row, {name: value for name, value in request.values.items() if value})
     changed = await central.store.keep_credential(row, _note(who, "set", row.owner, row.name, row.kind), MOST)
-    row = await call.central.refreshing.row(replace(row, changed=changed))
-    call.central.lately.changed(row.community, row.owner, row.name, version_of(row))
-    running = await call.central.store.running_with(row.community, row.owner, row.name, MAX_COUNTED)
+    row = replace(row, changed=changed)
+    central.lately.changed(row.community, row.owner, row.name, version_of(row))  # first: what follows may fail
+    row = await central.refreshing.row(row)
+    running = await central.store.running_with(row.community, row.owner, row.name, MAX_COUNTED)
     return replace(_view(call, row), running=running)
 
 

@@ -60,7 +60,8 @@ def ring_of(keys: tuple[Key, ...]) -> KeyRing:
 def renewed(keys: tuple[Key, ...], now: float, *, written: bool = True) -> tuple[Key, ...]:
     """The ring with new keys when the newest is old, without those under which nothing was sealed for `KEEP_AGE`.
 
-    The newest of before stays once more, however long the central was away: credentials are under it. `written` is
+    The newest of before stays for another month at least, however long the central was away: credentials are under it,
+    and the ring is looked at several times (by `init`, by each worker) until they are under a newer one. `written` is
     false where nobody writes down what was made: then all that follow from the newest of before stay, since a central
     that was away for long may have sealed under any of them.
     """
@@ -72,8 +73,16 @@ def renewed(keys: tuple[Key, ...], now: float, *, written: bool = True) -> tuple
     while grown[-1].made <= now - KEY_AGE:
         grown.append(following(grown[-1]))
     made = grown if written else keys
-    over = {key.id for key, next in pairwise(made) if next.made <= now - KEEP_AGE} - {keys[-1].id}
+    over = _over(made, now - KEEP_AGE)
+    if keys[-1].id in over:
+        # The first that is kept of those after it is so young that the next look does not let go of it.
+        over = _over(made, now - KEEP_AGE + 2 * KEY_AGE) - {keys[-1].id}
     return tuple(key for key in grown if key.id not in over)
+
+
+def _over(keys: Sequence[Key], before: float) -> set[str]:
+    """The names of those under which nothing was sealed since then, the next having come by that time."""
+    return {key.id for key, next in pairwise(keys) if next.made <= before}
 
 
 def following(key: Key) -> Key:
@@ -88,7 +97,12 @@ def unrelated(made: float) -> Key:
 
 
 def written(keys: Sequence[Key]) -> bytes:
-    """A ring as it is kept."""
+    """A ring as it is kept. Raises `PilotageError` rather than write down one that could not be read."""
+    if len(keys) > MOST_KEYS:
+        raise PilotageError(
+            f"the key ring would have {len(keys)} keys, expected at most {MOST_KEYS}: take out of it those that nothing"
+            " is sealed under any more"
+        )
     ring = _StoredRing([_StoredKey(key.id, base64.b64encode(key.secret).decode(), key.made) for key in keys])
     return msgspec.json.format(msgspec.json.encode(ring)) + b"\n"
 

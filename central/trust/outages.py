@@ -1,7 +1,8 @@
 """Jobs whose access tokens cannot be had because a token endpoint is away: they wait, and nobody has to do anything.
 
 The first of them that is leased is given back, uncharged. From then on this central claims no job of its task queue
-that names the credential, and asks the endpoint again now and then by itself, until it answers.
+that names the credential, and asks the endpoint again now and then by itself, until it answers: once for all queues of
+its owner, who may have very many.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from central.records import Leased
+from central.matching.resting import Credential
 from central.trust import access_tokens
 from pilot.errors import PilotageError
 
 if TYPE_CHECKING:
     from central.app import Central
+    from central.records import Leased
 
 log = logging.getLogger(__name__)
 
@@ -26,17 +28,17 @@ LEAST = 0.5
 
 def begin(central: Central, leased: Leased, name: str, why: str) -> None:
     """Let the jobs that name the credential rest until it is there. To be called before one of them is given back."""
-    if central.dispatcher.queues.resting.begin(leased.queue, name, why):
-        central.background(_until_over(central, leased, name))
+    credential = (leased.community, leased.owner, name)
+    if central.dispatcher.queues.resting.begin(leased.queue, credential, why):
+        central.background(_until_over(central, credential))
 
 
-async def _until_over(central: Central, leased: Leased, name: str) -> None:
-    resting = central.dispatcher.queues.resting
+async def _until_over(central: Central, credential: Credential) -> None:
     try:
-        while (seconds := await _left(central, leased, name)) > 0:
+        while (seconds := await _left(central, credential)) > 0:
             await central.clock.sleep(min(seconds, LOOK))
     finally:
-        resting.end(leased.queue, name)
+        central.dispatcher.queues.resting.end(credential)
     # A claim that found none but these has counted the queue as empty.
     while not await _counted(central):
         await central.clock.sleep(LOOK)
@@ -51,14 +53,15 @@ async def _counted(central: Central) -> bool:
     return True
 
 
-async def _left(central: Central, leased: Leased, name: str) -> float:
+async def _left(central: Central, credential: Credential) -> float:
     """Seconds until it is worth another look; 0: the jobs can go on, or there is something for their owner to mend,
     which the next that is leased is held for."""
+    community, owner, name = credential
     try:
-        found = await central.store.credentials(leased.community, leased.owner, [name])
+        found = await central.store.credentials(community, owner, [name])
         rows = [await central.refreshing.row(row) for row in found if access_tokens.is_refreshed(row)]
     except (PilotageError, OSError) as error:
-        log.warning("The credential %s of %s could not be looked at: %s", name, leased.owner, error)
+        log.warning("The credential %s of %s could not be looked at: %s", name, owner, error)
         return LOOK
     now = central.wall()
     values = central.refreshing.values(rows[0]) if rows else None

@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Bytes of one answer, and seconds for it.
 MOST_ANSWERED, PATIENCE = 256 * 1024, 10.0
-#: Questions at the same time, of one process.
-AT_ONCE = 4
+#: Questions at the same time, of one process: to one endpoint, and to all.
+AT_ONCE, OF_ALL = 4, 32
 #: Seconds for which what is being asked for is waited for, here or by another central.
 WAIT = 15.0
 #: Questions of one owner in a minute, of one process: an endpoint is not to be tried out from here.
@@ -63,9 +63,11 @@ class Refreshing:
         self._allowed = allowed
         self._wall = wall
         self._sleep = sleep
-        self._room = asyncio.Semaphore(AT_ONCE)
-        # Of its own: an endpoint that is slow keeps nobody else waiting. Threads start when they are needed.
-        self._threads = ThreadPoolExecutor(AT_ONCE, "refreshing")
+        # Of each endpoint its own: one that is slow keeps nobody waiting who asks another.
+        self._rooms: dict[str, asyncio.Semaphore] = {}
+        self._room = asyncio.Semaphore(OF_ALL)
+        # Of its own: nobody else waits for endpoints. Threads start when they are needed.
+        self._threads = ThreadPoolExecutor(OF_ALL, "refreshing")
         self._questions: dict[bytes, asyncio.Task[CredentialRow | None]] = {}  # by what is sealed in the row
         self._asked_by: Counter[tuple[str, str]] = Counter()
         self._since = float("-inf")
@@ -127,9 +129,14 @@ class Refreshing:
 
     async def _question(self, row: CredentialRow, values: Mapping[str, str]) -> CredentialRow | None:
         """Ask, in turn; None where somebody else has changed the row."""
-        async with self._room:
+        async with self._room_of(values["token_url"]), self._room:
             begun = await self._put(row, access_tokens.begun(values, self._wall()))
             return None if begun is None else await self._asked(begun, values)
+
+    def _room_of(self, url: str) -> asyncio.Semaphore:
+        """That of the endpoint, as the settings name it: so there are no more of them than these have."""
+        beginning = next((one for one in self._allowed() if covers(one, url)), "")
+        return self._rooms.setdefault(beginning, asyncio.Semaphore(AT_ONCE))
 
     def values(self, row: CredentialRow) -> dict[str, str] | None:
         """What is in it; None for one that cannot be opened, or has expired."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from central.configuration.settings import KEY_RINGS, Service
@@ -30,7 +30,7 @@ class RingSource:
     kind: str
     where: str
     path: Path | None = None
-    text: str | None = None
+    text: str | None = field(default=None, repr=False)
 
     @property
     def read_only(self) -> bool:

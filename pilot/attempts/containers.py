@@ -67,6 +67,7 @@ class Containers:
     sandboxes: Sandboxes
     random: Callable[[], float]
     problem: str = ""  # why this pilot runs no container though its node could
+    cache: Optional[Path] = None  # where other things are kept on the node
 
     def image_of(self, spec: JobSpec) -> Optional[imagename.ImageName]:
         """The image that a payload runs in: its job's, else the queue's; None when it runs without container.
@@ -149,7 +150,8 @@ class Containers:
         """Whether a job would see more by this image of the node than a container is to show it."""
         if self.settings.containers != "required" or lease.spec.container in (None, self.settings.image):
             return False
-        return belongs(image, own_places(place.root.parent.parent, self.element.host), os.getuid())
+        caches = [self.images.place, *([self.cache] if self.cache else ())]
+        return belongs(image, own_places(place.root.parent.parent, self.element.host, caches), os.getuid())
 
     def _pulled(self, uri: str, runtime: Runtime, place: AttemptDirectory, pause: Pause) -> Held:
         puller = Puller(runtime, place.root / "pull", self.element.host, self.images.bound)

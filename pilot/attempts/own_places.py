@@ -13,9 +13,10 @@ from pathlib import Path
 EVERYBODYS = ("/proc", "/dev/shm", "/run", "/tmp", "/var/tmp")  # noqa: S108 - named to be refused
 
 
-def own_places(work: Path, host: Mapping[str, str]) -> tuple[Path, ...]:
-    """The folders where this account's files are, as far as is known. `host`: the pilot's own environment."""
-    found = [str(work), host.get("HOME", ""), *EVERYBODYS]
+def own_places(work: Path, host: Mapping[str, str], caches: Sequence[Path] = ()) -> tuple[Path, ...]:
+    """The folders where this account's files are, as far as is known. `host`: the pilot's own environment; `caches`:
+    where it keeps images and inputs of all whom it serves."""
+    found = [str(work), host.get("HOME", ""), *map(str, caches), *EVERYBODYS]
     try:
         found.append(pwd.getpwuid(os.getuid()).pw_dir)
     except KeyError:  # an account without a name has no other home

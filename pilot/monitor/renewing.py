@@ -149,7 +149,7 @@ class Renewing:
             if self._unknown or now < self._next:
                 return HOUR if self._unknown else min(HOUR, self._next - now)
             asked = self._question(now)
-            self._next = float("inf")  # whoever is leased, or told of, from now on is for another question
+            self._next = self._early(now)  # whoever is leased, or told of, from now on is for another question
         if not asked:
             return self._next_at(self._settled())
         try:
@@ -176,6 +176,11 @@ class Renewing:
             if now >= holder.since + SETTLED
         ]
         return tuple(asked[:MAX_ATTEMPTS])
+
+    def _early(self, now: float) -> float:
+        """When those can be asked for that were told of before their agent surely had them."""
+        settle = (holder.since + SETTLED for holder in self._holders.values() if holder.told)
+        return min((at for at in settle if at > now), default=float("inf"))
 
     def _settled(self) -> float:
         with self._lock:

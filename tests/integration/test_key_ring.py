@@ -252,6 +252,7 @@ def test_init_makes_a_ring_where_it_is_asked_to(tmp_path: Path) -> None:
     assert again.returncode == 1
     assert "this file is there already" in again.stderr
     assert "init --ring FILE" in init().stdout
+    assert "says key_ring 'credential', not 'file'; change it there" in init("--key-ring", "file").stdout
     shutil.rmtree(folder)
     refused = init("--ring", str(ring))
     assert refused.returncode == 1

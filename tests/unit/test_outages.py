@@ -80,11 +80,11 @@ class Scene:
         self.asked.append(self.clock.now() - 1000.0)
         return self.answer
 
-    def begin(self) -> None:
-        outages.begin(cast(Any, self), self.leased, "iam", "is away")
+    def begin(self, queue: int = 1) -> None:
+        outages.begin(cast(Any, self), replace(self.leased, queue=queue), "iam", "is away")
 
-    def rests(self) -> bool:
-        return bool(self.dispatcher.queues.resting.names(1))
+    def rests(self, queue: int = 1) -> bool:
+        return bool(self.dispatcher.queues.resting.names(queue))
 
     async def advance(self, seconds: int) -> None:
         """Second by second: what is asked is asked by a thread."""
@@ -123,6 +123,24 @@ def test_the_endpoint_is_asked_less_and_less_until_it_answers() -> None:
         assert not scene.rests()
         assert scene.store.calls.count("waiting") == reads + 1
         assert len(scene.asked) == 5
+
+    play(story)
+
+
+def test_however_many_queues_wait_for_it_one_looks() -> None:
+    """What waits is counted once when it is there again, and not once for each queue."""
+
+    async def story(scene: Scene) -> None:
+        for queue in range(2, 100):
+            scene.begin(queue)
+        await scene.advance(10)
+        assert len(scene.tasks) == 1
+        assert all(map(scene.rests, range(1, 100)))
+        reads = scene.store.calls.count("waiting")
+        scene.answer = Said(200, TOKEN)
+        await scene.advance(15)
+        assert not any(map(scene.rests, range(1, 100)))
+        assert scene.store.calls.count("waiting") == reads + 1
 
     play(story)
 

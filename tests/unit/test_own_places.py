@@ -14,6 +14,7 @@ from pilot.attempts.own_places import belongs
 from pilot.attempts.slots import Slot
 from pilot.singularity.argv import ContainerPlan, arguments, environment_inside, environment_outside
 from pilot.singularity.element import ContainerElement
+from pilot.singularity.images import ImageCache
 from pilot.states import Outcome
 from tests.unit.test_containers import ROOT, RUNTIME, NoElement, containers, lease
 
@@ -69,6 +70,20 @@ def test_no_image_of_a_job_opens_the_account(
             lease(str(images[way])), Slot(1), AttemptDirectory(work / "attempts" / "7.1"), lambda seconds: True
         )
     assert refused.value.outcome is Outcome.INPUT_ERROR
+
+
+@pytest.mark.parametrize("where", ["images", "cache"])
+def test_nor_does_what_is_kept_for_others(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image or an input of another community is there as a file, under a name that can be known."""
+    monkeypatch.setattr("pilot.attempts.own_places.EVERYBODYS", ())  # where the tests' own folders are
+    image = tmp_path / where / "inputs" / "e3b0.sif"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    kept = containers(containers="required", image="/site")
+    kept = replace(kept, images=ImageCache(tmp_path / "images", 0), cache=tmp_path / "cache")
+    place = AttemptDirectory(tmp_path / "work" / "attempts" / "7.1")
+    with pytest.raises(NoContainer, match="the pilot's account's"):
+        kept.prepare(lease(str(image)), Slot(1), place, lambda seconds: True)
 
 
 @pytest.mark.parametrize("image", ["/proc/self/root", "/tmp", "/dev", "/var", "/run"])

@@ -16,7 +16,7 @@ from central.records import CredentialRow, Note
 from central.store.port import Store
 from central.trust import refreshing
 from central.trust.access_tokens import Question, Said, delivery
-from central.trust.refreshing import MOST_ANSWERED, OF_ONE, PATIENCE, Refreshing, body_of
+from central.trust.refreshing import AT_ONCE, MOST_ANSWERED, OF_ONE, PATIENCE, Refreshing, body_of
 from central.trust.seal import Key
 from central.trust.vault import Vault
 from pilot.errors import Refusal
@@ -225,6 +225,37 @@ def test_slow_endpoints_are_asked_side_by_side(scene: Scene) -> None:
 
     asyncio.run(story())
     assert len(scene.asked) == 2
+
+
+def test_an_endpoint_that_is_slow_keeps_nobody_from_asking_another(scene: Scene) -> None:
+    """However many wait for the slow one."""
+    door = threading.Event()
+
+    def ask(what: Question) -> Said:
+        if "slow" in what.url:
+            door.wait(30)
+        return Said(200, b'{"access_token": "access-one", "token_type": "bearer"}')
+
+    class Many(Rows):
+        async def reseal_credential(self, old: CredentialRow, key_id: str, sealed: bytes) -> bool:
+            return True
+
+    async def story() -> None:
+        allowed = ("https://slow.example/", "https://login.example/")
+        store = cast(Store, Many(BARE))
+        central = Refreshing(store, VAULT, ask, lambda: allowed, scene.wall, scene.sleep)
+        slow = {**GIVEN, "token_url": "https://slow.example/token"}
+        owners = [f"ann{number}" for number in range(2 * AT_ONCE)]
+        waiting = [asyncio.create_task(central.row(VAULT.seal(replace(BARE, owner=owner), slow))) for owner in owners]
+        await asyncio.sleep(0)
+        quick = await central.row(VAULT.seal(replace(BARE, owner="ben"), GIVEN))
+        assert scene.token(quick) == "access-one"
+        assert not any(task.done() for task in waiting)
+        door.set()
+        assert {scene.token(row) for row in await asyncio.gather(*waiting)} == {"access-one"}
+        await central.close()
+
+    asyncio.run(story())
 
 
 def test_an_answer_that_trickles_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,6 +166,18 @@ def test_who_was_just_leased_is_asked_for_a_little_later(scene: Scene) -> None:
     assert scene.asked == [{1: {"eos": "a"}}]
 
 
+def test_who_was_told_of_too_early_is_asked_for_also_after_a_question_for_others(scene: Scene) -> None:
+    """A question that it was too early for does not stand for its own."""
+    scene.renewing.leased(lease(1, token("a")))
+    scene.later(HOUR - 1)
+    scene.renewing.leased(lease(2, token("b")))
+    scene.hear(2, eos="c")
+    assert scene.later(1) == pytest.approx(SETTLED - 1)
+    assert scene.asked == [{1: {"eos": "a"}}]
+    scene.later(SETTLED - 1)
+    assert scene.asked[1] == {1: {"eos": "a"}, 2: {"eos": "b"}}
+
+
 def test_a_lost_answer_is_asked_for_again(scene: Scene) -> None:
     """After a while that grows, with the same versions; a refusal that passes likewise."""
     scene.renewing.leased(lease(1, token("a")))

@@ -11,7 +11,7 @@ import pytest
 
 from central.configuration.settings import Service
 from central.folder import Folder
-from central.trust.keys import KEY_AGE, read, written
+from central.trust.keys import KEY_AGE, MOST_KEYS, read, unrelated, written
 from central.trust.ring_source import RingSource, make_first, ring_source, told
 from central.trust.ring_variable import VARIABLE, taken
 from central.trust.seal import Key, PilotToken, Ticket
@@ -132,6 +132,16 @@ def test_a_key_for_somewhere_else_leaves_the_file(path: Path, tmp_path: Path) ->
         of_file(path).add_unrelated(NOW + 10, tmp_path / "new.json")
 
 
+def test_a_ring_never_gets_more_keys_than_can_be_read(path: Path) -> None:
+    """The one that is there stays, and goes on to be read."""
+    full = written([unrelated(NOW) for _ in range(MOST_KEYS)])
+    path.write_bytes(full)
+    with pytest.raises(PilotageError, match=f"would have {MOST_KEYS + 1} keys, expected at most {MOST_KEYS}"):
+        of_file(path).add_unrelated(NOW)
+    assert path.read_bytes() == full
+    assert len(of_file(path).load(NOW).keys) == MOST_KEYS
+
+
 # -- the environment ------------------------------------------------------------------------------------------------
 def test_the_variable_is_taken_away() -> None:
     """Whoever is started after that does not inherit it."""
@@ -187,6 +197,12 @@ def test_workers_are_told_by_a_pipe() -> None:
     assert told(reading) == "", "who should have told it is gone"
     os.close(reading)
     assert source_of("credential", {"CREDENTIALS_DIRECTORY": "/"}).handed_on() == b""
+
+
+def test_who_prints_where_the_ring_is_from_prints_no_key() -> None:
+    """A traceback or a log may show it."""
+    assert "YWFh" in TEXT
+    assert "YWFh" not in repr(source_of("environment", {}, TEXT))
 
 
 # -- a credential of systemd ----------------------------------------------------------------------------------------

@@ -48,15 +48,26 @@ def test_several_jobs_are_packed_into_one_offer() -> None:
 def test_jobs_whose_credential_is_away_are_not_picked() -> None:
     """A pick says which to pass over, of its own queue; once they are there again it says nothing."""
     made = index(waiting(task(1, cores=4), 1), waiting(task(2, cores=3), 1))
-    assert made.resting.begin(1, "iam", "is away")
-    assert not made.resting.begin(1, "iam", "is away still")
-    assert made.resting.begin(1, "eos", "is away too")
+    iam, eos = ("physics", "ann", "iam"), ("physics", "ann", "eos")
+    assert made.resting.begin(1, iam, "is away")
+    assert not made.resting.begin(1, iam, "is away still")
+    assert made.resting.begin(1, eos, "is away too")
     assert dict(made.resting.of(1)) == {"iam": "is away still", "eos": "is away too"}
     assert {pick.queue: pick.without for pick in made.choose(offer(), 9).picks} == {1: ("eos", "iam"), 2: ()}
-    for name in ("iam", "eos", "eos"):
-        made.resting.end(1, name)
+    for credential in (iam, eos, eos):
+        made.resting.end(credential)
     made.load([waiting(task(1), 1)])
     assert [pick.without for pick in made.choose(offer(), 9).picks] == [()]
+
+
+def test_what_is_there_again_is_so_for_all_queues_of_its_owner() -> None:
+    """And for those of nobody else, whose credential has the same name."""
+    resting = index().resting
+    mine, bens = ("physics", "ann", "iam"), ("physics", "ben", "iam")
+    assert [resting.begin(1, mine, "is away"), resting.begin(2, mine, "is away")] == [True, False]
+    assert resting.begin(3, bens, "is away")
+    resting.end(mine)
+    assert [resting.names(queue) for queue in (1, 2, 3)] == [(), (), ("iam",)]
 
 
 def test_no_more_jobs_than_wanted() -> None:
