@@ -31,6 +31,7 @@ BEGINNINGS = {
     "mozilla public license version 2.0": "MPL-2.0",
     "mit license": "MIT",
     "apache license version 2.0": "Apache-2.0",
+    "apache license, version 2.0": "Apache-2.0",
     "gnu general public license": "GPL",
     "gnu lesser general public license": "LGPL",
     "gnu affero general public license": "AGPL",
