@@ -105,6 +105,14 @@ class Whose:
         return place and self.user in (None, user)
 
 
+@dataclass(frozen=True)
+class SiteAdmins:
+    """All admins of a site: what one of them has stopped there, any of them may start again."""
+
+    site: str
+    users: frozenset[str]
+
+
 def place_of(whose: Placed) -> str:
     """Where somebody belongs, as the audit says it."""
     return f"site {whose.site}" if whose.site else f"group {whose.group}"

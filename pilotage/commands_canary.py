@@ -23,9 +23,10 @@ from pilotage.timeline import last_lines
 def test_queue(shell: Shell, name: str, patience: str) -> int:
     """Send one pilot to a queue and tell what becomes of it: submitted, waiting, running, enrolled, checked, ended.
 
-    The pilot takes no jobs, and is sent whatever waits, also while the queue is paused. The last line says whether the
-    queue works. Exit code 0: it does, the pilot found nothing wrong and ended as it should; 1: it does not, and what
-    the pilot and the computing element said is shown, or it is not known yet.
+    The pilot takes no jobs, and is sent whatever waits, also while the queue is paused or its site banned; for a site's
+    admin only where an admin of the site has done that. While it lives no other is sent to the queue. The last line
+    says whether the queue works. Exit code 0: it does, the pilot found nothing wrong and ended as it should; 1: it does
+    not, and what the pilot and the computing element said is shown, or it is not known yet.
 
     \b
     Example:

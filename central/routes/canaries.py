@@ -7,7 +7,7 @@ import logging
 from central.configuration.settings import EXTERNAL, Queue
 from central.directors import asking, canary
 from central.elements.kinds import interval
-from central.routes.existing import queue_for
+from central.routes.existing import admins_beside, queue_for
 from central.serving.audited import About
 from central.serving.http import Call, Route
 from central.store.decide import unknown_pilot
@@ -21,9 +21,10 @@ PATIENCE = 20.0
 
 
 async def test(call: Call[TestQueueRequest]) -> CanaryView:
-    """Send one pilot that takes no jobs: it looks around, says what it finds, and ends when it is told to."""
+    """Send one pilot that takes no jobs: it looks around, says what it finds, and ends when it is told to. Another is
+    sent when that one has ended."""
     queue = _led(call)
-    stamp = await canary.send(call.central, queue, call.person.user)
+    stamp = await canary.send(call.central, queue, call.person.user, admins_beside(call))
     log.info("A queue is tested", extra={"fields": {"queue": queue.name, "pilot": stamp, "who": call.person.user}})
     call.about = About(detail=f"by the pilot {stamp}")
     return CanaryView(stamp, interval(queue))

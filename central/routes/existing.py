@@ -1,10 +1,12 @@
-"""Sites and queues as they exist for whoever asks: what is beyond that answers as a name that nobody gave."""
+"""Sites and queues as they exist for whoever asks: what is beyond that answers as a name that nobody gave; and whose
+stops of them the caller may end."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from central.configuration.settings import Queue
+from central.people import SiteAdmins, Whose
 from central.serving.http import Call
 from central.trust.rules import may_see_place, site_of
 from pilot.errors import Refusal
@@ -38,3 +40,11 @@ def site_for(call: Call[Any], name: str) -> str:
     if name not in sites:
         raise Refusal("not-found", f"there is no site {name:.100}; there are: {', '.join(sites) or 'none'}")
     return name
+
+
+def admins_beside(call: Call[Any]) -> SiteAdmins | None:
+    """For a site's admin all of the site, whose bans and pauses are theirs to end; None: an operator, who ends any."""
+    site = site_of(call.person)
+    if site is None:
+        return None
+    return SiteAdmins(site, frozenset(one.user for one in call.central.people.roles(Whose(site=site))))

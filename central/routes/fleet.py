@@ -1,4 +1,4 @@
-"""What people ask of pilots, and the orders that operators give."""
+"""What people ask of pilots, and the orders that operators and site admins give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What people ask of queues and sites, and the pauses of queues and bans of sites that operators begin and end."""
+"""What people ask of queues and sites, and the pauses of queues and bans of sites that operators and site admins begin
+and end."""
 
 from __future__ import annotations
 
@@ -9,10 +10,10 @@ from dataclasses import replace
 from central.configuration.in_force import QUEUE
 from central.configuration.settings import EXTERNAL, Queue
 from central.records import Pause
-from central.routes.existing import queue_for, queues_for, site_for, sites_for
+from central.routes.existing import admins_beside, queue_for, queues_for, site_for, sites_for
 from central.serving.http import Call, Route
 from central.serving.journal import in_a_line
-from central.trust.rules import Who, community_of, site_of
+from central.trust.rules import Who, community_of
 from pilot.errors import InvalidInput, Refusal
 from pilot.queues import (
     BanSiteRequest,
@@ -134,12 +135,12 @@ async def pause(call: Call[PauseQueueRequest]) -> QueueView:
     reason, seconds = _reason(call.message.reason), _seconds(call.message.seconds)
     queue = _led(call)
     before = (await _paused(call)).get(queue.name)
-    await _expect_own_pause(call, queue)
-    await call.central.store.pause_queue(queue.name, call.person.user, reason, seconds)
+    who, admins = call.person.user, admins_beside(call)
+    await call.central.store.pause_queue(queue.name, who, reason, seconds, admins=admins)
     await _stopped(call, queue)
     log.info(
         "A queue is paused",
-        extra={"fields": {"queue": queue.name, "who": call.person.user, "reason": in_a_line(reason)}},
+        extra={"fields": {"queue": queue.name, "who": who, "reason": in_a_line(reason)}},
     )
     return replace(await _queue(call, queue, await _paused(call)), instead_of=before)
 
@@ -147,8 +148,7 @@ async def pause(call: Call[PauseQueueRequest]) -> QueueView:
 async def resume(call: Call[ResumeQueueRequest]) -> QueueView:
     """Send pilots to a queue again."""
     queue = _led(call)
-    await _expect_own_pause(call, queue)
-    if not await call.central.store.resume_queue(queue.name, call.person.user):
+    if not await call.central.store.resume_queue(queue.name, call.person.user, admins=admins_beside(call)):
         raise Refusal("conflict", f"the queue {queue.name} is not paused")
     call.central.decided(queue.name, f"resumed by {call.person.user}; its director has not looked since")
     log.info("A queue is resumed", extra={"fields": {"queue": queue.name, "who": call.person.user}})
@@ -159,8 +159,7 @@ async def ban(call: Call[BanSiteRequest]) -> SiteView:
     """Send no pilots to any queue of a site, for a time or until the ban is lifted. Those that are there go on."""
     reason, seconds = _reason(call.message.reason), _seconds(call.message.seconds)
     site, who = site_for(call, call.text("name")), call.person.user
-    _expect_own(call, (await _banned(call)).get(site), f"the site {site} is banned")
-    await call.central.store.ban_site(site, who, reason, seconds)
+    await call.central.store.ban_site(site, who, reason, seconds, admins=admins_beside(call))
     for queue in call.central.settings.queues:
         if queue.site == site and queue.kind != EXTERNAL:
             await _stopped(call, queue)
@@ -171,27 +170,13 @@ async def ban(call: Call[BanSiteRequest]) -> SiteView:
 async def unban(call: Call[UnbanSiteRequest]) -> SiteView:
     """Send pilots to a site again."""
     site, who = site_for(call, call.text("name")), call.person.user
-    _expect_own(call, (await _banned(call)).get(site), f"the site {site} is banned")
-    if not await call.central.store.lift_ban(site, who):
+    if not await call.central.store.lift_ban(site, who, admins=admins_beside(call)):
         raise Refusal("conflict", f"the site {site} is not banned")
     for queue in call.central.settings.queues:
         if queue.site == site and queue.kind != EXTERNAL:
             call.central.decided(queue.name, f"its site was unbanned by {who}; its director has not looked since")
     log.info("A site is banned no more", extra={"fields": {"site": site, "who": who}})
     return _site(call, site, await _banned(call))
-
-
-async def _expect_own_pause(call: _Order, queue: Queue) -> None:
-    """Raises ``forbidden``."""
-    pauses = [one for one in await call.central.store.pauses() if one.queue == queue.name and not one.site]
-    _expect_own(call, _view(pauses[0]) if pauses else None, f"the queue {queue.name} is paused")
-
-
-def _expect_own(call: _Order, stop: PauseView | None, what: str) -> None:
-    """What an operator has stopped no site admin starts again, nor puts another end to. Raises ``forbidden``."""
-    site = site_of(call.person)
-    if site is not None and stop is not None and call.central.people.role(stop.who, "", "", site) is None:
-        raise Refusal("forbidden", f"{what} by {stop.who}, who is no admin of {site}: ask the operators")
 
 
 def _reason(text: str) -> str:

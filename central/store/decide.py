@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from central.people import NewToken, TokenRow
-from central.records import Requeued, TaskQueue, Waiting
+from central.people import NewToken, SiteAdmins, TokenRow
+from central.records import Pause, Requeued, TaskQueue, Waiting
 from pilot.codes import AttemptCode
 from pilot.errors import Refusal
 from pilot.protocol import AttemptReport
@@ -95,6 +95,22 @@ def still_used(queue: str, live: int) -> Refusal:
     return Refusal(
         "conflict",
         f"The queue {queue} cannot be removed while {pilots}: pause it, and drain them or wait for their ends.",
+    )
+
+
+def check_stop(stop: Pause, admins: SiteAdmins | None) -> None:
+    """What an operator has stopped no admin of the site starts again, nor puts another end to, nor tries meanwhile.
+    `admins` is None where it is none of them who asks. Raises ``forbidden``."""
+    if admins is not None and stop.who not in admins.users:
+        what = f"The site {stop.site} is banned" if stop.site else f"The queue {stop.queue} is paused"
+        raise Refusal("forbidden", f"{what} by {stop.who}, who is no admin of {admins.site}: ask the operators.")
+
+
+def tested_already(queue: str, stamp: str) -> Refusal:
+    """A queue is tried with one pilot at a time: each may cost a machine."""
+    return Refusal(
+        "conflict",
+        f"The queue {queue} is being tested: the pilot {stamp} has not ended. Wait for its end, or halt it first.",
     )
 
 

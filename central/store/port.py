@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from central.added import EnrolmentRow, NewEnrolment, PlaceRow
+from central.people import SiteAdmins
 from central.records import (
     Beat,
     Bought,
@@ -249,18 +250,28 @@ class Store(FileStore, PeopleStore, LoginStore, VaultStore, AuditStore, Protocol
     async def steps(self, stamp: str) -> tuple[StepView, ...]: ...
 
     # -- queues -------------------------------------------------------------------------------------------------
-    async def pause_queue(self, queue: str, who: str, reason: str, seconds: float | None = None) -> None:
+    async def pause_queue(
+        self, queue: str, who: str, reason: str, seconds: float | None = None, *, admins: SiteAdmins | None = None
+    ) -> None:
         """From now on, for so long (None: until it is resumed), directors send no pilots to that queue; what was said
-        of it before is replaced, and kept."""
+        of it before is replaced, and kept; where none of `admins` (None: whoever it was) said that, it stays, and
+        ``forbidden`` is raised, as by the three verbs after this."""
 
-    async def resume_queue(self, queue: str, who: str) -> bool:
+    async def resume_queue(self, queue: str, who: str, *, admins: SiteAdmins | None = None) -> bool:
         """Directors may send pilots there again. False: it was not paused."""
 
-    async def ban_site(self, site: str, who: str, reason: str, seconds: float | None = None) -> None:
+    async def ban_site(
+        self, site: str, who: str, reason: str, seconds: float | None = None, *, admins: SiteAdmins | None = None
+    ) -> None:
         """The same for every queue of a site."""
 
-    async def lift_ban(self, site: str, who: str) -> bool:
+    async def lift_ban(self, site: str, who: str, *, admins: SiteAdmins | None = None) -> bool:
         """Directors may send pilots to that site again. False: it was not banned."""
+
+    async def plan_test(self, pilot: NewPilot, *, admins: SiteAdmins | None = None) -> None:
+        """Journal the intent of a pilot that tries its queue, and drains before it has begun. Raises ``conflict`` while
+        another such one of its queue and site lives, and ``forbidden`` while one is paused or banned by somebody who is
+        none of `admins` (None: whoever it was)."""
 
     async def pauses(self) -> tuple[Pause, ...]:
         """What is paused now: queues by name, then sites by name."""

@@ -20,8 +20,7 @@ async def sent(store: Store) -> int:
     """A pilot in the journal that drains before it has begun. Returns the epoch of the leadership."""
     epoch = await store.lead(DUTY, "this central", FAR)
     assert epoch is not None
-    await store.plan_pilot(intent(1))
-    await store.drain(stamp(1))
+    await store.plan_test(intent(1))
     return epoch
 
 

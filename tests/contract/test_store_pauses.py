@@ -5,15 +5,18 @@ from __future__ import annotations
 import pytest
 
 from central.directors.control import Limits
+from central.people import SiteAdmins
 from central.records import Pause
 from central.store.port import Store
-from tests.contract.stores import FAR, Clock
+from pilot.errors import Refusal
+from tests.contract.stores import FAR, Clock, refused
 from tests.director_scene import DUTY, Work, director
 from tests.fake_element import FakeElement
 
 pytestmark = pytest.mark.anyio
 
 LIMITS = Limits(slots=4, per_cycle=1, cores=1)
+ADMINS = SiteAdmins("here", frozenset({"kim", "lea"}))
 
 
 async def test_a_pause_lasts_until_it_is_ended(store: Store, clock: Clock) -> None:
@@ -61,6 +64,39 @@ async def test_a_ban_is_for_all_queues_of_a_site(store: Store, clock: Clock) -> 
     assert not await store.lift_ban("there", "ada")
     assert await store.lift_ban("here", "ada")
     assert await store.pauses() == ()
+
+
+async def test_admins_of_a_site_end_what_one_of_them_began(store: Store) -> None:
+    """A ban or pause of one of them any of them replaces and lifts."""
+    await store.ban_site("here", "kim", "power cut", admins=ADMINS)
+    await store.ban_site("here", "lea", "longer", 600.0, admins=ADMINS)
+    await store.pause_queue("local", "lea", "new disks", admins=ADMINS)
+    assert [pause.who for pause in await store.pauses()] == ["lea", "lea"]
+    assert await store.lift_ban("here", "kim", admins=ADMINS)
+    assert await store.resume_queue("local", "kim", admins=ADMINS)
+    assert not await store.lift_ban("here", "kim", admins=ADMINS)
+    assert not await store.resume_queue("local", "kim", admins=ADMINS)
+
+
+async def test_what_somebody_else_began_no_admin_of_the_site_ends(store: Store, clock: Clock) -> None:
+    """Neither lifted nor replaced, and it is as it was, also where it took the place of an admin's own; once it is over
+    an admin's may begin. Who is no site's admin ends all."""
+    await store.ban_site("here", "kim", "power cut", 1.0, admins=ADMINS)
+    await store.ban_site("here", "oli", "all jobs fail there", 60.0)
+    await store.pause_queue("local", "oli", "new disks", 60.0)
+    before = await store.pauses()
+    assert [pause.who for pause in before] == ["oli", "oli"]
+    assert await refused(store.lift_ban("here", "kim", admins=ADMINS)) == "forbidden"
+    assert await refused(store.resume_queue("local", "kim", admins=ADMINS)) == "forbidden"
+    with pytest.raises(Refusal, match="The site here is banned by oli, who is no admin of here"):
+        await store.ban_site("here", "kim", "mine", 1.0, admins=ADMINS)
+    with pytest.raises(Refusal, match="The queue local is paused by oli, who is no admin of here"):
+        await store.pause_queue("local", "kim", "mine", 1.0, admins=ADMINS)
+    assert await store.pauses() == before
+    clock.forward(60.0)
+    assert not await store.lift_ban("here", "kim", admins=ADMINS)
+    await store.pause_queue("local", "kim", "mine", admins=ADMINS)
+    assert await store.resume_queue("local", "oli")
 
 
 async def test_a_director_sends_nothing_where_pilots_could_not_run(store: Store, clock: Clock) -> None:

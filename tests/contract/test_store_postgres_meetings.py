@@ -10,8 +10,20 @@ from typing import Any, TypeVar
 import asyncpg
 import pytest
 
+from central.people import SiteAdmins
 from central.records import Leased, Pick
-from central.store.postgres import PostgresStore, claims, enrolment, leaders, life, people, pilots, retention
+from central.store.postgres import (
+    PostgresStore,
+    claims,
+    enrolment,
+    leaders,
+    life,
+    pauses,
+    people,
+    pilots,
+    queue_tests,
+    retention,
+)
 from central.store.postgres.attempts import Report, report
 from central.store.postgres.documents import Documents
 from central.store.postgres.waiting import Queues
@@ -46,6 +58,7 @@ T = TypeVar("T")
 
 BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 BYE = GoodbyeRequest(PilotReason.IDLE)
+ADMINS = SiteAdmins("here", frozenset({"kim"}))
 
 
 @dataclass
@@ -253,6 +266,30 @@ async def test_a_stamp_is_planned_once(store: PostgresStore, other: Other, clock
     """Another intent under a stamp that was just written down is refused."""
     await pilots.plan(other.db, clock.time, intent())
     assert await other.commits(refused(store.plan_pilot(intent(secret_hash=digest("other"))))) == "conflict"
+
+
+# -- pauses, and pilots that try a queue
+
+
+@pytest.mark.parametrize("verb", ["replace", "lift", "try"])
+async def test_an_operators_ban_under_way_holds(store: PostgresStore, other: Other, clock: Clock, verb: str) -> None:
+    """An admin of the site who asks meanwhile, with a ban of their own in place, neither ends it nor tries a queue."""
+    await store.ban_site("here", "kim", "mine")
+    await pauses.pause(other.db, clock.time, "", "here", "oli", "all jobs fail there", None, None)
+    asked = {
+        "replace": lambda: store.ban_site("here", "kim", "mine", 1.0, admins=ADMINS),
+        "lift": lambda: store.lift_ban("here", "kim", admins=ADMINS),
+        "try": lambda: store.plan_test(intent(), admins=ADMINS),
+    }
+    assert await other.commits(refused(asked[verb]())) == "forbidden"
+    assert [pause.who for pause in await store.pauses()] == ["oli"]
+
+
+async def test_a_queue_is_tried_once_at_a_time(store: PostgresStore, other: Other, clock: Clock) -> None:
+    """A pilot that another central has just sent is seen."""
+    await queue_tests.plan(other.db, clock.time, intent(1), None)
+    assert await other.commits(refused(store.plan_test(intent(2)))) == "conflict"
+    assert [row.stamp for row in await store.live_pilots("local")] == [stamp(1)]
 
 
 # -- leaders

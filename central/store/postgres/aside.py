@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from central.added import EnrolmentRow, NewEnrolment, PlaceRow
 from central.auditing import AuditQuery, StoredChain, Unlinked
-from central.people import MemberRow, NewMember, NewToken, TokenRow, Whose
+from central.people import MemberRow, NewMember, NewToken, SiteAdmins, TokenRow, Whose
 from central.records import BundleRow, CredentialRow, NewPilot, Note, Noted, Pause, PilotRow, PinRow
 from central.store.port_vault import Entitled
 from central.store.postgres import (
@@ -20,6 +20,7 @@ from central.store.postgres import (
     named,
     pauses,
     places,
+    queue_tests,
     retention,
     vault,
 )
@@ -41,20 +42,27 @@ class Aside:
 
     # -- queues
 
-    async def pause_queue(self, queue: str, who: str, reason: str, seconds: float | None = None) -> None:
-        await self._repeat(pauses.pause, queue, "", who, reason, seconds)
+    async def pause_queue(
+        self, queue: str, who: str, reason: str, seconds: float | None = None, *, admins: SiteAdmins | None = None
+    ) -> None:
+        await self._repeat(pauses.pause, queue, "", who, reason, seconds, admins)
 
-    async def resume_queue(self, queue: str, who: str) -> bool:
-        return await self._repeat(pauses.resume, queue, "", who)
+    async def resume_queue(self, queue: str, who: str, *, admins: SiteAdmins | None = None) -> bool:
+        return await self._repeat(pauses.resume, queue, "", who, admins)
 
-    async def ban_site(self, site: str, who: str, reason: str, seconds: float | None = None) -> None:
-        await self._repeat(pauses.pause, "", site, who, reason, seconds)
+    async def ban_site(
+        self, site: str, who: str, reason: str, seconds: float | None = None, *, admins: SiteAdmins | None = None
+    ) -> None:
+        await self._repeat(pauses.pause, "", site, who, reason, seconds, admins)
 
-    async def lift_ban(self, site: str, who: str) -> bool:
-        return await self._repeat(pauses.resume, "", site, who)
+    async def lift_ban(self, site: str, who: str, *, admins: SiteAdmins | None = None) -> bool:
+        return await self._repeat(pauses.resume, "", site, who, admins)
 
     async def pauses(self) -> tuple[Pause, ...]:
         return await self._reader(pauses.pauses, self._clock() if self._clock else None)
+
+    async def plan_test(self, pilot: NewPilot, *, admins: SiteAdmins | None = None) -> None:
+        await self._repeat(queue_tests.plan, pilot, admins)
 
     async def keep_place(self, kind: str, name: str, text: str, who: str, note: str = "") -> PlaceRow:
         return await self._repeat(places.keep, kind, name, text, who, note)
