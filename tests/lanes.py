@@ -37,7 +37,8 @@ SYSTEM = tuple(f"tests/integration/test_{name}.py" for name in WHOLE)
 PILOTS = tuple(
     f"tests/integration/test_{name}.py"
     for name in (
-        *("agents", "centrals_that_fail", "commands_page", "cost", "filling", "found_and_used", "last_words"),
+        *("agents", "centrals_that_fail", "commands_page", "cost", "filling", "foreign_ring", "found_and_used"),
+        *("key_ring", "last_words"),
         *("log_receivers", "machines_by_hand", "monitor", "monitor_notices", "peek", "proxy", "queue_agents"),
         *("queues_explained", "site_day", "site_drains", "site_word", "unsent", "waste"),
     )
@@ -155,6 +156,14 @@ LANES = (
     # The longest first: the others are done beside it.
     Lane("integration", within("tests/integration", *(f"--ignore={path}" for path in (*SYSTEM, *PILOTS)))),
     Lane("pilots", within(*PILOTS)),
+    # The end-to-end suite, and again with two centrals over one database. Mostly it waits.
+    Lane("system", within(*SYSTEM)),
+    Lane(
+        "system-postgres",
+        within(*SYSTEM),
+        lacks=postgres.missing,
+        environment={"PILOTAGE_TEST_STORE": "postgres", "PILOTAGE_TEST_WORKERS": "2"},
+    ),
     Lane("unit", within("tests/unit")),
     Lane("contract", within("tests/contract")),
     Lane("security", within("tests/security")),  # attempts that must fail
@@ -173,14 +182,6 @@ LANES = (
         within(*(f"tests/integration/test_api_{name}.py" for name in API)),
         lacks=postgres.missing,
         environment={"PILOTAGE_TEST_STORE": "postgres"},
-    ),
-    # The end-to-end suite, and again with two centrals over one database. Mostly it waits.
-    Lane("system", within(*SYSTEM)),
-    Lane(
-        "system-postgres",
-        within(*SYSTEM),
-        lacks=postgres.missing,
-        environment={"PILOTAGE_TEST_STORE": "postgres", "PILOTAGE_TEST_WORKERS": "2"},
     ),
     *map(_under, NODE_PYTHONS),
     Lane(
