@@ -16,7 +16,7 @@ class LoginOffer:
     """`GET /v1/login`: the provider that this central believes, as a client of it needs to know it.
 
     An endpoint that begins with ``/`` is the central's own, which adds what is secret of the client and passes it on.
-    Where all of it is empty but `certificates`, people log in with certificates alone.
+    Where all of it is empty but `certificates`, people log in with certificates alone, or that alone was asked for.
     """
 
     issuer: str

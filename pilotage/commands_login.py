@@ -79,7 +79,7 @@ def login(
         )
     central = _central(folder, before, url, ca)
     with entrance(central, ASKING) as door:
-        offer = door.offer()
+        offer = door.offer() if shown is None else door.certificate_offer()
         if shown is None:
             with provider_of(_checked(offer, central), central) as provider:
                 request = _said(shell, provider, browser)

@@ -19,8 +19,12 @@ class Entrance(Asking):
     """What a central answers before anybody is known, and when one leaves."""
 
     def offer(self) -> LoginOffer:
-        """How to log in there. Raises ``not-found`` where nobody does."""
+        """How to log in there. Raises ``not-found`` where nobody does, ``busy`` where the provider is away."""
         return self._get(LoginOffer, "/v1/login")
+
+    def certificate_offer(self) -> LoginOffer:
+        """Where one logs in there with a certificate, whatever the provider does. Raises ``not-found``."""
+        return self._get(LoginOffer, "/v1/login", {"certificates": "true"})
 
     def enter(self, request: LoginRequest) -> LoggedIn:
         """Exchange an ID token, which is good once: it is sent again only where it was certainly not seen."""

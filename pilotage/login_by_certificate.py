@@ -19,8 +19,7 @@ PROXY = "X509_USER_PROXY"
 #: Alerts of TLS (RFC 8446, 6.2) that are about our certificate, and what they mean.
 _ALERTS = {
     "certificate expired": "it has ended, or one that it stands on has; is the clock right?",
-    "certificate revoked": "it has been revoked",
-    "unknown ca": "it is not by an authority that this central trusts, or that authority's revocation list is too old",
+    "unknown ca": "it is not by an authority that this central trusts",
     "certificate required": "none was shown",
     "bad certificate": "it is not as it should be; the log of the central says why",
     "unsupported certificate": "it is for something else than for logging in",

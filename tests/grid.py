@@ -94,14 +94,27 @@ class Authority:
             builder = builder.add_extension(x509.UnrecognizedExtension(VOMS, extension), critical=False)
         return Owned(builder.sign(self.key, hashes.SHA256()), key)
 
-    def trust(self, folder: Path, revoked: Sequence[x509.Certificate] = (), crl: bool = True) -> None:
+    def hash(self) -> str:
+        """What its files are called in a folder that OpenSSL looks into."""
+        return f"{X509.from_cryptography(self.certificate).subject_name_hash():08x}"
+
+    def delegate(self, common: str) -> Authority:
+        """An authority below this one."""
+        subject, key = name(("DC", "org"), ("DC", "example"), ("CN", common)), ec.generate_private_key(ec.SECP256R1())
+        builder = _builder(subject, self.certificate.subject, key, 100 * HOUR)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        return Authority(builder.sign(self.key, hashes.SHA256()), key)
+
+    def trust(
+        self, folder: Path, revoked: Sequence[x509.Certificate] = (), crl: bool = True, fresh_for: float = 24 * HOUR
+    ) -> None:
         """Put it where OpenSSL looks for it, with its list of what is revoked."""
         folder.mkdir(parents=True, exist_ok=True)
-        called = f"{X509.from_cryptography(self.certificate).subject_name_hash():08x}"
+        called = self.hash()
         (folder / f"{called}.0").write_bytes(self.certificate.public_bytes(Encoding.PEM))
         now = datetime.now(UTC)
         made = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
-        made = made.last_update(now - timedelta(hours=1)).next_update(now + timedelta(days=1))
+        made = made.last_update(now - timedelta(hours=1)).next_update(now + timedelta(seconds=fresh_for))
         for one in revoked:
             entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number)
             made = made.add_revoked_certificate(entry.revocation_date(now - timedelta(minutes=1)).build())

@@ -14,6 +14,8 @@ from pilot.people import LEAST_LIFE
 
 #: The VO is said in full: `*` there would take in other communities' attributes.
 _ATTRIBUTE = re.compile(r"/[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9._=*-]+)*")
+#: What is left out of attributes before rules are looked at.
+_SAYS_NOTHING = re.compile(r"/Role=NULL(/|$)|/Capability=")
 _SUBJECT = re.compile(r"/[A-Za-z0-9.]+=[^\x00-\x1f]+")
 
 
@@ -49,6 +51,8 @@ def _rule(fields: Fields) -> CertificateRule:
         value = fields.text("value", "") or ""
         if not _ATTRIBUTE.fullmatch(value):
             fields.problem("value", "expected an attribute like /vo/group/Role=role, with `*` only behind the VO")
+        elif _SAYS_NOTHING.search(value):  # no attribute is compared with that in it
+            fields.problem("value", f"expected it without /Role=NULL and /Capability=…, got {value!r}")
         return _of(let_in(fields, value))
     value = _written(fields, "subject")
     issuer = _written(fields, "issuer")

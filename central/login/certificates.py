@@ -1,7 +1,8 @@
 """What a certificate and the proxies on it mean here: whose they are, which VOMS attributes count, where that lets in.
 
-The chain has been verified by OpenSSL when it comes here: signatures, times, revocation, names and lengths of proxies
-are right. What is left is what OpenSSL does not know: a proxy may say that it is for less than its owner's login.
+The chain has been verified by OpenSSL when it comes here: signatures, times, names and lengths of proxies are right;
+whether anything in it is revoked is for `central/login/chains.py`. What is left is what OpenSSL does not know: a proxy
+may say that it is for less than its owner's login.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from central.login import attributes, mapping, names, voms
 from central.login.attributes import UNREADABLE, Unsound
 from central.login.mapping import Said, located
 from central.people import CERTIFICATE_GIVER, MemberRow
-from central.records import Identity
 from pilot.errors import Refusal
 
 PROXY, VOMS = ObjectIdentifier("1.3.6.1.5.5.7.1.14"), ObjectIdentifier("1.3.6.1.4.1.8005.100.100.5")
@@ -154,25 +154,26 @@ def _means(rule: CertificateRule, found: Shown, voms: Attested) -> bool:
     return any(mapping.fits(rule, fqan) for fqan in voms.fqans)
 
 
-def outdated(
-    login: CertificateLogin, rows: Sequence[MemberRow], voms: Attested, found: Sequence[Identity]
-) -> tuple[MemberRow, ...]:
+def outdated(login: CertificateLogin, rows: Sequence[MemberRow], voms: Attested, said: Said) -> tuple[MemberRow, ...]:
     """Memberships of one user that such a login gave, and that this one shows to be no more.
 
     A proxy tells all groups of the VOs that it has attributes of, roles only where they were asked for, and of other
-    VOs nothing: what could still be so is left.
+    VOs and other certificates of the same user nothing: what could still be so is left.
     """
-    borne = set(map(located, found))
-    open_still = {located(rule) for rule in login.rules if not _decided(rule, voms)}
+    borne = set(map(located, said.places))
+    open_still = {located(rule) for rule in login.rules if not _decided(login, rule, said.user, voms)}
     given = (row for row in rows if row.who == CERTIFICATE_GIVER and row.revoked is None)
     return tuple(row for row in given if located(row) not in borne | open_still)
 
 
-def _decided(rule: CertificateRule, voms: Attested) -> bool:
+def _decided(login: CertificateLogin, rule: CertificateRule, user: str, voms: Attested) -> bool:
     """Whether a login says for certain whether a rule is about its user."""
+    if rule.issuer:  # which may be about another certificate of the same user
+        own = (one for one in login.people if (one.user, one.issuer) == (user, rule.issuer))
+        return not any(mapping.fits(rule, one.subject) for one in own)
     group, role, _ = rule.value.partition("/Role=")
-    if rule.issuer or not role:
-        return bool(rule.issuer) or _vo(rule) in voms.vos
+    if not role:
+        return _vo(rule) in voms.vos
     of_group = replace(rule, value=group)  # who has left the group has its roles no more
     left = not any(mapping.fits(of_group, fqan.partition("/Role=")[0]) for fqan in voms.fqans)
     return _vo(rule) in voms.vos and left

@@ -1,6 +1,6 @@
 """What a provider's claims mean here: who somebody is, which groups they are in, and what becomes of what they had.
 
-All of it is decided from what is handed in; `central/routes/login.py` does what is decided.
+All of it is decided from what is handed in; `central/routes/entering.py` does what is decided.
 """
 
 from __future__ import annotations

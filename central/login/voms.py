@@ -15,10 +15,10 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from OpenSSL.crypto import X509, Error, X509Store, X509StoreContext, X509StoreContextError, X509StoreFlags
 
 from central.configuration.certificates import CertificateLogin
 from central.login.attributes import UNREADABLE, AttributeCertificate, Unsound
+from central.login.chains import Authorities, Untrusted
 from central.login.names import written
 
 #: Seconds that clocks may differ by.
@@ -111,10 +111,11 @@ def _signed(found: AttributeCertificate, server: x509.Certificate) -> None:
 
 # -- what lies on this machine -----------------------------------------------------------------------------------------
 def trust_of(login: CertificateLogin, hosts: Sequence[str]) -> Trust:
-    """As the settings say; everything is read anew each time, as it is then."""
+    """As the settings say. For one login: what lies there is read as it is then."""
+    authorities = Authorities(login)
     return Trust(
         lambda vo, host: _lines(Path(login.vomsdir) / vo / f"{host}.lsc"),
-        lambda certificates: _chain(login, certificates),
+        lambda certificates: _chain(authorities, certificates),
         tuple(host.lower() for host in hosts),
     )
 
@@ -137,21 +138,11 @@ def _lines(path: Path) -> list[list[str]]:
     return [chain for chain in chains if len(chain) > 1]
 
 
-def _chain(login: CertificateLogin, certificates: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
-    store = X509Store()
-    if login.crls:
-        store.set_flags(X509StoreFlags.CRL_CHECK | X509StoreFlags.CRL_CHECK_ALL)
-    if login.strict:
-        store.set_flags(X509StoreFlags.X509_STRICT)
+def _chain(authorities: Authorities, certificates: Sequence[x509.Certificate]) -> Sequence[x509.Certificate]:
     try:
-        store.load_locations(login.cafile or None, login.capath or None)
-        given = [X509.from_cryptography(one) for one in certificates]
-        context = X509StoreContext(store, given[0], chain=given[1:])
-        chain = [one.to_cryptography() for one in context.get_verified_chain()]
-    except X509StoreContextError as error:
-        raise Unsound(f"is by a server whose certificate is not trusted here: {error}") from error
-    except (Error, *UNREADABLE) as error:
-        raise Unsound(f"is by a server whose certificate cannot be looked at ({type(error).__name__})") from error
+        chain = authorities.verified(certificates)
+    except Untrusted as error:
+        raise Unsound(f"is by a server whose certificate {error}") from error
     for one in chain[:-1]:
         digest = one.signature_hash_algorithm
         if digest is None or digest.name not in _DIGESTS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from central.people import CERTIFICATE_GIVER
@@ -26,7 +25,7 @@ async def enter(call: Call[CertificateLoginRequest]) -> LoggedIn:
     if call.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise InvalidInput("Content-Type", "expected application/json")
     settings, chain = central.settings, chain_of(call.request.scope)
-    known = await asyncio.to_thread(logins.known, chain, settings.communities, settings.sites, central.wall())
+    known = await call.while_connected(logins.known(chain, settings.communities, settings.sites, central.wall()))
     return await let_in(
         central,
         known.said,

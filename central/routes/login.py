@@ -5,7 +5,7 @@ Whoever shows a good ID token for the first time gets a token of this central, a
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 MAX_REQUEST, MAX_FORM = 32 * 1024, 8 * 1024
 
 
+@dataclass(frozen=True)
+class OfferQuery:
+    """Whether what is asked for is where one logs in with a certificate, and that alone: no provider is asked then."""
+
+    certificates: bool = False
+
+
 def _logins(call: Call[Any]) -> Logins:
     if call.central.logins is None:
         raise Refusal("not-found", "nobody logs in here: this central takes API tokens alone, ask an admin for one")
@@ -33,8 +40,11 @@ def _logins(call: Call[Any]) -> Logins:
 
 async def offer(call: Call[None]) -> LoginOffer:
     """How to log in: the provider, and what a client says to it; where one does so with a certificate."""
+    alone = call.query(OfferQuery).certificates
     certificates = call.central.certificates.url if call.central.certificates else ""
-    if certificates and call.central.logins is None:
+    if alone and not certificates:
+        raise Refusal("not-found", "nobody logs in with certificates here")
+    if certificates and (alone or call.central.logins is None):
         return LoginOffer("", "", (), "", certificates=certificates)
     return replace(await _logins(call).offer(), certificates=certificates)
 
@@ -87,7 +97,7 @@ def _answer(answer: tuple[int, bytes]) -> Response:
 
 
 ROUTES: tuple[Route[Any], ...] = (
-    Route("GET", "/v1/login", offer, (Who.ANYBODY,), "How to log in", reply=LoginOffer),
+    Route("GET", "/v1/login", offer, (Who.ANYBODY,), "How to log in", reply=LoginOffer, query=OfferQuery),
     Route(
         "POST",
         "/v1/login",

@@ -1,8 +1,10 @@
 """The door for callers with certificates: a port of its own, whose handshakes ask for one.
 
-OpenSSL looks at the chain in the handshake, with authorities and revocation lists as they are at that moment: each
-connection has a context of its own, so that no session is taken up again that would pass the look by. Who does not get
-in is told by an alert of TLS, and the log says why.
+OpenSSL looks at the chain in the handshake, with the authorities as they are at that moment: each connection has a
+context of its own, so that no session is taken up again that would pass the look by. Who does not get in is told by an
+alert of TLS, and the log says why. Revocation lists are no part of the handshake: OpenSSL would read them, on the loop,
+for whoever names a trusted authority, before it has looked at a signature. They are looked at with the request, in a
+thread (`central/login/chains.py`), which only holders of certificates that are good otherwise can make.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import uvicorn
@@ -28,6 +31,10 @@ log = logging.getLogger(__name__)
 FAREWELL, TELL = 1.0, 1
 #: Connections at the same time, and of one address. Each has all authorities in memory where they are in one file.
 MOST, MOST_EACH = 256, 64
+#: Files that these have open: in a handshake two each.
+FILES = 2 * MOST
+#: Threads that read authorities for handshakes: none that others need.
+READERS = 2
 
 
 class _Telling(ssl.SSLObject):
@@ -66,8 +73,6 @@ def asking_context(login: CertificateLogin, certificates: Certificates) -> Askin
     context.num_tickets = 0
     context.verify_mode = ssl.CERT_REQUIRED
     context.verify_flags |= ssl.VERIFY_ALLOW_PROXY_CERTS
-    if login.crls:
-        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
     if login.strict:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
     context.load_verify_locations(login.cafile or None, login.capath or None)
@@ -86,11 +91,12 @@ class CertificateDoor(FrontDoor):
             raise PilotageError(f"[certificates] of central.toml: the authorities cannot be read ({error})") from error
         self._new_context = context
         self._told = Buckets(TELL)
+        self._readers = ThreadPoolExecutor(READERS, "handshakes")
 
     async def _shake_hands(self, sock: socket.socket, connection: Connection, server: uvicorn.Server) -> None:
         with sock.dup() as same:  # which stays open when the other is closed
-            try:
-                context = self._new_context()
+            try:  # beside the loop: reading a file of many authorities takes long, and anybody can make us do it
+                context = await asyncio.get_running_loop().run_in_executor(self._readers, self._new_context)
             except OSError as error:
                 self._tell(connection, f"the authorities cannot be read: {error}")
                 sock.close()
@@ -123,7 +129,7 @@ async def _farewell(sock: socket.socket, context: AskingContext) -> None:
 
 
 class _Showing(Http):
-    """One request of a caller whose certificate has been looked at."""
+    """One request of a caller whose certificate has been looked at, but for what is revoked."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._connection.chain = _verified(transport.get_extra_info("ssl_object"))

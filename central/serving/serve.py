@@ -35,7 +35,7 @@ from central.databases import check_workers, open_database, shown
 from central.folder import Folder
 from central.lifecycle import running
 from central.routes import CERTIFICATE_TABLE, EVERY_ROUTE, TABLE
-from central.serving import http, openapi
+from central.serving import certificate_door, http, openapi
 from central.serving.certificate_door import CertificateDoor, asking_context
 from central.serving.connection_table import KEEP_ALIVE, ConnectionTable
 from central.serving.front_door import FrontDoor
@@ -55,8 +55,8 @@ log = logging.getLogger(__name__)
 GRACE = 10
 #: Seconds that the last bytes of answers get to leave.
 FAREWELL = 0.3
-#: Files that a process has open beside those of its connections.
-FILES = 512
+#: Files that a process has open beside those of its connections; connections for which there is room in any case.
+FILES, LEAST = 512, 512
 BACKLOG = 2048
 #: Objects, and looks at younger ones, after which Python looks for cycles: hardly anything here makes any.
 COLLECT = (10_000, 20, 50)
@@ -174,7 +174,7 @@ async def _serve(
     if central.worker:
         end_with_parent(stop.set)
     async with running(central):
-        door = _front_door(central, context)
+        door = _front_door(central, context, FILES + (certificate_door.FILES if asking is not None else 0))
         servers = [_Server(_config(http.application(TABLE, central)), door, listening)]
         if asking is not None and central.certificates is not None:
             login = central.certificates.login
@@ -233,26 +233,27 @@ async def _hang_up(servers: Sequence[_Server]) -> None:
         server.hang_up()
 
 
-def _front_door(central: Central, context: ssl.SSLContext) -> FrontDoor:
-    """What connections come through: as many as the settings, and this machine, allow."""
+def _front_door(central: Central, context: ssl.SSLContext, others: int) -> FrontDoor:
+    """What connections come through: as many as the settings, and this machine with so many other files, allow."""
     service = central.settings.service
-    most = _files(service.max_connections)
+    most = _files(service.max_connections, others)
     door = FrontDoor(ConnectionTable(most, min(most, service.max_connections_per_address)), context)
     central.metrics.registry.register(door)
     central.background(door.watch())
     return door
 
 
-def _files(connections: int) -> int:
-    """Let this process have a file for each connection, as far as it may. Returns for how many connections it may."""
+def _files(connections: int, others: int) -> int:
+    """Let this process have a file for each connection beside so many others, as far as it may. Returns for how many
+    connections it may."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = connections if hard == resource.RLIM_INFINITY else min(connections, max(FILES, hard - FILES))
+    most = connections if hard == resource.RLIM_INFINITY else min(connections, max(LEAST, hard - others))
     if most < connections:
         fields = {"files": hard, "connections": most, "max_connections": connections}
         log.warning(
             "There can be fewer connections than the settings allow, for want of files", extra={"fields": fields}
         )
-    wanted = most + FILES if hard == resource.RLIM_INFINITY else min(most + FILES, hard)
+    wanted = most + others if hard == resource.RLIM_INFINITY else min(most + others, hard)
     if resource.RLIM_INFINITY != soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return most

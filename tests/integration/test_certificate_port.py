@@ -36,9 +36,9 @@ def trusted(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def log_in(central: RunningCentral, port: int, who: Path) -> str:
-    """With a new connection. Returns the token."""
-    answer = requests.post(
+def ask(central: RunningCentral, port: int, who: Path) -> requests.Response:
+    """With a new connection."""
+    return requests.post(
         f"https://localhost:{port}/v1/login/certificate",
         data=json.dumps({}),
         headers={"Content-Type": "application/json"},
@@ -46,6 +46,11 @@ def log_in(central: RunningCentral, port: int, who: Path) -> str:
         verify=central.ca,
         timeout=60,
     )
+
+
+def log_in(central: RunningCentral, port: int, who: Path) -> str:
+    """Returns the token."""
+    answer = ask(central, port, who)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["token"])
 
@@ -106,8 +111,18 @@ def test_one_file_with_all_authorities(make_central: CentralMaker, trusted: Path
     settings = SETTINGS.format(port=port, grid=trusted).replace("capath", "cafile").replace("/certificates", "/all.pem")
     central = make_central(more=settings)
     assert log_in(central, port, ada.write(trusted / "ada.pem"))
-    with pytest.raises(requests.RequestException, match=r"(?i)revoked"):
-        log_in(central, port, ben.write(trusted / "ben.pem"))
+    refused = ask(central, port, ben.write(trusted / "ben.pem"))
+    assert (refused.status_code, refused.json()["type"]) == (403, "forbidden")
+    assert "CN=Ben by /DC=org/DC=example/CN=Grid CA has been revoked" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(("certificates", "connections"), [(False, 2488), (True, 1976)])
+def test_where_files_are_few(make_central: CentralMaker, trusted: Path, certificates: bool, connections: int) -> None:
+    """What callers with certificates have open is left for them: where files are few, the ordinary port has fewer."""
+    few = "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (3000, 3000)); "
+    more = SETTINGS.format(port=free_port(), grid=trusted) if certificates else ""
+    central = make_central(more=more, program=("-c", few + "runpy.run_module('central', run_name='__main__')"))
+    assert f"files=3000 connections={connections} max_connections=10000" in central.words()
 
 
 def cannot_begin(tmp_path: Path, settings: str) -> str:

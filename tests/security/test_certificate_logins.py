@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +18,9 @@ from pilot.login import LoggedIn, LoginOffer
 from tests import grid
 from tests.grid import HOUR, Attributes, Owned, attribute_certificate, in_proxy, person, proxy
 from tests.integration.conftest import CentralMaker
+from tests.integration.running_central import ROOT
 from tests.integration.wire_pilot import decoded
+from tests.patience import PATIENCE
 from tests.security.certificate_door import SETTINGS, Door, open_door, work
 from tests.security.conftest import UNCOUNTED
 from tests.security.loopback_provider import CLIENT, LoopbackProvider
@@ -79,6 +84,46 @@ rules = [{{value = "/muons", community = "physics", group = "muons"}}]
         central = make_central(UNCOUNTED, more=account + certificates)
         offer = decoded(central.person(None).get("/v1/login"), LoginOffer)
     assert (offer.issuer, offer.certificates) == (provider.issuer, f"https://localhost:{port}")
+
+
+def test_without_the_provider(make_central: CentralMaker, door: Door, ada: Owned, tmp_path: Path) -> None:
+    """A provider that is away keeps nobody out who logs in with a certificate."""
+    account = f'''
+[login]
+issuer = "http://127.0.0.1:{free_port()}"
+client_id = "{CLIENT}"
+loopback_http = true
+rules = [{{value = "/muons", community = "physics", group = "muons"}}]
+'''
+    port = free_port()
+    certificates = SETTINGS.format(port=port, folder=door.folder, issuer="/DC=org/DC=example/CN=Grid CA")
+    central = make_central(UNCOUNTED, more=account + certificates)
+    assert central.person(None).get("/v1/login").json()["type"] == "busy"
+    offer = decoded(central.person(None).get("/v1/login?certificates=true"), LoginOffer)
+    assert (offer.issuer, offer.certificates) == ("", f"https://localhost:{port}")
+    file = proxy(ada, extension=door.voms(ada)).write(tmp_path / "proxy.pem")
+    words = [
+        "login",
+        "--folder",
+        str(tmp_path / "mine"),
+        "--url",
+        central.url,
+        "--ca",
+        central.ca,
+        "--proxy",
+        str(file),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "pilotage", *words], capture_output=True, text=True, cwd=ROOT, timeout=60 * PATIENCE
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Logged in as ada, member of muons in physics." in done.stdout
+
+
+def test_where_nobody_shows_certificates(make_central: CentralMaker) -> None:
+    """Who asks a central without that port where to show a certificate is told that there is none."""
+    answer = make_central(UNCOUNTED).person(None).get("/v1/login?certificates=true")
+    assert (answer.status_code, answer.json()["detail"]) == (404, "nobody logs in with certificates here")
 
 
 # -- what a login gives and ends ---------------------------------------------------------------------------------------

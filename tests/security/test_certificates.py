@@ -14,6 +14,7 @@ from central.serving.certificate_door import MOST_EACH
 from tests import grid
 from tests.grid import Authority, Owned, person, proxy
 from tests.integration.conftest import CentralMaker
+from tests.integration.running_central import until
 from tests.security.cast import filled, name_of
 from tests.security.certificate_door import LOGIN, PATH, Door, open_door
 
@@ -76,25 +77,76 @@ def test_the_key_of_another(door: Door, ada: Owned, ben: Owned) -> None:
 
 
 def test_what_has_been_revoked_just_now(door: Door) -> None:
-    """A revocation counts from the moment that its list lies there: for the certificate, and for proxies on it."""
+    """A revocation counts from the moment that its list lies there: for the certificate, and for proxies on it. Their
+    owner reads so, and so does the operator in the audit."""
     sue = door.ca.issue(person("Sue Revoked"))
     upon = proxy(sue)
     assert door.let_in(upon).group == "cells"
     door.ca.trust(door.folder / "certificates", revoked=(sue.certificate,))
     try:
-        assert "revoked" in door.turned_away(sue)
-        assert "revoked" in door.turned_away(upon)
+        for each in (sue, upon, proxy(upon)):
+            assert "CN=Sue Revoked by /DC=org/DC=example/CN=Grid CA has been revoked" in door.refused(each)
         assert door.let_in(door.ca.issue(person("Sue Another"))).group == "cells"
     finally:
         door.ca.trust(door.folder / "certificates")
-    assert "why=certificate revoked" in door.central.words()
+    until(lambda: "has been revoked" in noted(door), "the audit to have it")
+
+
+def noted(door: Door) -> str:
+    return door.central.person("oli").get("/v1/audit?what=refused").text
 
 
 def test_an_authority_without_a_list(door: Door) -> None:
-    """An authority that lists nothing may have revoked anything."""
+    """An authority that lists nothing may have revoked anything; so may one whose list is of yesterday."""
     quiet = grid.authority("Quiet CA")
     quiet.trust(door.folder / "certificates", crl=False)
-    assert "alert" in door.turned_away(quiet.issue(person("Sue")))
+    sue = quiet.issue(person("Sue"))
+    for each in (sue, proxy(sue)):
+        said = door.refused(each)
+        assert "CN=Quiet CA: that authority's revocation list is missing here (unable to get certificate CRL)" in said
+    quiet.trust(door.folder / "certificates", fresh_for=-60)
+    assert "CN=Quiet CA: that authority's revocation list is out of date (CRL has expired)" in door.refused(sue)
+    quiet.trust(door.folder / "certificates")
+    assert "which lets nobody in" in door.refused(sue)
+
+
+def test_a_list_by_somebody_else(door: Door) -> None:
+    """A list that the authority has not signed is none."""
+    mute, forger = grid.authority("Mute CA"), grid.authority("Mute CA")
+    mute.trust(door.folder / "certificates")
+    Authority(mute.certificate, forger.key).trust(door.folder / "certificates")
+    assert "is not trusted here: CRL signature failure" in door.refused(mute.issue(person("Sue")))
+
+
+def test_an_authority_of_an_authority_that_was_revoked(door: Door) -> None:
+    """Revocation is looked at up to the authority that is trusted, whatever below it still says."""
+    below = door.ca.delegate("Lower CA")
+    below.trust(door.folder / "certificates")
+    sue = below.issue(person("Sue Lower"))
+    whole = Owned(sue.certificate, sue.key, (below.certificate,))
+    assert "which lets nobody in" in door.refused(whole)
+    door.ca.trust(door.folder / "certificates", revoked=(below.certificate,))
+    try:
+        assert "CN=Lower CA by /DC=org/DC=example/CN=Grid CA has been revoked" in door.refused(proxy(whole))
+    finally:
+        door.ca.trust(door.folder / "certificates")
+
+
+def test_lists_are_read_for_nobody_who_forges(door: Door, ada: Owned) -> None:
+    """What a trusted authority has not signed is turned away for that: no list is looked for, which can be long, and is
+    read before signatures where a handshake reads it."""
+    before = len(door.central.words())
+    forger = grid.authority()
+    forged = forger.issue(person("Sue Forged"), serial=ada.certificate.serial_number)
+    door.ca.trust(door.folder / "certificates", revoked=(ada.certificate,))
+    try:
+        assert "alert" in door.turned_away(forged)
+        assert "alert" in door.turned_away(proxy(Owned(ada.certificate, forged.key)))
+    finally:
+        door.ca.trust(door.folder / "certificates")
+    said = door.central.words()[before:]
+    assert said.count("why=certificate signature failure") == 2
+    assert "why=certificate revoked" not in said
 
 
 def test_a_chain_without_end(door: Door, ada: Owned) -> None:

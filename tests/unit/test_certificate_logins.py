@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 from central.configuration.certificates import CertificateLogin, CertificateRule, Named
 from central.configuration.settings import Community, Group, Site
 from central.login import certificates, names
+from central.login.certificate_logins import AT_ONCE, CertificateLogins, Known
 from central.login.certificates import Attested, attested, life, outdated, read, shown
 from central.login.voms import Trust
 from central.people import CERTIFICATE_GIVER, GIVER, MemberRow
@@ -247,6 +250,39 @@ def test_a_site() -> None:
     assert (found.site, found.role) == ("cern", "site-admin")
 
 
+# -- how many at once --------------------------------------------------------------------------------------------------
+def test_few_are_looked_at_at_the_same_time() -> None:
+    """Each look reads files that may be long: the others wait, and who hangs up before their turn gets none."""
+    begun: list[float] = []
+    go_on, full = threading.Event(), threading.Event()
+
+    def names_of(vo: str, host: str) -> Sequence[Sequence[str]]:
+        begun.append(time.time())
+        if len(begun) >= AT_ONCE:
+            full.set()
+        go_on.wait()
+        return TRUST.names(vo, host)
+
+    async def crowd() -> list[Any]:
+        trust = replace(TRUST, names=names_of)
+        logins = CertificateLogins(replace(LOGIN, crls=False), "", lambda: trust)
+        chain = proxy(ADA, extension=voms("/physics/muons")).chain(CA)
+        looks = [asyncio.create_task(logins.known(chain, COMMUNITIES, SITES, time.time())) for _ in range(10)]
+        try:
+            assert await asyncio.to_thread(full.wait, 60)
+            assert len(begun) == AT_ONCE
+            for look in looks[AT_ONCE + 1 :]:
+                look.cancel()
+            await asyncio.wait(looks[AT_ONCE + 1 :])
+        finally:
+            go_on.set()
+        return await asyncio.gather(*looks, return_exceptions=True)
+
+    found = asyncio.run(crowd())
+    assert [isinstance(one, Known) for one in found] == [True] * (AT_ONCE + 1) + [False] * (9 - AT_ONCE)
+    assert len(begun) == AT_ONCE + 1
+
+
 # -- until when --------------------------------------------------------------------------------------------------------
 def test_no_longer_than_what_it_was_given_for() -> None:
     """A token ends with the proxy, with its attributes, or after the life that the settings say."""
@@ -270,7 +306,7 @@ def member(group: str, who: str = CERTIFICATE_GIVER, revoked: float | None = Non
 
 
 def ended(rows: Sequence[MemberRow], voms: Attested, *found: Identity, login: CertificateLogin = LOGIN) -> list[str]:
-    return [row.group for row in outdated(login, rows, voms, found)]
+    return [row.group for row in outdated(login, rows, voms, certificates.Said("ada", found, ""))]
 
 
 def test_a_group_that_the_vo_does_not_name_any_more() -> None:
@@ -300,3 +336,18 @@ def test_what_no_rule_speaks_of_any_more() -> None:
     assert ended([member("gluons")], Attested()) == ["gluons"]
     login = replace(LOGIN, rules=(MUONS, BY_SUBJECT))
     assert ended([member("tau")], Attested(), login=login) == ["tau"]
+
+
+def test_what_another_certificate_of_the_user_gave() -> None:
+    """Who has two certificates, of two authorities, logs in with either, and keeps what the other one gave."""
+    people = (
+        Named("/DC=org/DC=example/OU=people/CN=Ada", "/DC=org/DC=example/CN=Grid CA", "ada"),
+        Named("/C=XX/CN=Ada", "/C=XX/CN=Other CA", "ada"),
+    )
+    login = replace(LOGIN, rules=(MUONS, BY_SUBJECT), people=people)
+    assert ended([member("tau")], Attested(), login=login) == []
+    assert ended([member("tau")], Attested(), login=replace(login, people=people[1:])) == ["tau"]
+    of_ben = replace(people[0], user="ben")
+    assert ended([member("tau")], Attested(), login=replace(login, people=(of_ben,))) == ["tau"]
+    elsewhere = replace(people[0], issuer="/C=XX/CN=Other CA")
+    assert ended([member("tau")], Attested(), login=replace(login, people=(elsewhere,))) == ["tau"]

@@ -89,6 +89,8 @@ def test_where_clients_find_the_port(url: str, told: str) -> None:
         (PLAIN.replace("/physics/muons", "/*"), "certificates.rules[0].value: expected an attribute"),
         (PLAIN.replace("/physics/muons", "*"), "certificates.rules[0].value: expected an attribute"),
         (PLAIN.replace("/physics/muons", "physics"), "certificates.rules[0].value: expected an attribute"),
+        (PLAIN.replace('muons"', 'muons/Role=NULL"', 1), "rules[0].value: expected it without /Role=NULL"),
+        (PLAIN.replace('muons"', 'muons/Role=a/Capability=NULL"', 1), "rules[0].value: expected it without /Role"),
         ('port = 1\nrules = [{subject = "/CN=a", community = "c", group = "g"}]', "rules[0].issuer: expected a name"),
         (PLAIN + 'people = [{subject = "Ada", issuer = "/CN=b", user = "ada"}]', "people[0].subject: expected a name"),
         (PLAIN + 'people = [{subject = "/CN=a", issuer = "/CN=b", user = "(x)"}]', "people[0].user: expected a name"),

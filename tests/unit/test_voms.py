@@ -218,6 +218,15 @@ def test_a_server_that_was_revoked(site: CertificateLogin) -> None:
     assert "certificate revoked" in why_not(made(), trust=trust_of(site, ()))
 
 
+def test_lists_are_read_once_for_one_login(site: CertificateLogin) -> None:
+    """Whoever carries many attribute certificates has the same list read once; the next login reads it anew."""
+    trust = trust_of(site, ())
+    assert counts(made(), trust=trust)
+    CA.trust(Path(site.capath), (SERVER.certificate,))
+    assert counts(made(), trust=trust)
+    assert "certificate revoked" in why_not(made(), trust=trust_of(site, ()))
+
+
 def test_a_list_that_is_missing(site: CertificateLogin) -> None:
     """Without the authority's list nobody knows, and so it does not count; unless the settings leave lists out."""
     for path in Path(site.capath).glob("*.r0"):
