@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pilotage import Client
-from tests.integration.running_central import RunningCentral, make_folder
+from tests.integration.running_central import RunningCentral, made_central
 from tests.system import System, running_system
 
 CentralMaker = Callable[..., RunningCentral]
@@ -20,12 +20,8 @@ def make_central(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CentralMa
     made: list[RunningCentral] = []
 
     def make(extra: str = "", more: str = "", program: Sequence[str] = ("-m", "central")) -> RunningCentral:
-        folder = tmp_path_factory.mktemp("central")
-        central = RunningCentral(folder, make_folder(folder, extra, more), program)
+        central = made_central(tmp_path_factory.mktemp("central"), extra, more, program)
         made.append(central)
-        (folder / "given.pyz").write_bytes(b"what pilots would be started from")
-        done = central.run("init", "--pilot", str(folder / "given.pyz"))
-        assert done.returncode == 0, done.stderr
         central.start()
         return central
 

@@ -7,7 +7,7 @@ import hashlib
 import ssl
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,7 +40,6 @@ class FaultyStorage:
     credentials: list[str] = field(default_factory=list)  # Authorization of each request
     connections: int = 0
     received: int = 0  # bytes of bodies
-    most_at_once: int = 0
     keep: int = 64 * 1024 * 1024  # bytes of a file that are kept; of a larger one none
     # -- faults --
     drop_at: int = -1  # bytes of a body after which the connection is closed
@@ -283,6 +282,3 @@ def storing(authority: Authority) -> Iterator[FaultyStorage]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-Make = Callable[[], FaultyStorage]

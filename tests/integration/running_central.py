@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -261,6 +262,50 @@ def make_folder(folder: Path, extra: str = "", more: str = "") -> str:
     )
     (folder / "central.toml").write_text(SETTINGS.format(port=port, extra=extra) + more + tokens)
     return f"https://localhost:{port}"
+
+
+def made_central(
+    folder: Path, extra: str = "", more: str = "", program: Sequence[str] = ("-m", "central")
+) -> RunningCentral:
+    """A central in a folder of its own, not started. `extra` is more for the section ``[central]``, `more` more of the
+    file, `program` what is run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    central = RunningCentral(folder, make_folder(folder, extra, more), program)
+    (folder / "given.pyz").write_bytes(b"what pilots would be started from")
+    done = central.run("init", "--pilot", str(folder / "given.pyz"))
+    assert done.returncode == 0, done.stderr
+    return central
+
+
+@contextmanager
+def serving(folder: Path, more: str = "") -> Iterator[RunningCentral]:
+    """One that serves; what it said is shown with a test that fails."""
+    central = made_central(folder, more=more)
+    try:
+        central.start()
+        yield central
+    finally:
+        central.close()
+        print(central.words()[-3000:])
+
+
+def cloud_queue(name: str) -> str:
+    """A queue of a cloud where nobody answers: a pilot stays on its way."""
+    return f"""
+name = "{name}"
+site = "here"
+kind = "openstack"
+[cloud]
+url = "https://localhost:1"
+region = "one"
+flavor = "small"
+image = "plain"
+[credential]
+community = "physics"
+owner = "oli"
+name = "cloud"
+kind = "application-credential"
+"""
 
 
 def client_settings(folder: Path) -> Mapping[str, str]:

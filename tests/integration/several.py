@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from central.init import free_port
-from tests.integration.running_central import RunningCentral, make_folder
+from tests.integration.running_central import RunningCentral, made_central
 from tests.integration.wire_pilot import SignedPilot
 
 CLOCK = str(Path(__file__).with_name("central_with_clock.py"))
@@ -31,12 +31,7 @@ class Pair:
 def first_central(folder: Path, database: str, extra: str = "", more: str = "") -> RunningCentral:
     """A central with a folder that others may be made from; not started."""
     objects = folder.parent / "objects"
-    url = make_folder(folder, f'database = "{database}"\nobjects = "{objects}"\n{extra}', more)
-    central = RunningCentral(folder, url)
-    (folder / "given.pyz").write_bytes(b"what pilots would be started from")
-    done = central.run("init", "--pilot", str(folder / "given.pyz"))
-    assert done.returncode == 0, done.stderr
-    return central
+    return made_central(folder, f'database = "{database}"\nobjects = "{objects}"\n{extra}', more)
 
 
 def another(central: RunningCentral, folder: Path, program: Sequence[str] = ("-m", "central")) -> RunningCentral:

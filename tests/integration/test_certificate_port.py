@@ -16,7 +16,7 @@ import requests
 from central.init import free_port
 from tests import grid, postgres
 from tests.integration.conftest import CentralMaker
-from tests.integration.running_central import ROOT, RunningCentral, make_folder, until
+from tests.integration.running_central import ROOT, RunningCentral, made_central, until
 
 pytestmark = pytest.mark.integration
 
@@ -127,12 +127,7 @@ def test_where_files_are_few(make_central: CentralMaker, trusted: Path, certific
 
 def cannot_begin(tmp_path: Path, settings: str) -> str:
     """Start a central that is to say why it does not begin."""
-    folder = tmp_path / "central"
-    folder.mkdir()
-    central = RunningCentral(folder, make_folder(folder, more=settings))
-    (folder / "given.pyz").write_bytes(b"what pilots would be started from")
-    assert central.run("init", "--pilot", str(folder / "given.pyz")).returncode == 0
-    done = central.run("serve")
+    done = made_central(tmp_path / "central", more=settings).run("serve")
     assert done.returncode == 1
     return " ".join(done.stderr.split())
 

@@ -17,7 +17,7 @@ import pytest
 from central.trust import ring_variable
 from pilot.credential import CredentialPage
 from tests import postgres
-from tests.integration.running_central import ROOT, Person, RunningCentral, make_folder, until
+from tests.integration.running_central import ROOT, Person, RunningCentral, made_central, make_folder, until
 from tests.integration.wire_pilot import SignedPilot
 
 pytestmark = pytest.mark.integration
@@ -302,10 +302,7 @@ def test_an_old_key_opens_nothing_that_is_needed_after_rotation(tmp_path: Path) 
     """new-key, start, and all is under the new key: without the old one credentials open, the audit verifies, and
     pilots that enrolled since go on; tokens from before it are worthless."""
     folder = tmp_path / "one"
-    folder.mkdir()
-    central = RunningCentral(folder, make_folder(folder))
-    (folder / "given.pyz").write_bytes(b"what pilots would be started from")
-    assert central.run("init", "--pilot", str(folder / "given.pyz")).returncode == 0
+    central = made_central(folder)
     file = folder / "private" / "keys.json"
     with closing(central):
         central.start()

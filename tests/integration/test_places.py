@@ -14,7 +14,7 @@ from pilot.errors import Refusal
 from pilot.states import JobState, PilotReason, PilotState
 from pilotage import Client
 from tests.contract.stores import intent, stamp
-from tests.integration.running_central import PEOPLE, RunningCentral, until
+from tests.integration.running_central import PEOPLE, RunningCentral, cloud_queue, until
 from tests.system import TOP, System, wait_for
 
 SPECIAL = """
@@ -128,21 +128,7 @@ def oli(central: RunningCentral) -> Iterator[Client]:
         yield client
 
 
-BIG = """
-name = "big"
-site = "here"
-kind = "openstack"
-[cloud]
-url = "https://localhost:1"
-region = "one"
-flavor = "small"
-image = "plain"
-[credential]
-community = "physics"
-owner = "oli"
-name = "cloud"
-kind = "application-credential"
-"""
+BIG = cloud_queue("big")
 
 
 def test_a_queue_does_not_leave_its_machines_behind(central: RunningCentral, oli: Client) -> None:

@@ -209,22 +209,24 @@ def monitor_aborts(watched: Watched, place: Path) -> None:
     wait_for(lambda: not watched.system.processes(""), 60, "the pilot to be gone")
 
 
-def sealing_fails(watched: Watched, place: Path) -> None:
-    """A pilot that the central fails to answer."""
-    watched.told.with_name("fail-sealing").touch()
+def next_pilot_fails(watched: Watched, by: str, said: str) -> None:
+    """The pilot that takes the place of the one that runs: the central fails while a file says so."""
+    order = watched.told.with_name(by)
+    order.touch()
     deliver(watched.system.monitors()[0], signal.SIGTERM)
     watched.submit()
-    watched.said("a fault of the test, about (PilotToken(")
-    watched.told.with_name("fail-sealing").unlink()
+    watched.said(said)
+    order.unlink()
+
+
+def sealing_fails(watched: Watched, place: Path) -> None:
+    """A pilot that the central fails to answer."""
+    next_pilot_fails(watched, "fail-sealing", "a fault of the test, about (PilotToken(")
 
 
 def sending_fails(watched: Watched, place: Path) -> None:
     """A pilot that the director fails to send."""
-    watched.told.with_name("fail-sending").touch()
-    deliver(watched.system.monitors()[0], signal.SIGTERM)
-    watched.submit()
-    watched.said("a fault of the test, about Submission(")
-    watched.told.with_name("fail-sending").unlink()
+    next_pilot_fails(watched, "fail-sending", "a fault of the test, about Submission(")
 
 
 def central_aborts(watched: Watched, place: Path) -> None:

@@ -14,7 +14,7 @@ from pilot.credential import CredentialView
 from pilot.states import FINAL
 from pilot.views import AttemptView
 from tests.integration.real_pilot import RealPilot
-from tests.integration.running_central import Person, RunningCentral, decoded, make_folder
+from tests.integration.running_central import Person, decoded, serving
 from tests.system import wait_for
 
 TOP = Path(__file__).resolve().parents[2]
@@ -44,13 +44,7 @@ class Scene:
 @contextmanager
 def storage_scene(folder: Path, ca: Path, path: str = "") -> Iterator[Scene]:
     """Nothing of it is left afterwards. `path`: of the pilot, where it is not this process's."""
-    made = folder / "central"
-    made.mkdir(parents=True)
-    central = RunningCentral(made, make_folder(made))
-    (made / "given.pyz").write_bytes(b"what pilots would be started from")
-    assert central.run("init", "--pilot", str(made / "given.pyz")).returncode == 0
-    central.start()
-    try:
+    with serving(folder / "central") as central:
         stamp, secret = central.plan()
         pilot = RealPilot(folder, central.url, central.ca, secret, stamp=stamp)
         pilot.start(environment={"SSL_CERT_FILE": str(ca), "PATH": path or os.environ["PATH"]})
@@ -59,5 +53,3 @@ def storage_scene(folder: Path, ca: Path, path: str = "") -> Iterator[Scene]:
         finally:
             pilot.end()
             print(pilot.log[-4000:])
-    finally:
-        central.close()

@@ -18,7 +18,7 @@ import requests
 
 from pilotage import Client
 from pilotage.connection import known_central
-from tests.integration.running_central import RunningCentral, make_folder
+from tests.integration.running_central import RunningCentral, serving
 from tests.patience import PATIENCE
 from tests.system import wait_for
 
@@ -132,18 +132,9 @@ class Terminal:
 @contextmanager
 def central(folder: Path, client: str = "pilotage", secret: str = "") -> Iterator[RunningCentral]:
     issuer = (PLACE / "url").read_text().strip()
-    folder.mkdir()
     login = LOGIN.format(issuer=issuer, client=client, ca=CA, secret=secret)
-    central = RunningCentral(folder, make_folder(folder, more=login))
-    (folder / "given.pyz").write_bytes(b"what pilots would be started from")
-    made = central.run("init", "--pilot", str(folder / "given.pyz"))
-    assert made.returncode == 0, made.stderr
-    central.start()
-    try:
+    with serving(folder, login) as central:
         yield central
-    finally:
-        central.close()
-        print(central.words()[-3000:])
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from central.trust.expiry import read_proxy
 from pilotage import Client
 from pilotage.connection import known_central
 from tests import grid
-from tests.integration.running_central import RunningCentral, make_folder
+from tests.integration.running_central import RunningCentral, serving
 from tests.patience import PATIENCE
 
 TOP = Path(__file__).resolve().parents[2]
@@ -50,18 +50,9 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory, port: int) -> Iterator[RunningCentral]:
-    folder = tmp_path_factory.mktemp("voms")
     settings = SETTINGS.format(port=port, place=PLACE, issuer=AUTHORITY)
-    central = RunningCentral(folder, make_folder(folder, more=settings))
-    (folder / "given.pyz").write_bytes(b"what pilots would be started from")
-    made = central.run("init", "--pilot", str(folder / "given.pyz"))
-    assert made.returncode == 0, made.stderr
-    central.start()
-    try:
+    with serving(tmp_path_factory.mktemp("voms"), settings) as central:
         yield central
-    finally:
-        central.close()
-        print(central.words()[-3000:])
 
 
 def make_proxy(folder: Path, who: str, *fqans: str, vo: str = "physics", more: tuple[str, ...] = ()) -> Path:

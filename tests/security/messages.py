@@ -9,7 +9,7 @@ import base64
 import hashlib
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from pilot import protocol
@@ -79,12 +79,11 @@ def renewal(scene: Scene) -> Words:
     return scene.of_pilot("renew", protocol.RenewRequest(1))
 
 
-def after_resumption(scene: Scene, what: str, *messages: object) -> list[Late]:
-    """These, by the monitor that another has taken the place of."""
+def after_resumption(scene: Scene, what: str, message: object) -> Late:
+    """This, by the monitor that another has taken the place of."""
     old = scene.pilot.token
     scene.pilot.resume()
-    what_is_late = "by the token of the epoch before"
-    return [Late(what_is_late, scene.of_pilot(what, each, old), ["superseded"]) for each in messages]
+    return Late("by the token of the epoch before", scene.of_pilot(what, message, old), ["superseded"], by=scene)
 
 
 def request(scene: Scene, number: int = 1) -> protocol.MatchRequest:
@@ -97,8 +96,7 @@ def after_a_newer_request(scene: Scene) -> list[Late]:
     superseded = {"reason": "superseded", "leases": []}
     late = Late("an older number", scene.of_pilot("match", request(scene)), answer=superseded)
     other = enrolled(scene.central, scene.cast)
-    stale = after_resumption(other, "match", request(other, 3))
-    return [late, *[replace(one, by=other) for one in stale]]
+    return [late, after_resumption(other, "match", request(other, 3))]
 
 
 def beat(sequence: int = 1, state: PilotState = PilotState.RUNNING) -> protocol.HeartbeatRequest:
@@ -112,8 +110,8 @@ def after_a_newer_beat(scene: Scene) -> list[Late]:
     late = Late("an older sequence", scene.of_pilot("heartbeat", beat(1, PilotState.DRAINING)), ["replayed"])
     stale = beat(9, PilotState.DRAINING)
     by_token = after_resumption(other, "heartbeat", stale)
-    by_epoch = Late("an older epoch", other.of_pilot("heartbeat", stale), ["superseded"])
-    return [late, *[replace(one, by=other) for one in (*by_token, by_epoch)]]
+    by_epoch = Late("an older epoch", other.of_pilot("heartbeat", stale), ["superseded"], by=other)
+    return [late, by_token, by_epoch]
 
 
 def giving_back(scene: Scene) -> Words:
@@ -140,8 +138,7 @@ def after_its_attempt(scene: Scene) -> list[Late]:
     other = leased(scene.central, scene.cast)
     scene.pilot.succeed(scene.lease)
     over = Late("its attempt ended", scene.of_pilot("credentials", newer(scene)), answer={"attempts": []})
-    stale = after_resumption(other, "credentials", newer(other))
-    return [over, *[replace(one, by=other) for one in stale]]
+    return [over, after_resumption(other, "credentials", newer(other))]
 
 
 def step(scene: Scene, outcome: Any = None) -> Words:
@@ -161,7 +158,7 @@ def after_a_goodbye(scene: Scene) -> list[Late]:
     gone = enrolled(scene.central, scene.cast)
     gone.pilot.bye()
     again = Late("another goodbye", gone.of_pilot("bye", goodbye(gone, PilotReason.HALTED)), by=gone)
-    return [again, *after_resumption(scene, "bye", goodbye(scene))]
+    return [again, after_resumption(scene, "bye", goodbye(scene))]
 
 
 def after_a_later_phase(scene: Scene) -> list[Late]:
@@ -201,12 +198,12 @@ def output(scene: Scene) -> bytes:
     return f"made by {scene.lease.job}, attempt {scene.lease.attempt}".encode()
 
 
-def after_its_end(words: Callable[[Scene], Words], *refused: str) -> Callable[[Scene], list[Late]]:
+def after_its_end(words: Callable[[Scene], Words]) -> Callable[[Scene], list[Late]]:
     """The message, when its attempt is over."""
 
     def over(scene: Scene) -> list[Late]:
         scene.pilot.succeed(scene.lease)
-        return [Late("of an attempt that is over", words(scene), refused)]
+        return [Late("of an attempt that is over", words(scene), ["stale-attempt"])]
 
     return over
 
@@ -240,7 +237,7 @@ ROWS = (
         "",
         enrolled,
         renewal,
-        lambda scene: after_resumption(scene, "renew", protocol.RenewRequest(1)),
+        lambda scene: [after_resumption(scene, "renew", protocol.RenewRequest(1))],
     ),
     Row(
         "POST /v1/pilots/{stamp}/match",
@@ -307,16 +304,16 @@ ROWS = (
         lambda scene: scene.log("boot", 0, b"said once"),
         after_more("boot"),
     ),
-    Row("GET /v1/sandboxes/{sha256}", Proof.JOB, "", leased, fetched, after_its_end(fetched, "stale-attempt")),
-    Row("HEAD /v1/sandboxes/{sha256}", Proof.JOB, "", leased, asked, after_its_end(asked, "stale-attempt")),
-    Row("PUT /v1/sandboxes/{sha256}", Proof.JOB, "sha256", leased, stored, after_its_end(stored, "stale-attempt")),
+    Row("GET /v1/sandboxes/{sha256}", Proof.JOB, "", leased, fetched, after_its_end(fetched)),
+    Row("HEAD /v1/sandboxes/{sha256}", Proof.JOB, "", leased, asked, after_its_end(asked)),
+    Row("PUT /v1/sandboxes/{sha256}", Proof.JOB, "sha256", leased, stored, after_its_end(stored)),
     Row(
         "POST /v1/attempts/{job}/{attempt}/uploads",
         Proof.JOB,
         "",
         leased,
         upload,
-        after_its_end(upload, "stale-attempt"),
+        after_its_end(upload),
     ),
     Row(
         "POST /v1/attempts/{job}/{attempt}/downloads",
@@ -324,6 +321,6 @@ ROWS = (
         "",
         leased,
         download,
-        after_its_end(download, "stale-attempt"),
+        after_its_end(download),
     ),
 )

@@ -69,35 +69,31 @@ def test_clients_are_told_where(door: Door) -> None:
     assert (offer.certificates, offer.issuer) == (door.url, "")
 
 
-def test_with_an_account_or_a_certificate(make_central: CentralMaker, door: Door) -> None:
-    """Where people log in either way, clients are told of both."""
-    with LoopbackProvider().serving() as provider:
-        account = f'''
+def either_way(issuer: str, port: int, door: Door) -> str:
+    """Settings by which people log in with a provider and with certificates."""
+    account = f'''
 [login]
-issuer = "{provider.issuer}"
+issuer = "{issuer}"
 client_id = "{CLIENT}"
 loopback_http = true
 rules = [{{value = "/muons", community = "physics", group = "muons"}}]
 '''
+    return account + SETTINGS.format(port=port, folder=door.folder, issuer="/DC=org/DC=example/CN=Grid CA")
+
+
+def test_with_an_account_or_a_certificate(make_central: CentralMaker, door: Door) -> None:
+    """Where people log in either way, clients are told of both."""
+    with LoopbackProvider().serving() as provider:
         port = free_port()
-        certificates = SETTINGS.format(port=port, folder=door.folder, issuer="/DC=org/DC=example/CN=Grid CA")
-        central = make_central(UNCOUNTED, more=account + certificates)
+        central = make_central(UNCOUNTED, more=either_way(provider.issuer, port, door))
         offer = decoded(central.person(None).get("/v1/login"), LoginOffer)
     assert (offer.issuer, offer.certificates) == (provider.issuer, f"https://localhost:{port}")
 
 
 def test_without_the_provider(make_central: CentralMaker, door: Door, ada: Owned, tmp_path: Path) -> None:
     """A provider that is away keeps nobody out who logs in with a certificate."""
-    account = f'''
-[login]
-issuer = "http://127.0.0.1:{free_port()}"
-client_id = "{CLIENT}"
-loopback_http = true
-rules = [{{value = "/muons", community = "physics", group = "muons"}}]
-'''
     port = free_port()
-    certificates = SETTINGS.format(port=port, folder=door.folder, issuer="/DC=org/DC=example/CN=Grid CA")
-    central = make_central(UNCOUNTED, more=account + certificates)
+    central = make_central(UNCOUNTED, more=either_way(f"http://127.0.0.1:{free_port()}", port, door))
     assert central.person(None).get("/v1/login").json()["type"] == "busy"
     offer = decoded(central.person(None).get("/v1/login?certificates=true"), LoginOffer)
     assert (offer.issuer, offer.certificates) == ("", f"https://localhost:{port}")

@@ -14,32 +14,18 @@ import requests
 
 from central.store.port import Store
 from pilot.states import PilotReason, PilotState
-from tests.integration.running_central import Person, RunningCentral
+from tests.integration.running_central import Person, RunningCentral, cloud_queue
 from tests.security.cast import Cast
 
-#: Nobody answers there: a pilot stays on its way.
-CLOUD = """
-name = "cloud"
-site = "here"
-kind = "openstack"
-[cloud]
-url = "https://localhost:1"
-region = "one"
-flavor = "small"
-image = "plain"
-[credential]
-community = "physics"
-owner = "oli"
-name = "cloud"
-kind = "application-credential"
-"""
 TRY = "/v1/queues/cloud/test"
 BAN, UNBAN = "/v1/sites/here/ban", "/v1/sites/here/unban"
 
 
 @pytest.fixture(scope="module")
 def kim(central: RunningCentral, cast: Cast) -> Iterator[Person]:
-    assert central.person("oli").post("/v1/queues", json={"text": CLOUD, "force": True}).status_code == 201
+    assert (
+        central.person("oli").post("/v1/queues", json={"text": cloud_queue("cloud"), "force": True}).status_code == 201
+    )
     cast.let_in_kim()
     with Person(central.url, central.ca, None) as person:
         person.headers.update(cast.as_kim())

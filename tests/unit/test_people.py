@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -26,33 +25,12 @@ from central.trust.rules import (
 )
 from pilot import people as words
 from pilot.errors import Refusal
+from tests.unit.token_rows import digest, token_row
 
 ANN = Identity("ann", "physics", "muons", "member")
 CAM = Identity("cam", "physics", "tau", "community-admin")
 PHYSICS = (Community("physics", groups=(Group("muons"), Group("tau"))),)
 BEN = MemberRow(1, "ben", "physics", "muons", "group-admin", "cam", created=100.0)
-
-
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def row(number: int = 1, **changes: object) -> TokenRow:
-    usual = TokenRow(
-        id=number,
-        sha256=digest(str(number)),
-        name="",
-        user="ben",
-        community="physics",
-        group="muons",
-        role="group-admin",
-        scopes=("read",),
-        who="cam",
-        parent=None,
-        created=200.0,
-        expires=1000.0,
-    )
-    return replace(usual, **changes)  # type: ignore[arg-type]
 
 
 def people(members: tuple[MemberRow, ...] = (BEN,), *tokens: TokenRow) -> People:
@@ -154,7 +132,7 @@ def test_one_speaks_for_whom_one_is_above_in_all() -> None:
 
 def test_a_good_token_is_its_owner() -> None:
     """By its digest, with its scopes, until it ends; nobody else is known."""
-    known = people((BEN,), row(7))
+    known = people((BEN,), token_row(7))
     caller = known.known(digest("7"), 500.0)
     assert caller == TokenCaller(
         "ben", "physics", "muons", "group-admin", token=7, scopes=frozenset({Scope.READ}), expires=1000.0
@@ -167,15 +145,15 @@ def test_a_good_token_is_its_owner() -> None:
 @pytest.mark.parametrize(
     ("member", "token", "role"),
     [
-        (BEN, row(), "group-admin"),
-        (replace(BEN, role="member"), row(), "member"),
-        (BEN, row(role="member"), "member"),
-        (replace(BEN, group="tau"), row(), None),
-        (replace(BEN, group="gone"), row(group="gone"), None),
-        (replace(BEN, community="gone"), row(community="gone"), None),
-        (replace(BEN, created=300.0), row(), None),  # somebody who was let go of and has come back
-        (replace(BEN, role="emperor"), row(), None),
-        (BEN, row(role="emperor"), None),
+        (BEN, token_row(), "group-admin"),
+        (replace(BEN, role="member"), token_row(), "member"),
+        (BEN, token_row(role="member"), "member"),
+        (replace(BEN, group="tau"), token_row(), None),
+        (replace(BEN, group="gone"), token_row(group="gone"), None),
+        (replace(BEN, community="gone"), token_row(community="gone"), None),
+        (replace(BEN, created=300.0), token_row(), None),  # somebody who was let go of and has come back
+        (replace(BEN, role="emperor"), token_row(), None),
+        (BEN, token_row(role="emperor"), None),
     ],
 )
 def test_a_token_rests_on_a_membership(member: MemberRow, token: TokenRow, role: str | None) -> None:
@@ -189,28 +167,28 @@ def test_a_token_rests_on_a_membership(member: MemberRow, token: TokenRow, role:
 
 def test_a_token_may_rest_on_what_the_file_declares() -> None:
     """Whoever has a token in central.toml is a member by that, and takes the higher role of both."""
-    known = people((), row(user="ann"))
+    known = people((), token_row(user="ann"))
     assert known.known(digest("1"), 500.0).role == "member"
-    known = people((replace(BEN, user="ann"),), row(user="ann"))
+    known = people((replace(BEN, user="ann"),), token_row(user="ann"))
     assert known.role("ann", "physics", "muons") == "group-admin"
     assert known.declared(Whose(user="ann")) == (ANN,)
 
 
 def test_a_scope_that_nobody_knows_opens_nothing() -> None:
     """As of a token that a later version has made."""
-    caller = people((BEN,), row(scopes=("read", "fly"))).known(digest("1"), 500.0)
+    caller = people((BEN,), token_row(scopes=("read", "fly"))).known(digest("1"), 500.0)
     assert isinstance(caller, TokenCaller)
     assert caller.scopes == {Scope.READ}
 
 
 def test_who_was_admitted_is_so_still_or_not() -> None:
     """A long answer ends when the token is revoked, has ended, or is for another role now."""
-    known = people((BEN,), row())
+    known = people((BEN,), token_row())
     caller = known.known(digest("1"), 500.0)
     assert known.still(caller, 500.0)
     assert known.still(ANN, 500.0)
     assert not known.still(caller, 1001.0)
-    known.take(PHYSICS, (), (replace(BEN, role="member"),), (row(),))
+    known.take(PHYSICS, (), (replace(BEN, role="member"),), (token_row(),))
     assert not known.still(caller, 500.0)
     known.take(PHYSICS, (), (BEN,), ())
     assert not known.still(caller, 500.0)
@@ -218,7 +196,7 @@ def test_who_was_admitted_is_so_still_or_not() -> None:
 
 def test_the_last_use_is_noted_now_and_then() -> None:
     """Once an hour for each token at most, however often it is used, and not before somebody takes the note."""
-    known = people((BEN,), row(1, expires=1e9), row(2, expires=1e9, used=5000.0))
+    known = people((BEN,), token_row(1, expires=1e9), token_row(2, expires=1e9, used=5000.0))
     for now in (5000.0, 5001.0, 5000.0 + ROUGHLY):
         known.known(digest("1"), now)
         known.known(digest("2"), now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 
 import pytest
@@ -31,6 +30,7 @@ from central.trust.rules import (
 )
 from pilot.errors import Refusal
 from pilot.states import OrderVerb
+from tests.unit.token_rows import digest, token_row
 
 KIM = Identity("kim", "", "", SITE_ADMIN, "cern")
 OLI = Identity("oli", "physics", "muons", "operator")
@@ -40,27 +40,9 @@ SITES = (Site("cern"), Site("fnal"))
 OF_CERN = MemberRow(1, "kim", "", "", SITE_ADMIN, "oli", created=100.0, site="cern")
 
 
-def digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def row(number: int = 1, **changes: object) -> TokenRow:
-    usual = TokenRow(
-        id=number,
-        sha256=digest(str(number)),
-        name="",
-        user="kim",
-        community="",
-        group="",
-        role=SITE_ADMIN,
-        scopes=("read", "manage"),
-        who="oli",
-        parent=None,
-        created=200.0,
-        expires=1000.0,
-        site="cern",
-    )
-    return replace(usual, **changes)  # type: ignore[arg-type]
+    of_kim = {"user": "kim", "community": "", "group": "", "role": SITE_ADMIN, "scopes": ("read", "manage")}
+    return token_row(number, **{**of_kim, "who": "oli", "site": "cern", **changes})
 
 
 def known(members: tuple[MemberRow, ...], *tokens: TokenRow, declared: tuple[Identity, ...] = ()) -> People:
