@@ -131,9 +131,9 @@ def read(path: Path) -> Owned:
     return Owned(certificate, key, tuple(below))
 
 
-def authority(common: str = "Grid CA", subject: x509.Name | None = None) -> Authority:
+def authority(common: str = "Grid CA") -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = subject or name(("DC", "org"), ("DC", "example"), ("CN", common))
+    subject = name(("DC", "org"), ("DC", "example"), ("CN", common))
     builder = _builder(subject, subject, key, 100 * HOUR)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     return Authority(builder.sign(key, hashes.SHA256()), key)

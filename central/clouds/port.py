@@ -30,14 +30,6 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True)
-class Mark:
-    """What tells machines of ours from all others in the same account: it is on each of them, beside its stamp."""
-
-    central: str  # a short word of letters and digits, of this installation alone
-    queue: str
-
-
-@dataclass(frozen=True)
 class Machine:
     """One machine of ours, as its cloud lists it."""
 

@@ -20,7 +20,7 @@ from central.store.limiting import Place, counts, demanded_tags, room
 from pilot.protocol import Needs, NoMatch, Offer
 from pilot.states import FINAL, LEASED, LIVE_PILOT, JobState, PilotState
 from pilot.units import show_duration
-from pilot.views import JobDetail, JobExplanation, JobView, NeedFailure, PilotExplanation
+from pilot.views import JobExplanation, JobView, NeedFailure, PilotExplanation
 
 #: States in which a pilot is given jobs.
 WORKING = (PilotState.RUNNING, PilotState.SILENT)
@@ -128,22 +128,6 @@ class Looked:
 
     candidate: Candidate
     misses: tuple[Miss, ...]
-
-
-def explain_job(
-    detail: JobDetail,
-    pilots: Sequence[FreePilot],
-    offers: Sequence[Offer],
-    decisions: Mapping[str, str],
-    ahead: int | None = None,
-) -> JobExplanation:
-    """Why a job waits.
-
-    `pilots` are what live pilots have left, `offers` what the pilots of each configured queue would offer, `decisions`
-    what each queue's director last said, and `ahead` the number of waiting jobs that go before it where it fits.
-    """
-    candidates = (*map(Candidate.pilot, pilots), *map(Candidate.queue, offers))
-    return explain(detail.job, detail.needs, Circumstances(candidates, decisions), Standing(ahead))
 
 
 def explain(job: JobView, needs: Needs, now: Circumstances, standing: Standing = Standing()) -> JobExplanation:
@@ -312,14 +296,6 @@ def _count(number: int, what: str) -> str:
 
 
 # -- a pilot ----------------------------------------------------------------------------------------------------------
-
-
-def explain_pilot(
-    pilot: PilotRow, offers: Sequence[Offer], waiting: Iterable[tuple[TaskQueue, int]]
-) -> PilotExplanation:
-    """Why a pilot got nothing, where `offers` is what each of its agents has left, and `waiting` are the queues of its
-    communities with the number of their jobs."""
-    return explain_agents(pilot, Circumstances([Candidate("", offer, True) for offer in offers], {}), waiting)
 
 
 def explain_agents(

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from central.configuration.login import Login
 from central.login.id_tokens import FRESH, LEEWAY, digest
-from central.login.provider import Provider, ask_with, open_session
+from central.login.provider import Provider, ask_with, object_in, open_session
 from pilot.errors import InvalidInput, PilotageError, Refusal
 from pilot.login import DEVICE_GRANT, LoginOffer
 
@@ -91,11 +91,8 @@ class Logins:
     async def _passed_on(self, url: str, form: Mapping[str, str], told: Sequence[str]) -> tuple[int, bytes]:
         whole = {**form, "client_id": self.login.client_id, "client_secret": self._secret}
         status, body = await self._provider.post(url, whole)
-        try:
-            answer = json.loads(body)
-        except (ValueError, RecursionError):
-            answer = None
-        if not isinstance(answer, dict):
+        answer = object_in(body)
+        if answer is None:
             raise Refusal("busy", f"the identity provider answered {status} and no JSON object", retry_after=5.0)
         kept = told if status == 200 else _OF_ERROR
         return status if status == 200 else 400, json.dumps(

@@ -104,10 +104,8 @@ class Provider:
             raise _away(self._login.issuer, "it names no userinfo_endpoint, which [login] has asked")
         userinfo.check(token, claims)
         status, body = await self._asked_for_callers(url, None, token)
-        try:
-            return userinfo.joined(claims, status, body)
-        except ValueError as error:
-            raise _away(url, str(error)) from error
+        userinfo.check_taken(status)
+        return userinfo.joined(claims, _document(url, status, body))
 
     async def _asked_for_callers(self, url: str, form: Mapping[str, str] | None, token: str = "") -> tuple[int, bytes]:
         if self._asking >= AT_ONCE:
@@ -150,7 +148,7 @@ class Provider:
     def _fetch(self) -> _Read:
         issuer = self._login.issuer
         url = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
-        document = self._document(url)
+        document = _document(url, *self._asked(url, None, ""))
         if document.get("issuer") != issuer:
             said = f"it calls itself {str(document.get('issuer'))[:200]!r}, and the settings {issuer!r}"
             raise _away(url, f"{said}: they must be the same, to the last slash")
@@ -161,7 +159,7 @@ class Provider:
             authorization=self._secure(document, "authorization_endpoint", needed=False),
             userinfo=self._secure(document, "userinfo_endpoint", needed=self._login.userinfo),
         )
-        keys = keys_of(self._document(endpoints.keys))
+        keys = keys_of(_document(endpoints.keys, *self._asked(endpoints.keys, None, "")))
         if not keys:
             raise _away(endpoints.keys, "there is no key by which ID tokens could be verified")
         return _Read(self._clock(), endpoints, keys)
@@ -180,16 +178,6 @@ class Provider:
         if not good or not isinstance(url, str) or not url.isprintable() or len(url) > 2000:
             raise _away(self._login.issuer, f"expected an https address as its {name}, got {str(url)[:200]!r}")
         return url
-
-    def _document(self, url: str) -> Mapping[str, Any]:
-        status, body = self._asked(url, None, "")
-        try:
-            document = json.loads(body) if status == 200 else None
-        except (ValueError, RecursionError):
-            document = None
-        if not isinstance(document, dict):
-            raise _away(url, f"expected a JSON object, got status {status} and {len(body)} bytes")
-        return document
 
     def _asked(self, url: str, form: Mapping[str, str] | None, token: str) -> tuple[int, bytes]:
         try:
@@ -229,6 +217,23 @@ def open_session(login: Login) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # it speaks for many people
     session.headers["User-Agent"] = "pilotage"
     return session
+
+
+def object_in(body: bytes) -> dict[str, Any] | None:
+    """The JSON object that an answer is; None: it is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _document(url: str, status: int, body: bytes) -> Mapping[str, Any]:
+    """What the provider says at a URL. Raises ``busy`` where it is no answer."""
+    document = object_in(body) if status == 200 else None
+    if document is None:
+        raise _away(url, f"expected a JSON object, got status {status} and {len(body)} bytes")
+    return document
 
 
 def _away(url: str, said: str) -> Refusal:

@@ -9,15 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from pilot.errors import Refusal
 
-#: An access token as RFC 6750 lets it be sent, of so many characters at most.
-_BEARER = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
+#: An access token as RFC 6750 lets it be sent, and its characters at most.
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_MOST = 8192
 
 
 def check(token: str, claims: Mapping[str, Any]) -> None:
@@ -28,7 +28,7 @@ def check(token: str, claims: Mapping[str, Any]) -> None:
             "this central asks the provider's userinfo, and needs the access token beside the ID token: log in with a"
             " newer pilotage"
         )
-    if len(token) > 8192 or not _BEARER.fullmatch(token):
+    if len(token) > _MOST or not _BEARER.fullmatch(token):
         raise _refused("the access token is none that could be sent")
     said = claims.get("at_hash")
     if said is not None and not any(_same(said, half) for half in _halves(token)):
@@ -45,17 +45,14 @@ def _same(said: object, half: str) -> bool:
     return isinstance(said, str) and hmac.compare_digest(said.encode(), half.encode())
 
 
-def joined(claims: Mapping[str, Any], status: int, body: bytes) -> Mapping[str, Any]:
-    """The claims of an ID token with what the endpoint answered. Raises ``unauthorized``, or `ValueError` where that is
-    no answer."""
+def check_taken(status: int) -> None:
+    """Raises ``unauthorized`` where the endpoint does not answer this access token."""
     if status in (400, 401, 403):
         raise _refused("the provider does not take the access token at its userinfo endpoint: log in again")
-    try:
-        said = json.loads(body) if status == 200 else None
-    except RecursionError:
-        said = None
-    if not isinstance(said, dict):
-        raise ValueError(f"expected a JSON object, got status {status} and {len(body)} bytes")
+
+
+def joined(claims: Mapping[str, Any], said: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The claims of an ID token with what the endpoint said. Raises ``unauthorized``."""
     if said.get("sub") != claims["sub"]:
         raise _refused("the provider's userinfo is not of the user whom the ID token names")
     return {**said, **claims}

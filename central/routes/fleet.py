@@ -63,10 +63,11 @@ async def page(call: Call[None]) -> PilotPage:
     if not 1 <= query.limit <= MAX_PAGE:
         raise InvalidInput("limit", f"expected 1 to {MAX_PAGE}, got {query.limit}")
     site = site_of(call.person)
+    community = community_of(call.person) if site is None else None
     if query.name is not None:
-        return await _called(call, query, site)
+        return await _called(call, query, community, site)
     rows, cursor = await call.central.store.pilots(
-        community_of(call.person) if site is None else None,
+        community,
         states=query.states,
         queue=query.queue,
         site=site,
@@ -76,14 +77,13 @@ async def page(call: Call[None]) -> PilotPage:
     return PilotPage(tuple([await _view(call, row) for row in rows]), cursor)
 
 
-async def _called(call: Call[None], query: PilotsQuery, site: str | None) -> PilotPage:
+async def _called(call: Call[None], query: PilotsQuery, community: str | None, site: str | None) -> PilotPage:
     """Pilots by name: those that live first, then the newest; whoever has more than a page of them says more."""
     name = query.name or ""
     if not name.isprintable() or not 1 <= len(name) <= MAX_NAME:
         raise InvalidInput("name", f"expected 1 to {MAX_NAME} printable characters")
     if query.states or query.queue or query.cursor:
         raise InvalidInput("name", "expected it alone, without states, queue and cursor")
-    community = community_of(call.person) if site is None else None
     rows = await call.central.store.called_pilots(name, community, site=site, limit=query.limit)
     return PilotPage(tuple([await _view(call, row) for row in rows]), None)
 

@@ -11,7 +11,6 @@ from pilot.errors import PilotageError
 
 def listening(settings: CentralSettings, beside_others: bool = False) -> list[socket.socket]:
     """The sockets to serve on: the ordinary one, and that for callers with certificates, where there is one."""
-
     return [listen(settings.service, beside_others, port, key) for key, port in ports(settings).items()]
 
 
@@ -22,12 +21,9 @@ def ports(settings: CentralSettings) -> dict[str, int]:
     return {"central.port": settings.service.port, **more}
 
 
-def listen(
-    service: Service, beside_others: bool = False, port: int | None = None, key: str = "central.port"
-) -> socket.socket:
-    """The socket to serve on, alone or beside others of ours. `port`: another than the service's, called `key` in the
-    settings. Raises `PilotageError` that says who is in the way."""
-    port = service.port if port is None else port
+def listen(service: Service, beside_others: bool, port: int, key: str) -> socket.socket:
+    """The socket to serve on, alone or beside others of ours, at a port that the settings call `key`. Raises
+    `PilotageError` that says who is in the way."""
     family = socket.AF_INET6 if ":" in service.bind else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -18,8 +18,6 @@ from pilot.transfers import SignedRequest
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _PORTS = {"https": 443, "http": 80}
-#: What S3 grants at most, in seconds.
-LONGEST = 7 * 86400
 
 
 @dataclass(frozen=True)

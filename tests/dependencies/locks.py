@@ -51,9 +51,9 @@ def read_lock(text: str) -> tuple[tuple[Pin, ...], tuple[str, ...]]:
     return tuple(pins), tuple(others)
 
 
-def locks(folder: Path = TOP / "requirements") -> Mapping[str, tuple[Pin, ...]]:
+def locks() -> Mapping[str, tuple[Pin, ...]]:
     """The pins of every lock, by its name."""
-    return {path.stem: read_lock(path.read_text())[0] for path in sorted(folder.glob("*.lock"))}
+    return {path.stem: read_lock(path.read_text())[0] for path in sorted((TOP / "requirements").glob("*.lock"))}
 
 
 def unhashed(lock: str, text: str) -> list[str]:

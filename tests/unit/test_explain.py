@@ -15,8 +15,6 @@ from central.explanations.explain import (
     distinct,
     explain,
     explain_agents,
-    explain_job,
-    explain_pilot,
     nothing_for,
     suspected,
 )
@@ -30,6 +28,7 @@ from central.store.limiting import Counting
 from pilot.protocol import Needs, Offer
 from pilot.states import JobState, PilotReason, PilotState
 from pilot.views import JobDetail, JobExplanation, JobView
+from tests.unit.explained import explain_job, explain_pilot
 from tests.unit.matching_scene import GB, drawn_offers, drawn_tasks, needs, offer, task, waiting
 from tests.unit.pilot_rows import STAMP, pilot
 

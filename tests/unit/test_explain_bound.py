@@ -25,9 +25,9 @@ def candidate(row: PilotRow, node: Offer = NODE) -> Candidate:
     return Candidate(f"pilot {row.stamp[:8]} at here", there, True, left_out=left_out(row))
 
 
-def why(community: str, *candidates: Candidate, cores: int = 1) -> JobExplanation:
+def why(community: str, *candidates: Candidate) -> JobExplanation:
     job = JobView(7, "n", JobState.WAITING, community, "g", "o", 5, 0, 0.0, 0.0)
-    return explain(job, needs(cores=cores, max_cores=cores), Circumstances(candidates, {}))
+    return explain(job, needs(cores=1, max_cores=1), Circumstances(candidates, {}))
 
 
 def test_whom_a_pilot_serves() -> None:

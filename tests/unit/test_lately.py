@@ -38,8 +38,8 @@ class Scene:
         self.rows.entitled_there = (Entitled(1, 1, "physics", "ann", ("eos", "lake")),)
         self.lately = Lately(cast(Store, self.rows), lambda: self.now)
 
-    def told(self, *jobs: int, community: str = "physics") -> tuple[CredentialVersions, ...]:
-        held = [LiveAttempt(job, 1, STAMP, community, Phase.RUNNING, 1, 1, 1) for job in jobs]
+    def told(self, *jobs: int) -> tuple[CredentialVersions, ...]:
+        held = [LiveAttempt(job, 1, STAMP, "physics", Phase.RUNNING, 1, 1, 1) for job in jobs]
         return asyncio.run(self.lately.of(STAMP, held))
 
 

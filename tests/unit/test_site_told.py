@@ -6,12 +6,13 @@ import pytest
 
 from central.configuration.settings_file import InvalidSettings, read
 from central.dispatching.binding import _narrowed
-from central.explanations.explain import Candidate, Circumstances, explain, explain_pilot
+from central.explanations.explain import Candidate, Circumstances, explain
 from central.explanations.policed import policed
 from central.fleet.presence import FreePilot
 from central.matching.matcher import failures, fits
 from pilot.protocol import Fact
 from pilot.states import PilotState
+from tests.unit.explained import explain_pilot
 from tests.unit.matching_scene import needs, offer, task
 from tests.unit.pilot_rows import pilot
 from tests.unit.test_dispatch import Scene, play

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from central.records import Ended, LiveAttempt, Requeued
 from central.store.decide import End, Standing, check_job, stale, verdict
@@ -19,8 +19,6 @@ from pilot.states import LEASED, PHASE_ORDER, JobState, Outcome, Phase
 
 if TYPE_CHECKING:
     from central.store.postgres.connection import Database, Row
-
-T = TypeVar("T")
 
 #: (job, attempt)
 Key = tuple[int, int]
